@@ -1,0 +1,1 @@
+"""Where events are handled: thin edges that know ports, not adapters."""

@@ -1,0 +1,1 @@
+"""What we touch: Postgres, Kafka, keys, providers, time."""

@@ -1,0 +1,1 @@
+"""What we decide: pure stages, and the ports that they need."""

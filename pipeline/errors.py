@@ -1,0 +1,34 @@
+"""Errors, told apart by what happens next.
+
+A text says what was expected and where, never the value that was found.
+"""
+
+
+class SluiceError(Exception):
+    """The base of every error that we raise."""
+
+
+class InvalidMessage(SluiceError):
+    """This record can never be handled: one dead letter, then on.
+
+    Attributes:
+        reason: what was expected, in words that hold no value.
+        where: class and field names, dotted; empty where there are none.
+    """
+
+    def __init__(self, reason: str, where: str = "") -> None:
+        super().__init__(f"{reason} ({where})" if where else reason)
+        self.reason = reason
+        self.where = where
+
+
+class RetryableError(SluiceError):
+    """Something that everyone shares is away: wait, without a last attempt."""
+
+
+class IntegrityError(SluiceError):
+    """What we stored contradicts itself: halt the partition, raise the alarm."""
+
+
+class KeyDestroyed(SluiceError):
+    """The content's key was destroyed. This is an answer, not a failure."""

@@ -1,0 +1,1 @@
+"""Where events begin: the gateway, the operator's tools, the timed workers."""

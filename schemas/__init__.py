@@ -1,0 +1,1 @@
+"""What crosses a wire: events, topics, API bodies, problems."""
