@@ -11,7 +11,7 @@ EventId = NewType("EventId", str)
 """Canonical text of a UUIDv5 of the event's cause and its kind."""
 EndpointId = NewType("EndpointId", str)
 Actor = NewType("Actor", str)
-"""A principal: ``key:``, ``client:``, ``user:``, ``agent:`` or ``system:`` and an id."""
+"""A principal: ``key:``, ``client:``, ``user:``, ``agent:``, ``system:`` and an id."""
 
 _NAMESPACE = UUID("5b1f0f6e-8e2c-5a52-9f61-6a0f6c1d7a11")
 

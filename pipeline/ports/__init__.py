@@ -1,0 +1,1 @@
+"""What the stages and edges need of the world: one Protocol a noun."""

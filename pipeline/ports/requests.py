@@ -1,0 +1,128 @@
+"""The state of requests, and the claim on a provider call."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from schemas.events import Event
+from schemas.ids import EventId, RequestId, TenantId
+from schemas.requests import Outcome, RequestFinished, Terms
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewRequest:
+    """What is known of a request when it is admitted.
+
+    Attributes:
+        fingerprint: 32 bytes, HMAC of the body under a key derived from the data key:
+            equal for a true retry, and meaningless once the key is destroyed.
+    """
+
+    tenant_id: TenantId
+    request_id: RequestId
+    terms: Terms
+    fingerprint: bytes
+    accepted_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Fresh:
+    """The request is new; its row is ours."""
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """The same id was admitted before, on these terms."""
+
+    terms: Terms
+    fingerprint: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestState:
+    """One row: how a request stands."""
+
+    tenant_id: TenantId
+    request_id: RequestId
+    accepted_at: datetime
+    terms: Terms
+    finished_at: datetime | None
+    finished_by: EventId | None
+    finished: RequestFinished | None
+
+    @property
+    def outcome(self) -> Outcome | None:
+        """How it ended; None while it is open."""
+        return self.finished.outcome if self.finished else None
+
+
+class Requests(Protocol):
+    """Requests by id, each under its tenant."""
+
+    async def admit(self, request: NewRequest) -> Fresh | Known:
+        """Insert once; a second insert of the same id is told the first's terms."""
+        ...
+
+    async def finish(self, events: Sequence[Event[RequestFinished]]) -> Sequence[bool]:
+        """End requests, first end wins; one answer per event, in order.
+
+        True: this event is the request's end (also when it said so before).
+        An end of a request that was never admitted here admits and ends it.
+        """
+        ...
+
+    async def get(self, tenant: TenantId, request: RequestId) -> RequestState | None:
+        """One request; None for another tenant's as for one that never was."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """The call is ours to make.
+
+    Attributes:
+        again: an earlier lease ran out without a result: the provider may have been
+            called before, and the audit record says so.
+    """
+
+    again: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """Another worker's lease runs until then."""
+
+    until: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The call was made; this is its sealed result."""
+
+    result: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """Two leases ran out without a result: it is not tried a third time."""
+
+
+class ProviderCalls(Protocol):
+    """Claims on provider calls: a call is claimed before it is made."""
+
+    async def take(
+        self, tenant: TenantId, request: RequestId, lease: timedelta
+    ) -> Taken | Held | Done | Spent:
+        """Claim a call, or learn why not."""
+        ...
+
+    async def renew(
+        self, tenant: TenantId, request: RequestId, lease: timedelta
+    ) -> None:
+        """Move the end of our lease."""
+        ...
+
+    async def done(self, tenant: TenantId, request: RequestId, result: bytes) -> bytes:
+        """Store the sealed result; return the one that stands (first wins)."""
+        ...

@@ -1,0 +1,128 @@
+"""Every topic, declared once: created from here, documented from here."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic
+
+from schemas.audit import AuditRecorded
+from schemas.base import Schema
+from schemas.events import Attributes, Data, Event
+from schemas.requests import (
+    RequestAccepted,
+    RequestFinished,
+    RequestRedacted,
+    RequestReplied,
+    RequestScreened,
+)
+
+HOUR_MS = 3_600_000
+RETENTION_MS = 72 * HOUR_MS
+SEGMENT_MS = 6 * HOUR_MS
+MAX_RECORD_BYTES = 4 * 1024 * 1024
+DEAD_LETTER_MARGIN_BYTES = 64 * 1024
+
+
+def by_subject(attributes: Attributes) -> bytes:
+    """The request id: one request's records stay in order."""
+    return attributes.subject.encode()
+
+
+def by_tenant(attributes: Attributes) -> bytes:
+    """The tenant id: one log's records stay in order."""
+    return attributes.tenant.encode()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Topic(Generic[Data]):
+    """One topic and what may be in it.
+
+    Attributes:
+        data: the type of the value; one topic, one type.
+        key: which attribute decides the partition.
+        group: the consumer group that handles it; None: readers of their own.
+        partitions: how many; a group scales up to this number.
+    """
+
+    name: str
+    data: type[Data]
+    description: str
+    group: str | None
+    key: Callable[[Attributes], bytes] = by_subject
+    partitions: int = 4
+
+    @property
+    def dead(self) -> str | None:
+        """The dead-letter topic's name; None where nobody could bury."""
+        return f"{self.name}.dead" if self.group else None
+
+
+class InboxRequest(Schema):
+    """What a producer of ours puts into the inbox: a body in a dialect, as it is.
+
+    The value is not decoded before admission has checked the bearer token.
+    """
+
+
+REQUESTS_INBOX: Topic[InboxRequest] = Topic(
+    name="sluice.requests.inbox.v1",
+    data=InboxRequest,
+    description="Requests from producers' own Kafka clients, with a bearer token.",
+    group="admission",
+)
+REQUESTS_ACCEPTED: Topic[RequestAccepted] = Topic(
+    name="sluice.requests.accepted.v1",
+    data=RequestAccepted,
+    description="Requests that are durable and will end exactly once.",
+    group="screening",
+)
+REQUESTS_SCREENED: Topic[RequestScreened] = Topic(
+    name="sluice.requests.screened.v1",
+    data=RequestScreened,
+    description="Requests that screening let pass.",
+    group="redaction",
+)
+REQUESTS_REDACTED: Topic[RequestRedacted] = Topic(
+    name="sluice.requests.redacted.v1",
+    data=RequestRedacted,
+    description="Requests without what must not leave.",
+    group="provider",
+)
+REQUESTS_FINISHED: Topic[RequestFinished] = Topic(
+    name="sluice.requests.finished.v1",
+    data=RequestFinished,
+    description="Requests that ended: completed, blocked or failed.",
+    group="outcomes",
+)
+REPLIES: Topic[RequestReplied] = Topic(
+    name="sluice.replies.v1",
+    data=RequestReplied,
+    description="Ends of requests, each in the partition of the gateway that waits.",
+    group=None,
+    partitions=8,
+)
+AUDIT_RECORDED: Topic[AuditRecorded] = Topic(
+    name="sluice.audit.recorded.v1",
+    data=AuditRecorded,
+    description="What every stage and every operator did, for the ledger.",
+    group="audit",
+    key=by_tenant,
+)
+
+TOPICS: Sequence[Topic[Any]] = (
+    REQUESTS_INBOX,
+    REQUESTS_ACCEPTED,
+    REQUESTS_SCREENED,
+    REQUESTS_REDACTED,
+    REQUESTS_FINISHED,
+    REPLIES,
+    AUDIT_RECORDED,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing(Generic[Data]):
+    """An event on its way to a topic; ``partition`` only where it is explicit."""
+
+    topic: Topic[Data]
+    event: Event[Data]
+    partition: int | None = None
