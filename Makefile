@@ -1,0 +1,74 @@
+# Everything runs in .venv, made from the hashed lock; nothing else is touched.
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.installed
+PACKAGES := schemas pipeline infra consumers producers demo tests
+
+.PHONY: help install demo up down test check fmt lint types imports shape unit integration e2e bench docs wheel lock clean
+.DEFAULT_GOAL := help
+
+help:  ## what can be made
+	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 14
+
+$(STAMP): requirements/dev.txt pyproject.toml
+	@echo "installing into .venv (hashes required)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --require-hashes -r requirements/dev.txt
+	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+install: $(STAMP)  ## make .venv
+
+demo: $(STAMP)  ## the tour: everything from nothing, on this machine
+	@$(BIN)/python -m demo tour
+
+up: $(STAMP)  ## start Sluice for your own requests; leaves it running
+	@$(BIN)/python -m demo up
+
+down: $(STAMP)  ## stop what `make up` started
+	@$(BIN)/python -m demo down
+
+test: $(STAMP)  ## every test, on the real broker and the real database
+	$(BIN)/pytest -n 2 --dist loadfile tests
+
+unit: $(STAMP)  ## the tests that touch nothing
+	$(BIN)/pytest -n 2 tests/unit tests/component tests/architecture
+
+integration: $(STAMP)  ## the tests on real Kafka and Postgres
+	$(BIN)/pytest tests/contract tests/integration
+
+e2e: $(STAMP)  ## the tests with real clients
+	$(BIN)/pytest tests/e2e
+
+check: fmt-check lint types imports shape  ## everything that judges without running
+
+fmt: $(STAMP)  ## format
+	$(BIN)/ruff format $(PACKAGES)
+	$(BIN)/ruff check --fix --quiet $(PACKAGES)
+
+fmt-check: $(STAMP)
+	$(BIN)/ruff format --check --quiet $(PACKAGES)
+
+lint: $(STAMP)  ## ruff, every rule
+	$(BIN)/ruff check $(PACKAGES)
+
+types: $(STAMP)  ## mypy, strict
+	$(BIN)/mypy $(PACKAGES)
+
+imports: $(STAMP)  ## the layers
+	$(BIN)/lint-imports
+
+shape: $(STAMP)  ## sizes of functions and modules
+	@$(BIN)/python -m tests.support.shape
+
+docs: $(STAMP)  ## write docs/reference
+	$(BIN)/python -m schemas.asyncapi > docs/reference/asyncapi.json
+
+wheel: $(STAMP)  ## build the wheel
+	$(BIN)/python -m build --wheel --no-isolation --outdir dist .
+
+lock: $(STAMP)  ## resolve the lock files again
+	requirements/lock.sh
+
+clean: down  ## remove what runs left here
+	rm -rf .sluice dist build

@@ -1,0 +1,153 @@
+"""What an operator sets, read once by a composition root.
+
+Environment variables begin with ``SLUICE_``; ``__`` steps into a concern, e.g.
+``SLUICE_KAFKA__BOOTSTRAP``. An unknown name is refused: a typo must not be silence.
+"""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AnyHttpUrl, BaseModel, ConfigDict, Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+PREFIX = "SLUICE_"
+ALIASES = frozenset({"SLUICE_DATABASE_URL", "SLUICE_KAFKA_BOOTSTRAP"})
+"""Addresses that choose the local stack's services; they are not settings."""
+
+
+class Concern(BaseModel):
+    """One group of settings: frozen, closed, silent about refused values."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+
+class KafkaSettings(Concern):
+    """The brokers."""
+
+    bootstrap: str = "127.0.0.1:9092"
+    """``host:port[,host:port…]``."""
+    replication: Annotated[int, Field(ge=1, le=7)] = 3
+    """Copies of each partition. Three survive one loss at ``min.insync.replicas`` 2."""
+
+
+class DatabaseSettings(Concern):
+    """Postgres: the main database and the keystore, one login per use.
+
+    The keystore is a database of its own, so that a backup of the content never holds
+    the keys that open it.
+    """
+
+    url: SecretStr
+    """DSN of the main database with the login of this process."""
+    keystore_url: SecretStr
+    """DSN of the keystore with the login of this process."""
+    admin_url: SecretStr | None = None
+    """DSN of the main database for the operator's commands."""
+    pool_size: Annotated[int, Field(ge=1, le=100)] = 8
+    """Connections a process opens to each database at most."""
+    statement_cache: bool = True
+    """Off behind a transaction pooler (pgbouncer)."""
+
+
+class KeysSettings(Concern):
+    """The local-file KMS."""
+
+    directory: Path
+    """Where key-encryption keys lie, sealed; mode 0700."""
+    root: Path
+    """The root key file, kept elsewhere than ``directory``; mode 0600."""
+
+
+class LedgerSettings(Concern):
+    """The audit ledger."""
+
+    domain: str = "sluice.localhost"
+    """The first part of each log's origin: ``ledger.<domain>/<log id>``."""
+    signer_directory: Path | None = None
+    """The checkpointer's own key and state: other storage than the ledger's."""
+
+
+class ProviderSettings(Concern):
+    """One upstream."""
+
+    base_url: AnyHttpUrl
+    """Up to and with the version segment, e.g. ``https://host/v1``."""
+    api_key: SecretStr | None = None
+    max_in_flight: Annotated[int, Field(ge=1, le=4096)] = 64
+    """Calls at once; beyond them requests wait, and then end as ``upstream_busy``."""
+
+
+class GatewaySettings(Concern):
+    """HTTP in."""
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535)] = 8080
+    reply_partition: Annotated[int, Field(ge=0, le=7)] = 0
+    """This gateway's partition of the replies; no two gateways share one."""
+    max_body_bytes: Annotated[int, Field(ge=1024, le=2 * 1024 * 1024)] = 2 * 1024 * 1024
+    issuer: str = "http://127.0.0.1:8080"
+    """``iss`` of the tokens that we issue, and where our keys are published."""
+
+
+class HealthSettings(Concern):
+    """Where ``/livez``, ``/readyz`` and ``/metrics`` of a worker are served."""
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535)] = 0
+    """0: a free port, logged at start."""
+
+
+class LogSettings(Concern):
+    """Lines on standard error, one JSON object each."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+class Settings(BaseSettings):
+    """Everything; each process reads what it needs."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        env_nested_delimiter="__",
+        frozen=True,
+        extra="forbid",
+        hide_input_in_errors=True,
+    )
+
+    database: DatabaseSettings
+    keys: KeysSettings
+    kafka: KafkaSettings = KafkaSettings()
+    ledger: LedgerSettings = LedgerSettings()
+    gateway: GatewaySettings = GatewaySettings()
+    health: HealthSettings = HealthSettings()
+    log: LogSettings = LogSettings()
+    providers: Mapping[str, ProviderSettings] = {}
+    """By the name that routes use: ``SLUICE_PROVIDERS__<NAME>__BASE_URL``."""
+
+
+def load(environment: Mapping[str, str] | None = None) -> Settings:
+    """Read the environment.
+
+    Raises:
+        ValueError: a value is missing or wrong, or a ``SLUICE_`` name is unknown;
+            the text names settings and what was expected, never a value.
+    """
+    names = os.environ if environment is None else environment  # noqa: TID251 - here
+    unknown = sorted(set(filter(_stray, names)))
+    if unknown:
+        raise ValueError(f"unknown settings: {', '.join(unknown)}")
+    return Settings()
+
+
+def _stray(name: str) -> bool:
+    if not name.startswith(PREFIX) or name in ALIASES:
+        return False
+    concern = name.removeprefix(PREFIX).split("__")[0].lower()
+    return concern not in Settings.model_fields
+
+
+def shown(settings: Settings) -> str:
+    """The settings as JSON, secrets masked; what ``--check`` prints."""
+    return settings.model_dump_json(indent=2)
