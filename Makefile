@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
-PACKAGES := schemas pipeline infra consumers producers demo tests
+PACKAGES := schemas pipeline infra consumers producers demo benchmarks tests
 
 .PHONY: help install demo up down test check fmt lint types imports shape unit integration e2e bench docs wheel lock clean
 .DEFAULT_GOAL := help

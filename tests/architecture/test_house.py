@@ -1,0 +1,98 @@
+"""The rules of the house that no linter knows."""
+
+import configparser
+import importlib
+import pkgutil
+import re
+import socket
+from collections.abc import Iterator
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PACKAGES = ("schemas", "pipeline", "infra", "consumers", "producers")
+PROJECT = "sluice-gateway"
+
+
+def sources(*packages: str) -> Iterator[tuple[str, str]]:
+    """Path below the root and text of each module."""
+    for package in packages or PACKAGES:
+        for path in sorted((ROOT / package).rglob("*.py")):
+            yield str(path.relative_to(ROOT)), path.read_text()
+
+
+def places(pattern: str, *packages: str) -> set[str]:
+    return {name for name, text in sources(*packages) if re.search(pattern, text)}
+
+
+def modules() -> Iterator[str]:
+    for package in PACKAGES:
+        yield package
+        for module in pkgutil.walk_packages([str(ROOT / package)], package + "."):
+            if not module.name.endswith("__main__"):
+                yield module.name
+
+
+def consumers() -> set[str]:
+    """The consumers: the modules of that package but its root and its policy."""
+    found = {module.name for module in pkgutil.iter_modules([str(ROOT / "consumers")])}
+    return found - {"__main__", "app", "delivery"}
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_we_alone_own_the_package(package: str) -> None:
+    assert {PROJECT} == set(packages_distributions()[package])
+
+
+@pytest.mark.parametrize("name", modules())
+def test_an_import_touches_no_network(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*args: object, **kwargs: object) -> None:
+        raise AssertionError("a socket was used at import")
+
+    monkeypatch.setattr(socket.socket, "connect", refused)
+
+    importlib.import_module(name)
+
+
+def test_only_delivery_subscribes() -> None:
+    places_found = places(r"\.subscriber\(")
+
+    assert {"consumers/delivery"} == {str(Path(p).parent) for p in places_found}
+
+
+def test_broad_excepts_stand_only_where_a_loop_of_ours_is_guarded() -> None:
+    found = places(r"except (Base)?Exception\b|except:")
+    allowed = {p for p in found if p.startswith("consumers/delivery/")}
+
+    assert {"producers/timed.py"} >= found - allowed
+
+
+def test_tls_is_never_switched_off() -> None:
+    assert set() == places(r"CERT_NONE|verify\s*=\s*False|ssl\s*=\s*False")
+
+
+def test_randomness_time_and_environment_have_one_place() -> None:
+    found = places(r"noqa: [^\n]*TID251")
+
+    assert {"infra/system.py", "infra/settings.py"} == found
+
+
+def test_every_consumer_is_named_in_the_contracts() -> None:
+    linter = configparser.ConfigParser()
+    linter.read(ROOT / ".importlinter")
+    wanted = {f"consumers.{name}" for name in consumers()}
+
+    for contract, key in (("independent", "modules"), ("one-policy", "source_modules")):
+        listed = linter[f"importlinter:contract:{contract}"][key].split()
+        assert wanted == set(listed)
+
+
+def test_no_file_names_a_package_index() -> None:
+    hosts = re.compile(r"pypi\.org|files\.pythonhosted|registry\.npmjs|proxy\.golang")
+    checked = [*ROOT.glob("requirements/*"), ROOT / "pyproject.toml", ROOT / "Makefile"]
+
+    assert [] == [str(p) for p in checked if hosts.search(p.read_text())]
