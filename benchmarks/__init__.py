@@ -1,1 +1,1 @@
-"""Throughput, cost and added latency, as ratios against the raw limit of the same run."""
+"""Throughput, cost and added latency, beside the raw limit of the same run."""

@@ -6,6 +6,7 @@ the next topic, awaits the acknowledgements together and commits once.
 
 import asyncio
 from collections.abc import Awaitable
+from typing import Self
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
@@ -43,7 +44,7 @@ class RawHops:
         self._waiting: dict[bytes, asyncio.Future[None]] = {}
         self._tasks: list[asyncio.Task[None]] = []
 
-    async def __aenter__(self) -> "RawHops":
+    async def __aenter__(self) -> Self:
         await self._producer.start()
         ready = [asyncio.Event() for _ in range(HOPS + 1)]
         self._tasks = [
@@ -80,8 +81,6 @@ class RawHops:
         )
         await consumer.start()
         try:
-            while not consumer.assignment():
-                await asyncio.sleep(0.05)  # noqa: TID251 - waits for the group
             ready.set()
             while True:
                 await self._batch(hop, consumer)
