@@ -1,0 +1,215 @@
+r"""Content under a key: the exact bytes of a sealed record.
+
+    0 "SLC1" | 4 algorithm u8 = 1 | 5 key id (16) | 21 salt (16) | 37 commitment (32)
+    | 69 nonce (12) | 81 ciphertext and tag (16)
+
+    aad  = each of "sluice/seal/1", tenant, request id (16 bytes), purpose, key id:
+           u16 big-endian length, then the bytes
+    okm  = HKDF-SHA-256(ikm = DEK, salt, info = "sluice/seal/1\n" and aad, 64 bytes)
+           key = okm[:32], commitment = okm[32:]
+    open = compare the commitment first, then AES-256-GCM(key, nonce, aad)
+
+GCM does not commit to its key; the commitment does (RFC 5869, SP 800-38D). The record
+names no version of a tenant's key, so rotating that never touches data.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import StrEnum
+from hashlib import sha256
+from hmac import compare_digest
+from typing import Final, NoReturn
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from typing_extensions import override
+
+from pipeline.errors import InvalidMessage
+from pipeline.keystore import KeyId, key_id_bytes
+from schemas.ids import RequestId, TenantId
+from schemas.requests import SealedContent
+
+KEY_BYTES = 32
+OVERHEAD = 97
+"""Bytes that a sealed record has more than its plaintext."""
+FRESH_BYTES = 60
+"""Random bytes that :func:`seal_content` takes: salt 16, nonce 12, commitment 32."""
+
+_HEAD: Final = b"SLC1\x01"
+_LABEL: Final = b"sluice/seal/1"
+_COMMIT_LABEL: Final = b"sluice/content/v1\n"
+_COMMIT_SALT: Final = 32
+_REQUEST_BYTES: Final = 16
+
+
+class Purpose(StrEnum):
+    """What sealed content is for; content sealed for one does not open for another."""
+
+    REQUEST = "request"
+    PROMPT = "prompt"
+    PARTS = "parts"
+    COMPLETION = "completion"
+    REVERSIBLE = "reversible"
+    PROVIDER_RESULT = "provider_result"
+    DEAD_LETTER = "dead_letter"
+    WEBHOOK = "webhook"
+
+
+class Content:
+    """Somebody's words, readable through :meth:`reveal` alone.
+
+    Whatever would spread them unseen raises: a log line, a format string, an error
+    text, JSON, pickle, a copy. No dataclass, because JSON encoders walk into those.
+    """
+
+    __slots__ = ("_plaintext",)
+
+    def __init__(self, plaintext: bytes) -> None:
+        self._plaintext = plaintext
+
+    def reveal(self) -> bytes:
+        """The plaintext: for a stage, a provider, or the caller, never for a store."""
+        return self._plaintext
+
+    @override
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Content) and other._plaintext == self._plaintext
+
+    __hash__ = None  # type: ignore[assignment]  # a hash of content is content
+
+    def _refuse(self, *_: object) -> NoReturn:
+        raise TypeError("content is not shown; reveal() it where it is needed")
+
+    __repr__: Callable[..., NoReturn] = _refuse
+    __str__: Callable[..., NoReturn] = _refuse
+    __format__: Callable[..., NoReturn] = _refuse
+    __reduce_ex__: Callable[..., NoReturn] = _refuse
+    __getstate__: Callable[..., NoReturn] = _refuse
+
+
+@dataclass(frozen=True, slots=True)
+class DataKey:
+    """The key under which one request's content lies.
+
+    Attributes:
+        dek: 32 bytes; never shown.
+    """
+
+    key_id: KeyId
+    tenant_id: TenantId
+    request_id: RequestId
+    dek: bytes = field(repr=False)
+
+    def __post_init__(self) -> None:
+        if len(self.dek) != KEY_BYTES:
+            raise ValueError("expected a data key of 32 bytes")
+
+
+def seal(
+    key: DataKey, purpose: Purpose, plaintext: bytes, *, salt: bytes, nonce: bytes
+) -> bytes:
+    """Seal ``plaintext``; ``salt`` (16 bytes) and ``nonce`` (12) are fresh each time.
+
+    Law: :func:`open_sealed` with the same key, tenant, request and purpose gives it
+    back, and with any other raises.
+
+    Raises:
+        ValueError: salt, nonce, key id or request id are not of their length.
+    """
+    if (len(salt), len(nonce)) != (16, 12):
+        raise ValueError("expected 16 bytes of salt and 12 of nonce")
+    aad = _aad(key, purpose)
+    okm = _derive(key.dek, salt, aad)
+    sealed = AESGCM(okm[:32]).encrypt(nonce, plaintext, aad)
+    return b"".join((_HEAD, key_id_bytes(key.key_id), salt, okm[32:], nonce, sealed))
+
+
+def open_sealed(key: DataKey, purpose: Purpose, sealed: bytes) -> bytes:
+    """The plaintext of a record that was sealed for exactly this use.
+
+    Raises:
+        InvalidMessage: the record was bent, or moved here from another tenant,
+            request, purpose or key.
+    """
+    if key_id_of(sealed) != key.key_id:
+        raise InvalidMessage("expected a record under the key of its request", "sealed")
+    aad = _aad(key, purpose)
+    okm = _derive(key.dek, sealed[21:37], aad)
+    if not compare_digest(okm[32:], sealed[37:69]):
+        raise InvalidMessage("expected a record of this use of this key", "sealed")
+    try:
+        return AESGCM(okm[:32]).decrypt(sealed[69:81], sealed[81:], aad)
+    except InvalidTag:
+        raise InvalidMessage("expected an unbent record", "sealed") from None
+
+
+def key_id_of(sealed: bytes) -> KeyId:
+    """Which key a record says it needs: a claim, until it opens.
+
+    Raises:
+        InvalidMessage: this is no record of ours.
+    """
+    if len(sealed) < OVERHEAD or not sealed.startswith(_HEAD):
+        raise InvalidMessage("expected a sealed record, SLC1 algorithm 1", "sealed")
+    return KeyId(sealed[5:21].hex())
+
+
+def commit(salt: bytes, plaintext: bytes) -> str:
+    """The commitment to content that the ledger holds: 64 hex digits.
+
+    ``salt`` is 32 random bytes, which lie sealed beside the plaintext: without it a
+    guess at short content could be checked against the ledger for ever.
+    """
+    return sha256(_COMMIT_LABEL + salt + plaintext).hexdigest()
+
+
+def seal_content(
+    key: DataKey, purpose: Purpose, content: Content, fresh: bytes
+) -> SealedContent:
+    """Seal content together with the salt of its commitment.
+
+    ``fresh`` is :data:`FRESH_BYTES` random bytes, never used before.
+
+    Raises:
+        ValueError: ``fresh`` has another length.
+    """
+    if len(fresh) != FRESH_BYTES:
+        raise ValueError(f"expected {FRESH_BYTES} fresh bytes")
+    plaintext, salt = content.reveal(), fresh[28:]
+    sealed = seal(key, purpose, salt + plaintext, salt=fresh[:16], nonce=fresh[16:28])
+    return SealedContent(sealed=sealed, commit=commit(salt, plaintext))
+
+
+def open_content(key: DataKey, purpose: Purpose, sealed: SealedContent) -> Content:
+    """The content, if it was sealed for this use and is what was committed to.
+
+    Law: ``open_content(k, p, seal_content(k, p, c, fresh)) == c``.
+
+    Raises:
+        InvalidMessage: as :func:`open_sealed`, or the commitment is to something else.
+    """
+    salted = open_sealed(key, purpose, sealed.sealed)
+    salt, plaintext = salted[:_COMMIT_SALT], salted[_COMMIT_SALT:]
+    if len(salt) != _COMMIT_SALT or commit(salt, plaintext) != sealed.commit:
+        raise InvalidMessage("expected what was committed to", "commit")
+    return Content(plaintext)
+
+
+def _aad(key: DataKey, purpose: Purpose) -> bytes:
+    request = bytes.fromhex(key.request_id.replace("-", ""))
+    if len(request) != _REQUEST_BYTES:
+        raise ValueError("expected a request id of 16 bytes")
+    parts = (
+        _LABEL,
+        key.tenant_id.encode(),
+        request,
+        purpose.encode(),
+        key_id_bytes(key.key_id),
+    )
+    return b"".join([len(part).to_bytes(2, "big") + part for part in parts])
+
+
+def _derive(dek: bytes, salt: bytes, aad: bytes) -> bytes:
+    return HKDF(SHA256(), 64, salt, _LABEL + b"\n" + aad).derive(dek)
