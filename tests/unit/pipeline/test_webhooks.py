@@ -1,0 +1,137 @@
+"""Signatures, schedule and breaker."""
+
+import re
+from base64 import b64decode
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from openai import OpenAI
+from standardwebhooks import Webhook, WebhookVerificationError
+
+from pipeline.webhooks import (
+    FIRST_PAUSE,
+    LONGEST_PAUSE,
+    SCHEDULE,
+    Again,
+    Attempt,
+    Breaker,
+    Delivered,
+    Exhausted,
+    Gone,
+    Secret,
+    body,
+    headers,
+    judge,
+    secret_from,
+    signature,
+)
+
+NOW = datetime.now(UTC)  # noqa: TID251 - the verifiers look at the real clock
+NEW = Secret(bytes(range(32)))
+OLD = Secret(bytes(range(32, 64)), not_after=NOW + timedelta(hours=1))
+BODY = body("evt_1", "response.completed", NOW, {"id": "resp_1", "name": "é"})
+FORM = re.compile(r"v1,[A-Za-z0-9+/]+=*( v1,[A-Za-z0-9+/]+=*)*")
+
+
+def test_the_published_vector() -> None:
+    key = b64decode("MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
+    signed = signature(
+        key,
+        "msg_p5jXN8AQM9LWM0D4loKWxJek",
+        1614265330,
+        b'{"test": 2432232314}',
+    )
+
+    assert signed == "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
+
+
+@pytest.mark.parametrize("secret", [NEW, OLD])
+def test_other_peoples_verifiers_take_either_secret(secret: Secret) -> None:
+    sent = dict(headers([NEW, OLD], "msg_1", NOW, BODY))
+
+    assert FORM.fullmatch(sent["webhook-signature"])
+    assert Webhook(secret.text).verify(BODY, sent)
+    with OpenAI(api_key="none", webhook_secret=secret.text) as client:
+        assert client.webhooks.unwrap(BODY, sent).type == "response.completed"
+
+
+def test_an_expired_secret_signs_no_more() -> None:
+    later = NOW + timedelta(hours=1)
+    sent = dict(headers([NEW, OLD], "msg_1", later, BODY))
+
+    assert " " not in sent["webhook-signature"]
+    with pytest.raises(ValueError, match="live secret"):
+        headers([OLD], "msg_1", later, BODY)
+
+
+def test_a_forged_body_is_refused() -> None:
+    sent = dict(headers([NEW], "msg_1", NOW, BODY))
+
+    with pytest.raises(WebhookVerificationError):
+        Webhook(NEW.text).verify(BODY + b" ", sent)
+
+
+def test_a_secret_reads_back_and_is_silent() -> None:
+    assert secret_from(NEW.text) == NEW.key
+    assert repr(NEW) == "Secret(not_after=None)"
+    for wrong in ("whsec_!", "AAAA", "whsec_AAAAA"):
+        with pytest.raises(ValueError):  # noqa: PT011 - two kinds, one answer
+            secret_from(wrong)
+
+
+def test_an_oversized_body_is_refused() -> None:
+    with pytest.raises(ValueError, match="20 kB"):
+        body("evt_1", "response.completed", NOW, {"id": "x" * 20_000})
+
+
+@given(st.integers(1, 9), st.floats(0, 1, exclude_max=True))
+def test_delays_keep_to_the_schedule(attempt: int, jitter: float) -> None:
+    found = judge(attempt, Attempt(status=500), jitter)
+
+    assert isinstance(found, Again)
+    assert found.attempt == attempt + 1
+    assert SCHEDULE[attempt] <= found.delay <= 1.2 * SCHEDULE[attempt]
+
+
+def test_answers_and_what_follows() -> None:
+    minute, day = timedelta(minutes=1), timedelta(days=1)
+
+    assert Delivered() == judge(1, Attempt(status=204), 0)
+    assert Gone() == judge(1, Attempt(status=410), 0)
+    assert Exhausted() == judge(10, Attempt(status=500), 0)
+    assert Again(2, timedelta(seconds=5)) == judge(1, Attempt(status=302), 0)
+    assert Again(2, minute) == judge(1, Attempt(status=429), 0)
+    assert Again(2, minute) == judge(1, Attempt(status=None, error="timeout"), 0)
+    asked = Attempt(status=503, retry_after=timedelta(days=9))
+    assert Again(2, day) == judge(1, asked, 0)
+
+
+def test_five_failures_in_a_row_open_the_breaker_and_one_success_closes_it() -> None:
+    breaker = Breaker()
+    for second in range(5):
+        assert breaker.open_until is None
+        breaker = breaker.after(NOW + timedelta(seconds=second), success=False)
+
+    assert NOW + timedelta(seconds=4) + FIRST_PAUSE == breaker.open_until
+    assert Breaker() == breaker.after(NOW + timedelta(minutes=1), success=True)
+
+
+def test_each_failed_probe_doubles_the_pause_up_to_a_limit() -> None:
+    breaker = Breaker(row=5, pause=FIRST_PAUSE, open_until=NOW)
+    pauses = []
+    for _ in range(6):
+        breaker = breaker.after(NOW, success=False)
+        pauses.append(breaker.pause)
+
+    assert 2 * FIRST_PAUSE == pauses[0]
+    assert LONGEST_PAUSE == pauses[-1]
+
+
+def test_half_of_ten_failures_within_the_window_open_it_too() -> None:
+    breaker = Breaker()
+    for number in range(10):
+        breaker = breaker.after(NOW, success=number % 2 == 0)
+
+    assert breaker.open_until is not None
