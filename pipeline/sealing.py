@@ -197,18 +197,17 @@ def open_content(key: DataKey, purpose: Purpose, sealed: SealedContent) -> Conte
     return Content(plaintext)
 
 
+def framed(*parts: bytes) -> bytes:
+    """Each part after its length, u16 big-endian: parts never run together."""
+    return b"".join([len(part).to_bytes(2, "big") + part for part in parts])
+
+
 def _aad(key: DataKey, purpose: Purpose) -> bytes:
     request = bytes.fromhex(key.request_id.replace("-", ""))
     if len(request) != _REQUEST_BYTES:
         raise ValueError("expected a request id of 16 bytes")
-    parts = (
-        _LABEL,
-        key.tenant_id.encode(),
-        request,
-        purpose.encode(),
-        key_id_bytes(key.key_id),
-    )
-    return b"".join([len(part).to_bytes(2, "big") + part for part in parts])
+    named = (key.tenant_id.encode(), request, purpose.encode())
+    return framed(_LABEL, *named, key_id_bytes(key.key_id))
 
 
 def _derive(dek: bytes, salt: bytes, aad: bytes) -> bytes:

@@ -1,0 +1,265 @@
+"""Keys: the provider that guards tenants' keys, and the store of data keys."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Protocol
+
+from pipeline.keystore import KeyId, Partition
+from pipeline.sealing import DataKey
+from schemas.ids import RequestId, TenantId
+
+
+@dataclass(frozen=True, slots=True)
+class KekRef:
+    """One version of one tenant's key at the provider; never given twice."""
+
+    tenant_id: TenantId
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Wrapped:
+    """A key that only the provider can unwrap."""
+
+    ref: KekRef
+    ciphertext: bytes
+
+
+class KeyState(StrEnum):
+    """Where a provider's key is on its way."""
+
+    ACTIVE = "active"
+    SCHEDULED = "scheduled"
+    DESTROYED = "destroyed"
+
+
+class Reason(StrEnum):
+    """Why a tenant's key is destroyed."""
+
+    TERMINATION = "termination"
+    ROTATION = "rotation"
+    COMPROMISE = "compromise"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DestroyEvidence:
+    """What the provider says about a destroyed key.
+
+    Attributes:
+        state: ``scheduled`` where the provider can still take it back.
+        effective_at: from then on nobody can.
+        provider_ref: how the provider names the key.
+    """
+
+    ref: KekRef
+    reason: Reason
+    state: KeyState
+    effective_at: datetime
+    provider: str
+    provider_ref: str
+
+
+class Kms(Protocol):
+    """The provider of tenants' keys: local files, or a service that guards them.
+
+    Every method may raise ``RetryableError``: the provider is away, so wait. After a
+    destroy every use of the key raises ``KeyDestroyed``, which no retry mends.
+    """
+
+    async def create(self, tenant: TenantId) -> KekRef:
+        """The tenant's first key, version 1; the one that is there if there is one."""
+        ...
+
+    async def rotate(self, ref: KekRef) -> KekRef:
+        """The version after ``ref``; the one that is there if there is one."""
+        ...
+
+    async def describe(self, ref: KekRef) -> KeyState:
+        """How the key stands.
+
+        Raises:
+            IntegrityError: it never was, or it is lost.
+        """
+        ...
+
+    async def wrap(self, ref: KekRef, key: bytes, aad: bytes) -> Wrapped:
+        """Wrap 32 bytes, bound to ``aad``."""
+        ...
+
+    async def unwrap(self, wrapped: Wrapped, aad: bytes) -> bytes:
+        """The 32 bytes.
+
+        Raises:
+            IntegrityError: not wrapped by this key with this ``aad``.
+        """
+        ...
+
+    async def rewrap(self, wrapped: Wrapped, ref: KekRef, aad: bytes) -> Wrapped:
+        """The same 32 bytes under ``ref``, another version of the tenant's key."""
+        ...
+
+    async def destroy(self, ref: KekRef, reason: Reason) -> DestroyEvidence:
+        """Destroy the key; once destroyed, the first evidence again.
+
+        Raises:
+            IntegrityError: it never was, or it is lost.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRef:
+    """A data key by name; the store of another tenant knows nothing of it."""
+
+    tenant_id: TenantId
+    key_id: KeyId
+
+
+@dataclass(frozen=True, slots=True)
+class NewKey:
+    """A data key to be kept.
+
+    Attributes:
+        subject: 32 bytes, the pseudonym of the person whose request it is.
+    """
+
+    key: DataKey
+    subject: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Destroyed:
+    """The key is gone, and with it what it sealed. An answer, not a failure."""
+
+    key_id: KeyId
+
+
+@dataclass(frozen=True, slots=True)
+class OfRequest:
+    """All keys of one request."""
+
+    tenant_id: TenantId
+    request_id: RequestId
+
+
+@dataclass(frozen=True, slots=True)
+class OfSubject:
+    """All keys of requests that named this person.
+
+    Attributes:
+        subject: 32 bytes, as in :class:`NewKey`.
+    """
+
+    tenant_id: TenantId
+    subject: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Erased:
+    """What one order to erase destroyed.
+
+    Attributes:
+        keys: ids of the keys that were there, sorted; empty is no success.
+        requests: whose keys they were, sorted.
+        epoch: the tenant's epoch after it; caches of an older one are dropped.
+    """
+
+    keys: tuple[KeyId, ...]
+    requests: tuple[RequestId, ...]
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terminated:
+    """What the end of a tenant destroyed: every version, then every row."""
+
+    evidence: tuple[DestroyEvidence, ...]
+    deleted: int
+
+
+class KeyStore(Protocol):
+    """Data keys, wrapped by their tenants' keys, in a database of their own.
+
+    Every method may raise ``RetryableError``: the store or the provider is away.
+    """
+
+    async def enrol(self, tenant: TenantId) -> None:
+        """Give a tenant its first key; nothing if it has one.
+
+        Raises:
+            KeyDestroyed: the tenant was terminated; it gets no key again.
+        """
+        ...
+
+    async def rotate(self, tenant: TenantId) -> int:
+        """Wrap new keys under a new version from now on; the version.
+
+        Raises:
+            KeyDestroyed: the tenant was terminated, or was never enrolled.
+        """
+        ...
+
+    async def create(self, keys: Sequence[NewKey]) -> Sequence[bool]:
+        """Keep keys of any tenants, durably, in one transaction; one answer per key.
+
+        True: it is kept (also when it was before). False: its tenant has no key any
+        more, or this id was destroyed once: nothing may be sealed under it.
+        """
+        ...
+
+    async def fetch(
+        self, wanted: Sequence[KeyRef]
+    ) -> Mapping[KeyId, DataKey | Destroyed]:
+        """Keys of any tenants, in one query; an answer for each that is wanted.
+
+        A key that is not there is destroyed: it was kept before anything was sealed
+        under it. So is a key that belongs to another tenant than the one that asks.
+
+        Raises:
+            IntegrityError: a key that is there does not unwrap.
+        """
+        ...
+
+    async def forget(self, keys: Sequence[KeyRef]) -> int:
+        """Destroy ``transient`` keys whose requests have ended; how many were there.
+
+        No tombstones: their partition is dropped the next day.
+        """
+        ...
+
+    async def of(self, selector: OfRequest | OfSubject) -> Sequence[KeyId]:
+        """The keys that are there, sorted: what an erasure reads back."""
+        ...
+
+    async def destroy(self, selector: OfRequest | OfSubject) -> Erased:
+        """Destroy keys for good: their ids are never taken again.
+
+        New reads see it at once. Whoever fetched a key before may hold it for as long
+        as it handles one record, 10 minutes at most.
+        """
+        ...
+
+    async def terminate(self, tenant: TenantId) -> Terminated:
+        """Destroy every version of the tenant's key, then all its data keys.
+
+        Resumable: after an error, or when repeated, it gives the first evidence again.
+        """
+        ...
+
+
+class KeyPartitions(Protocol):
+    """The days of keys: made ahead, and dropped when their period is over."""
+
+    async def prepare(self, wanted: Sequence[Partition]) -> int:
+        """Make what is missing; how many were made."""
+        ...
+
+    async def there(self) -> Sequence[Partition]:
+        """What there is, sorted by class and day."""
+        ...
+
+    async def drop(self, partition: Partition) -> int:
+        """Drop a partition and all its keys; how many there were. Absent: 0."""
+        ...
