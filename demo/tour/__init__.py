@@ -1,0 +1,1 @@
+"""The tour: what happens to a handful of requests, shown and checked."""
