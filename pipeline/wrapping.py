@@ -43,7 +43,7 @@ def unwrap(kek: bytes, wrapped: bytes, aad: bytes) -> bytes:
     try:
         return AESGCM(kek).decrypt(wrapped[:NONCE_BYTES], wrapped[NONCE_BYTES:], aad)
     except (InvalidTag, ValueError):
-        raise IntegrityError("expected a key wrapped by this key for this use") from None
+        raise IntegrityError("expected a key wrapped here, for this use") from None
 
 
 def wrap_dek(key: DataKey, kek: bytes, version: int, nonce: bytes) -> bytes:
