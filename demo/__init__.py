@@ -1,0 +1,1 @@
+"""Sluice on one machine: real Kafka, real Postgres, a stand-in model, a tour."""
