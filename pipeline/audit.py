@@ -1,0 +1,329 @@
+"""Records of the ledger: which are new, how they are chained, whether they hold.
+
+A record's canonical bytes are stored, are what the next record's ``prev`` hashes, and
+are the leaf: chain and tree commit to one string. Nothing is hashed but those bytes.
+"""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any
+
+from pydantic import ValidationError
+
+from pipeline.canonical import canonical, parse
+from pipeline.errors import IntegrityError, InvalidMessage
+from pipeline.merkle import CompactRange, Node, extend, leaf_hash
+from schemas.audit import (
+    MAX_DECISIONS,
+    MAX_RECORD_BYTES,
+    TERMINAL,
+    AuditRecord,
+    AuditRecorded,
+)
+from schemas.events import Attributes, Event, timestamp
+from schemas.ids import Actor, EventId, RequestId, event_id
+from schemas.requests import Decision
+
+SECOND_TERMINAL = "incident.second_terminal"
+_GENESIS = b"ledger-genesis/v1\n"
+_DECISION = ("action", "status", "decision", "guards_required", "guards_ran", "policy")
+
+_COLUMNS = ("event_id", "request_id", "action", "actor", "ts")
+_CHAIN = "the chain breaks here"
+
+Recorded = Event[AuditRecorded]
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The end of a log: all that is needed to go on.
+
+    Attributes:
+        last: SHA-256 of the last record's bytes; of the genesis while there is none.
+    """
+
+    origin: str
+    last: bytes
+    tree: CompactRange
+
+    @property
+    def size(self) -> int:
+        """How many records there are; the next one's ``seq``."""
+        return self.tree.size
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A record as it is stored: the bytes, and the columns that index them.
+
+    Attributes:
+        body: the record's canonical bytes.
+        leaf: the leaf hash of ``body``.
+    """
+
+    seq: int
+    event_id: EventId
+    request_id: RequestId | None
+    action: str
+    actor: str
+    ts: str
+    body: bytes
+    leaf: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Chained:
+    """What an append adds to a log.
+
+    Attributes:
+        filled: tiles that became full, each as the node that it hashes to.
+    """
+
+    entries: tuple[Entry, ...]
+    head: Head
+    filled: tuple[Node, ...]
+
+
+def genesis(origin: str) -> bytes:
+    """What record 0 names as the record before it."""
+    return sha256(_GENESIS + origin.encode()).digest()
+
+
+def empty(origin: str) -> Head:
+    """The end of a log without a record."""
+    return Head(origin, genesis(origin), CompactRange())
+
+
+def created(origin: str, first: Recorded) -> Recorded:
+    """Record 0 of the log that ``first`` opens, at the time of ``first``."""
+    attributes = Attributes(
+        id=event_id(origin, "log.created"),
+        type=AuditRecorded.kind,
+        source="/sluice/ledger",
+        subject=origin,
+        tenant=first.attributes.tenant,
+        time=first.attributes.time,
+    )
+    data = AuditRecorded(action="log.created", actor=Actor("system:ledger"))
+    return Event(attributes, data)
+
+
+def chain(head: Head, events: Iterable[Recorded]) -> Chained:
+    """Give each event its place behind ``head``.
+
+    Law: chaining a then b is chaining a and b.
+
+    Raises:
+        InvalidMessage: an event is outside the canonical profile or too large.
+    """
+    entries: list[Entry] = []
+    last = head.last
+    for seq, event in enumerate(events, head.size):
+        entry = _entry(head.origin, seq, last, event)
+        entries.append(entry)
+        last = sha256(entry.body).digest()
+    tree, filled = extend(head.tree, [entry.leaf for entry in entries])
+    return Chained(tuple(entries), Head(head.origin, last, tree), tuple(filled))
+
+
+def _entry(origin: str, seq: int, prev: bytes, event: Recorded) -> Entry:
+    attributes, data = event.attributes, event.data
+    ts = timestamp(attributes.time)
+    body = canonical(
+        {
+            "v": 1,
+            "log": origin,
+            "seq": seq,
+            "prev": prev.hex(),
+            "event_id": attributes.id,
+            "ts": ts,
+            **facts(data),
+        }
+    )
+    if len(body) > MAX_RECORD_BYTES:
+        raise InvalidMessage(f"expected at most {MAX_RECORD_BYTES} bytes", "record")
+    return Entry(
+        seq=seq,
+        event_id=attributes.id,
+        request_id=data.request_id,
+        action=data.action,
+        actor=data.actor,
+        ts=ts,
+        body=body,
+        leaf=leaf_hash(body),
+    )
+
+
+def facts(data: AuditRecorded) -> dict[str, Any]:
+    """An event's part of its record: what is absent or empty is left out."""
+    found = data.model_dump(mode="json", exclude_none=True)
+    return {name: value for name, value in found.items() if value != []}
+
+
+def record(body: bytes) -> AuditRecord:
+    """The record that ``body`` is.
+
+    Raises:
+        InvalidMessage: these are not the canonical bytes of a record.
+    """
+    found = parse(body)
+    try:
+        return AuditRecord.model_validate(found)
+    except ValidationError:
+        raise InvalidMessage("expected a record of the ledger", "record") from None
+
+
+def decision_hash(found: Mapping[str, Any]) -> bytes:
+    """What a repeat has in common with the first: not its time, not its salts."""
+    return sha256(
+        canonical({name: found[name] for name in _DECISION if name in found})
+    ).digest()
+
+
+@dataclass(frozen=True, slots=True)
+class Sifted:
+    """A batch without its repeats.
+
+    Attributes:
+        fresh: what is to be appended, in the order of the batch.
+        repeats: how many events are on the log already, with the same decision.
+        incidents: how many of ``fresh`` are second ends of a request.
+    """
+
+    fresh: tuple[Recorded, ...]
+    repeats: int
+    incidents: int
+
+
+def sift(
+    events: Iterable[Recorded],
+    known: Mapping[EventId, bytes],
+    ended: Collection[RequestId],
+) -> Sifted:
+    """Drop repeats, before a sequence number is given: only event ids tell them.
+
+    Args:
+        events: one tenant's, in the order in which they arrived.
+        known: records that the log holds under some of the events' ids.
+        ended: those of the events' requests that have a terminal record.
+
+    Raises:
+        IntegrityError: the same id came with another decision.
+    """
+    closed, repeats, incidents = set(ended), 0, 0
+    fresh: dict[EventId, Recorded] = {}
+    for event in events:
+        each, data = event.attributes.id, event.data
+        if each in known or each in fresh:
+            first = parse(known[each]) if each in known else facts(fresh[each].data)
+            _same_decision(first, data)
+            repeats += 1
+        elif data.action in TERMINAL and data.request_id in closed:
+            fresh[each] = Event(event.attributes, _second_terminal(data))
+            incidents += 1
+        else:
+            fresh[each] = event
+            if data.action in TERMINAL and data.request_id:
+                closed.add(data.request_id)
+    return Sifted(tuple(fresh.values()), repeats, incidents)
+
+
+def _same_decision(first: Mapping[str, Any], data: AuditRecorded) -> None:
+    claims = (data, _second_terminal(data))
+    if decision_hash(first) not in [decision_hash(facts(each)) for each in claims]:
+        raise IntegrityError("an event came again with another decision")
+
+
+def _second_terminal(data: AuditRecorded) -> AuditRecorded:
+    """The same event as an incident; its last decision names what it claimed to be."""
+    claim = Decision(
+        stage="ledger", control="terminal", verdict="second", rule=data.action
+    )
+    decision = (*data.decision[: MAX_DECISIONS - 1], claim)
+    return data.model_copy(update={"action": SECOND_TERMINAL, "decision": decision})
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """The first record that does not hold, and why."""
+
+    seq: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """All rows hold.
+
+    Attributes:
+        filled: the tiles that filled on the way.
+    """
+
+    head: Head
+    filled: tuple[Node, ...]
+
+
+def verify(
+    head: Head, entries: Sequence[Entry], following: bytes | None = None
+) -> Verified | Broken:
+    """Recompute everything about the ``entries`` that stand behind ``head``.
+
+    The bytes are hashed as they are. Where record n does not hash to what record n + 1
+    names, n is the altered one if n + 1 is what was chained behind it, else n + 1.
+
+    Args:
+        head: the verified end before them.
+        entries: in order of their place; ``seq`` is checked, not believed.
+        following: what comes behind them names this as its ``prev``; the head row's
+            hash of the last record at the end of the log.
+    """
+    last = head.last
+    for at, entry in enumerate(entries):
+        seq = head.size + at
+        try:
+            prev = _checked(entry, head.origin, seq)
+        except InvalidMessage as flaw:
+            return Broken(seq, flaw.reason)
+        digest = sha256(entry.body).digest()
+        if prev != last:
+            intact = digest == _next_prev(entries, at, following)
+            return Broken(seq - 1 if intact and seq else seq, _CHAIN)
+        last = digest
+    if entries and following is not None and last != following:
+        return Broken(head.size + len(entries) - 1, _CHAIN)
+    tree, filled = extend(head.tree, [entry.leaf for entry in entries])
+    return Verified(Head(head.origin, last, tree), tuple(filled))
+
+
+def _checked(entry: Entry, origin: str, seq: int) -> bytes:
+    """The hash that this row's record names as ``prev``; the row holds for itself."""
+    if entry.seq != seq:
+        raise InvalidMessage("a record is missing")
+    if entry.leaf != leaf_hash(entry.body):
+        raise InvalidMessage("the leaf hash is not that of the bytes")
+    found = parse(entry.body)
+    if (found.get("log"), found.get("seq")) != (origin, seq):
+        raise InvalidMessage("the record belongs to another place")
+    columns = (entry.event_id, entry.request_id, entry.action, entry.actor, entry.ts)
+    if columns != tuple(map(found.get, _COLUMNS)):
+        raise InvalidMessage("a column is not what the bytes say")
+    return _prev(found)
+
+
+def _prev(found: Mapping[str, Any]) -> bytes:
+    try:
+        return bytes.fromhex(found["prev"])
+    except (KeyError, TypeError, ValueError):
+        raise InvalidMessage("expected a hash of the record before") from None
+
+
+def _next_prev(
+    entries: Sequence[Entry], at: int, following: bytes | None
+) -> bytes | None:
+    if at + 1 == len(entries):
+        return following
+    try:
+        return _prev(parse(entries[at + 1].body))
+    except InvalidMessage:
+        return None

@@ -1,0 +1,80 @@
+"""Restricted canonical JSON: the part of RFC 8785 on which every serialiser agrees.
+
+Keys are ``[a-z0-9_]+``; numbers are integers below 2^53; strings are valid Unicode
+without U+0000 (Postgres text refuses it). Inside this profile orjson with sorted keys
+writes the bytes of RFC 8785; whatever is outside is refused.
+"""
+
+import re
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+import orjson
+
+from pipeline.errors import InvalidMessage
+
+MAX_INTEGER = 2**53 - 1
+_KEY = re.compile(r"[a-z0-9_]+").fullmatch
+
+
+def canonical(value: Mapping[str, Any]) -> bytes:
+    """The one string of bytes that ``value`` has.
+
+    Raises:
+        InvalidMessage: ``value`` is outside the profile.
+    """
+    _check(value)
+    try:
+        return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+    except orjson.JSONEncodeError:
+        raise InvalidMessage("expected valid Unicode") from None
+
+
+def parse(raw: bytes) -> dict[str, Any]:
+    """The object that ``raw`` writes in its one form.
+
+    Law: ``parse(canonical(value)) == value``, and no other bytes give ``value``:
+    duplicate keys, spacing, another order or another escape are refused.
+
+    Raises:
+        InvalidMessage: ``raw`` is in another form, or no object.
+    """
+    try:
+        value = orjson.loads(raw)
+    except orjson.JSONDecodeError:
+        raise InvalidMessage("expected JSON") from None
+    if not isinstance(value, dict):
+        raise InvalidMessage("expected an object")
+    if orjson.dumps(value, option=orjson.OPT_SORT_KEYS) != raw:
+        raise InvalidMessage("expected canonical JSON")
+    return value
+
+
+def _check(value: Any) -> None:
+    kind = type(value)
+    if kind is str:
+        if "\0" in value:
+            raise InvalidMessage("expected text without U+0000")
+    elif kind is dict:
+        for key, member in value.items():
+            _check_key(key)
+            _check(member)
+    elif kind is list or kind is tuple:
+        for member in value:
+            _check(member)
+    elif kind is not int:
+        _check_rare(value)
+    elif not -MAX_INTEGER <= value <= MAX_INTEGER:
+        raise InvalidMessage("expected an integer below 2^53")
+
+
+@lru_cache(maxsize=512)  # the same few dozen keys in every record
+def _check_key(key: object) -> None:
+    if not isinstance(key, str) or not _KEY(key):
+        raise InvalidMessage("expected keys of [a-z0-9_]+")
+
+
+def _check_rare(value: object) -> None:
+    if value is not None and not isinstance(value, bool):
+        raise InvalidMessage("expected strings, integers, booleans, nulls")

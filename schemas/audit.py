@@ -1,0 +1,131 @@
+"""What a stage says happened, and the record that the ledger keeps of it.
+
+Every field is bounded so that no record can exceed ``MAX_RECORD_BYTES``.
+"""
+
+from typing import Annotated, ClassVar, Literal, Self
+
+from pydantic import ConfigDict, Field, model_validator
+
+from schemas.base import Schema
+from schemas.ids import Actor, EventId, RequestId
+from schemas.requests import Code, Decision, Hex64, PolicyRef, Usage
+
+MAX_RECORD_BYTES = 32_768
+"""Half of what a leaf may have in tlog-tiles (65,535)."""
+MAX_DECISIONS = 32
+MAX_GUARDS = 24
+MAX_CONTENT = 8
+MAX_INTEGER = 2**53 - 1
+"""The largest integer that every JSON reader reads exactly (RFC 8785, 3.2.2.3)."""
+
+TERMINAL = frozenset({"request.completed", "request.blocked", "request.failed"})
+"""Each accepted request has exactly one record of one of these."""
+
+Uuid = Annotated[str, Field(pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")]
+Action = Annotated[str, Field(pattern=r"^[a-z0-9_]{1,32}(\.[a-z0-9_]{1,32}){1,3}$")]
+"""What happened: ``noun.past_tense``, e.g. ``request.screened``."""
+ActorName = Annotated[
+    Actor,
+    Field(pattern=r"^(key|client|user|agent|system):[A-Za-z0-9_.@:-]{1,128}$"),
+]
+ModelName = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]{1,128}$")]
+Day = Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}$")]
+Moment = Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{6}Z$")]
+"""RFC 3339 in UTC, always 27 characters: ``schemas.events.timestamp``."""
+
+
+class ContentCommitment(Schema):
+    """A salted commitment to content, never the content.
+
+    Attributes:
+        commit: SHA-256 over label, salt and plaintext.
+        sealed_sha256: SHA-256 of the sealed record's exact bytes.
+    """
+
+    purpose: Code
+    commit: Hex64
+    sealed_sha256: Hex64
+    key_id: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
+
+
+class Retained(Schema):
+    """How long the content's key lives: a class, and the day it was made."""
+
+    model_config = ConfigDict(
+        validate_by_name=True, validate_by_alias=True, serialize_by_alias=True
+    )
+
+    retention_class: Annotated[Code, Field(alias="class")]
+    day: Day
+
+
+class Erase(Schema):
+    """What a destruction of keys covers.
+
+    Attributes:
+        scope: ``request``, ``subject``, ``class`` (of one day) or ``tenant``.
+        ref: which: an id, or ``<class>:<day>``; never a name of a person.
+        as_of: keys made after it are not covered.
+    """
+
+    scope: Literal["request", "subject", "class", "tenant"]
+    ref: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:-]{1,128}$")]
+    as_of: Moment
+
+
+class _Facts(Schema):
+    """What an event and its record have in common. Absent means left out."""
+
+    action: Action
+    actor: ActorName
+    status: Code | None = None
+    request_id: Annotated[RequestId, Field(pattern=r"^[0-9a-f-]{36}$")] | None = None
+    decision: Annotated[tuple[Decision, ...], Field(max_length=MAX_DECISIONS)] = ()
+    guards_required: Annotated[tuple[Code, ...], Field(max_length=MAX_GUARDS)] = ()
+    guards_ran: Annotated[tuple[Code, ...], Field(max_length=MAX_GUARDS)] = ()
+    policy: PolicyRef | None = None
+    model: ModelName | None = None
+    usage: Usage | None = None
+    content: Annotated[
+        tuple[ContentCommitment, ...], Field(max_length=MAX_CONTENT)
+    ] = ()
+    retention: Retained | None = None
+    erase: Erase | None = None
+
+    @model_validator(mode="after")
+    def _integers_are_exact(self) -> Self:
+        usage = self.usage or Usage()
+        version = self.policy.version if self.policy else 0
+        if max(usage.input_tokens, usage.output_tokens, version) > MAX_INTEGER:
+            raise ValueError("expected integers below 2^53")
+        return self
+
+
+class AuditRecorded(_Facts):
+    """Something happened that the ledger must hold.
+
+    Who recorded it, for which tenant and when is in the event's attributes; their id
+    is what makes a repeat a repeat.
+    """
+
+    kind: ClassVar[str] = "audit.recorded.v1"
+
+
+class AuditRecord(_Facts):
+    """A record as it lies in a log: these fields, in canonical JSON, are the leaf.
+
+    Attributes:
+        log: the log's origin.
+        seq: the leaf index, from 0.
+        prev: SHA-256 of the record before, or of the genesis.
+        event_id: the id of the event that it records.
+        ts: when that event arose.
+    """
+
+    v: Literal[1]
+    log: Annotated[str, Field(pattern=r"^[a-z0-9./_-]{1,255}$")]
+    seq: Annotated[int, Field(ge=0, le=MAX_INTEGER)]
+    prev: Hex64
+    event_id: Annotated[EventId, Field(pattern=r"^[0-9a-f-]{36}$")]
+    ts: Moment

@@ -1,0 +1,355 @@
+"""Records: the worked example, the chain, repeats, and every way of altering a row."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.audit import (
+    SECOND_TERMINAL,
+    Broken,
+    Chained,
+    Entry,
+    Verified,
+    chain,
+    empty,
+    facts,
+    record,
+    sift,
+    verify,
+)
+from pipeline.errors import IntegrityError, InvalidMessage
+from pipeline.merkle import leaf_hash, root_of
+from schemas.audit import (
+    MAX_CONTENT,
+    MAX_DECISIONS,
+    MAX_GUARDS,
+    MAX_INTEGER,
+    MAX_RECORD_BYTES,
+    AuditRecord,
+    AuditRecorded,
+    ContentCommitment,
+    Erase,
+    Retained,
+)
+from schemas.events import Attributes, Event
+from schemas.ids import Actor, EventId, RequestId, TenantId
+from schemas.requests import Decision, PolicyRef, Usage
+from tests.support.audit import NOON, recorded, request_id
+
+ORIGIN = "ledger.example.com/t_01"
+EXAMPLE = (
+    b'{"action":"log.created","actor":"system:ledger","event_id":"00000000-0000-5000-'
+    b'8000-000000000000","log":"ledger.example.com/t_01","prev":"43d8b2cdaa470d52babda'
+    b'e19adc9661e1071a740a66094c790fa42aa557698a8","seq":0,"ts":"2026-01-01T00:00:00.0'
+    b'00000Z","v":1}'
+)
+PASSED = Decision(stage="screening", control="phrases", verdict="passed")
+BLOCKED = Decision(stage="screening", control="phrases", verdict="blocked")
+
+
+def example() -> Chained:
+    attributes = Attributes(
+        id=EventId("00000000-0000-5000-8000-000000000000"),
+        type=AuditRecorded.kind,
+        source="/sluice/ledger",
+        subject=ORIGIN,
+        tenant=TenantId("t_01"),
+        time=datetime(2026, 1, 1, tzinfo=UTC),
+    )
+    data = AuditRecorded(action="log.created", actor=Actor("system:ledger"))
+    return chain(empty(ORIGIN), [Event(attributes, data)])
+
+
+def test_the_worked_example_to_its_bytes() -> None:
+    chained = example()
+
+    assert 253 == len(EXAMPLE)
+    assert EXAMPLE == chained.entries[0].body
+    last = "83c36bbb3bb1086d59d8c52085e4b1cba9afd4ad2c60137d8333fe204cada121"
+    root = "65a0d2f4d360d47f55c48a2ed7b5fa9503e18ddd035d3c1d8be403d5f9474c15"
+    assert last == chained.head.last.hex()
+    assert root == chained.entries[0].leaf.hex() == chained.head.tree.root().hex()
+
+
+names = st.lists(st.text(min_size=1, max_size=5), unique=True, max_size=30)
+
+
+@given(names, st.data())
+def test_chaining_twice_is_chaining_once(names: list[str], data: st.DataObject) -> None:
+    events = [recorded(name) for name in names]
+    cut = data.draw(st.integers(0, len(events)))
+    first = chain(empty(ORIGIN), events[:cut])
+    second = chain(first.head, events[cut:])
+
+    whole = chain(empty(ORIGIN), events)
+
+    assert whole.head == second.head
+    assert whole.entries == first.entries + second.entries
+    assert whole.head.tree.root() == root_of([each.leaf for each in whole.entries])
+
+
+def full(action: str = "request.completed") -> dict[str, Any]:
+    code = "x" * 128
+    decision = Decision(stage=code, control=code, verdict=code, rule=code)
+    commitment = ContentCommitment(
+        purpose=code, commit="0" * 64, sealed_sha256="0" * 64, key_id="0" * 32
+    )
+    return {
+        "action": action,
+        "actor": "system:" + code,
+        "status": code,
+        "request_id": request_id("r"),
+        "decision": (decision,) * MAX_DECISIONS,
+        "guards_required": (code,) * MAX_GUARDS,
+        "guards_ran": (code,) * MAX_GUARDS,
+        "policy": PolicyRef(id=code, version=MAX_INTEGER, sha256="0" * 64),
+        "model": "\U0010ffff" * 128,
+        "usage": Usage(input_tokens=MAX_INTEGER, output_tokens=MAX_INTEGER),
+        "content": (commitment,) * MAX_CONTENT,
+        "retention": Retained(retention_class=code, day="2026-01-01"),
+        "erase": Erase(scope="subject", ref=code, as_of="2026-01-01T00:00:00.000000Z"),
+    }
+
+
+def test_the_largest_record_fits_even_as_an_incident() -> None:
+    data = AuditRecorded.model_validate(full("a" * 32 + (".b" + "b" * 31) * 3))
+    largest = Event(recorded("one").attributes, data)
+    end = Event(recorded("two").attributes, AuditRecorded.model_validate(full()))
+    again = sift([end], {}, {request_id("r")}).fresh[0]
+    origin = "l" * 255
+
+    entries = chain(empty(origin), [largest, again]).entries
+
+    assert SECOND_TERMINAL == entries[1].action
+    sizes = [len(each.body) for each in entries]
+    assert 0.8 * MAX_RECORD_BYTES < min(sizes) <= max(sizes) < MAX_RECORD_BYTES
+
+
+def test_what_is_too_large_is_refused() -> None:
+    long = recorded("a")
+    many = long.data.model_copy(update={"decision": (PASSED,) * 1000})
+
+    with pytest.raises(InvalidMessage, match="bytes"):
+        chain(empty(ORIGIN), [Event(long.attributes, many)])
+
+
+def test_a_record_reads_as_what_was_recorded() -> None:
+    event = Event(recorded("a").attributes, AuditRecorded.model_validate(full()))
+
+    found = record(chain(empty(ORIGIN), [event]).entries[0].body)
+
+    same = AuditRecorded.model_fields
+    assert event.data.model_dump() == found.model_dump(include=set(same))
+    assert (0, ORIGIN, event.attributes.id) == (found.seq, found.log, found.event_id)
+
+
+def test_absent_is_left_out_and_zero_is_not() -> None:
+    data = recorded("a", usage=Usage(input_tokens=0), guards_ran=()).data
+
+    assert {"action", "actor", "usage"} == set(facts(data))
+    assert {"input_tokens": 0, "output_tokens": 0} == facts(data)["usage"]
+
+
+def test_the_wire_says_class_and_both_names_are_read() -> None:
+    event = recorded("a", retention=Retained(retention_class="30d", day="2026-01-01"))
+
+    assert '"class":"30d"' in event.data.model_dump_json()
+    assert event.data == AuditRecorded.model_validate_json(event.data.model_dump_json())
+
+
+@pytest.mark.parametrize(
+    "raw", [EXAMPLE.replace(b'"v":1', b'"v":2'), EXAMPLE + b" ", b"{}", b"[]", b"\xff"]
+)
+def test_other_bytes_are_no_record(raw: bytes) -> None:
+    with pytest.raises(InvalidMessage):
+        record(raw)
+
+
+# What is new and what is a repeat.
+
+
+def bodies(*events: Event[AuditRecorded]) -> dict[EventId, bytes]:
+    entries = chain(empty(ORIGIN), events).entries
+    return {entry.event_id: entry.body for entry in entries}
+
+
+def test_a_repeat_is_dropped_though_its_time_differs() -> None:
+    first = recorded("a", decision=(PASSED,))
+    again = recorded("a", decision=(PASSED,), time=NOON + timedelta(hours=1))
+
+    on_the_log = sift([again], bodies(first), ())
+    in_the_batch = sift([first, again], {}, ())
+
+    assert ((), 1) == (on_the_log.fresh, on_the_log.repeats)
+    assert ((first,), 1) == (in_the_batch.fresh, in_the_batch.repeats)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"decision": (BLOCKED,)},
+        {"status": "blocked"},
+        {"guards_ran": ("phrases",)},
+        {"guards_required": ("phrases",)},
+        {"policy": PolicyRef(id="p", version=2, sha256="0" * 64)},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_another_decision_under_the_same_id_is_no_repeat(
+    change: dict[str, Any],
+) -> None:
+    first, other = recorded("a"), recorded("a", **change)
+
+    with pytest.raises(IntegrityError):
+        sift([other], bodies(first), ())
+    with pytest.raises(IntegrityError):
+        sift([first, other], {}, ())
+
+
+def test_a_second_end_of_a_request_is_an_incident() -> None:
+    end = recorded("a", "request.completed", request="r", decision=(PASSED,))
+    other = recorded("b", "request.failed", request="r")
+
+    for sifted in (sift([end, other], {}, ()), sift([other], {}, {request_id("r")})):
+        incident = sifted.fresh[-1]
+        assert 1 == sifted.incidents
+        assert SECOND_TERMINAL == incident.data.action
+        assert "request.failed" == incident.data.decision[-1].rule
+        assert other.attributes == incident.attributes
+
+
+def test_a_repeat_of_an_incident_is_a_repeat() -> None:
+    end = recorded("a", "request.completed", request="r")
+    other = recorded("b", "request.failed", request="r")
+    first = sift([end, other], {}, ()).fresh
+
+    again = sift([end, other], bodies(*first), {request_id("r")})
+
+    assert ((), 2, 0) == (again.fresh, again.repeats, again.incidents)
+
+
+def test_each_request_ends_once_and_each_of_them_may() -> None:
+    ends = [recorded(each, "request.completed", request=each) for each in "abc"]
+
+    assert 0 == sift(ends, {}, {RequestId("another")}).incidents
+
+
+# Verifying.
+
+
+def rows(count: int = 6) -> tuple[Entry, ...]:
+    events = [recorded(str(each), request=str(each)) for each in range(count)]
+    return chain(empty(ORIGIN), events).entries
+
+
+def checked(entries: tuple[Entry, ...], last: bytes | None = None) -> Verified | Broken:
+    return verify(empty(ORIGIN), entries, last or sha256(rows()[-1].body).digest())
+
+
+def test_what_was_chained_holds_whole_and_in_pieces() -> None:
+    entries = rows()
+    whole = checked(entries)
+    first = verify(empty(ORIGIN), entries[:3])
+
+    assert isinstance(whole, Verified)
+    assert isinstance(first, Verified)
+    assert whole == verify(first.head, entries[3:], whole.head.last)
+    assert chain(empty(ORIGIN), []).head == empty(ORIGIN)
+
+
+def with_body(entry: Entry, body: bytes) -> Entry:
+    return replace(entry, body=body, leaf=leaf_hash(body))
+
+
+ALTERED: dict[str, Callable[[Entry], Entry]] = {
+    "a byte": lambda e: replace(e, body=e.body.replace(b"screened", b"screenee")),
+    "a byte and its leaf": lambda e: with_body(
+        e, e.body.replace(b"system:test", b"system:tess")
+    ),
+    "a byte, its leaf, its column": lambda e: replace(
+        with_body(e, e.body.replace(b"system:test", b"system:tess")),
+        actor="system:tess",
+    ),
+    "its prev and leaf": lambda e: with_body(
+        e, e.body.replace(b'"prev":"', b'"prev":"0')[: len(e.body) + 1]
+    ),
+    "a prev of right length": lambda e: with_body(
+        e, e.body.replace(record(e.body).prev.encode(), b"0" * 64)
+    ),
+    "the leaf": lambda e: replace(e, leaf=bytes(32)),
+    "the event id": lambda e: replace(e, event_id=EventId("0" * 36)),
+    "the request": lambda e: replace(e, request_id=None),
+    "the action": lambda e: replace(e, action="request.accepted"),
+    "the actor": lambda e: replace(e, actor="key:other"),
+    "the time": lambda e: replace(e, ts="2026-01-01T00:00:00.000000Z"),
+    "another log": lambda e: with_body(e, e.body.replace(b"t_01", b"t_02")),
+    "another place": lambda e: with_body(
+        e, e.body.replace(f'"seq":{e.seq}'.encode(), b'"seq":9')
+    ),
+    "spacing": lambda e: with_body(e, e.body.replace(b'"v":1', b'"v": 1')),
+}
+
+
+@pytest.mark.parametrize("how", ALTERED)
+@pytest.mark.parametrize("seq", range(6))
+def test_an_altered_row_is_named(how: str, seq: int) -> None:
+    entries = list(rows())
+    entries[seq] = ALTERED[how](entries[seq])
+
+    found = checked(tuple(entries))
+
+    assert isinstance(found, Broken)
+    assert seq == found.seq
+
+
+@pytest.mark.parametrize("seq", range(5))
+def test_a_missing_row_is_named(seq: int) -> None:
+    entries = rows()
+
+    found = checked(entries[:seq] + entries[seq + 1 :])
+
+    assert Broken(seq, "a record is missing") == found
+
+
+@pytest.mark.parametrize("seq", range(5))
+def test_swapped_rows_are_named(seq: int) -> None:
+    entries = list(rows())
+    one, two = entries[seq], entries[seq + 1]
+    entries[seq], entries[seq + 1] = replace(two, seq=seq), replace(one, seq=seq + 1)
+
+    found = checked(tuple(entries))
+
+    assert isinstance(found, Broken)
+    assert seq == found.seq
+
+
+def test_a_tail_that_was_cut_is_told_from_the_head() -> None:
+    assert isinstance(checked(rows()[:5]), Broken)
+
+
+def test_a_rewritten_history_holds_for_itself() -> None:
+    """Only a checkpoint that somebody else holds tells it from the true one."""
+    events = [recorded(str(each), "request.redacted") for each in range(6)]
+    rewritten = chain(empty(ORIGIN), events)
+
+    found = checked(rewritten.entries, rewritten.head.last)
+
+    assert isinstance(found, Verified)
+    assert found.head.tree.root() != root_of([each.leaf for each in rows()])
+
+
+def test_every_field_of_a_record_is_bounded() -> None:
+    schema = AuditRecord.model_json_schema()["properties"]
+
+    unbounded = [
+        name
+        for name, each in schema.items()
+        if each.get("type") == "string" and not {"pattern", "const"} & set(each)
+    ]
+    assert [] == unbounded

@@ -1,0 +1,140 @@
+"""The tree against one that is written as RFC 6962 defines it, and bent proofs."""
+
+from collections.abc import Sequence
+from hashlib import sha256
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.errors import InvalidMessage
+from pipeline.merkle import (
+    EMPTY_ROOT,
+    CompactRange,
+    Node,
+    Nodes,
+    consistency_proof,
+    extend,
+    inclusion_proof,
+    leaf_hash,
+    root_of,
+    tree_at,
+    verify_consistency,
+    verify_inclusion,
+)
+
+leaves_of = st.lists(st.binary(max_size=8).map(leaf_hash), max_size=600)
+
+
+def naive_root(leaves: Sequence[bytes]) -> bytes:
+    """Section 2.1, word for word."""
+    if not leaves:
+        return sha256(b"").digest()
+    if len(leaves) == 1:
+        return leaves[0]
+    k = 1
+    while k * 2 < len(leaves):
+        k *= 2
+    return sha256(b"\x01" + naive_root(leaves[:k]) + naive_root(leaves[k:])).digest()
+
+
+def naive_nodes(leaves: Sequence[bytes]) -> Nodes:
+    return lambda level, index: naive_root(leaves[index << level : index + 1 << level])
+
+
+def numbered(size: int) -> list[bytes]:
+    return [leaf_hash(each.to_bytes(4, "big")) for each in range(size)]
+
+
+@given(leaves_of)
+def test_the_root_is_the_recursive_one(leaves: list[bytes]) -> None:
+    assert naive_root(leaves) == root_of(leaves)
+
+
+@given(leaves_of, leaves_of)
+def test_extending_twice_is_extending_once(
+    first: list[bytes], second: list[bytes]
+) -> None:
+    middle, filled = extend(CompactRange(), first)
+    end, more = extend(middle, second)
+
+    assert extend(CompactRange(), first + second) == (end, filled + more)
+
+
+def test_tiles_are_told_when_they_fill() -> None:
+    leaves = numbered(256 * 256)
+
+    filled = extend(CompactRange(), leaves)[1]
+
+    full = [Node(8, at, root_of(leaves[at * 256 :][:256])) for at in range(256)]
+    assert [*full, Node(16, 0, root_of(leaves))] == filled
+
+
+@given(leaves_of.filter(bool), st.data())
+def test_a_tree_is_found_again_from_its_nodes(
+    leaves: list[bytes], data: st.DataObject
+) -> None:
+    size = data.draw(st.integers(0, len(leaves)))
+
+    expected = extend(CompactRange(), leaves[:size])[0]
+    assert expected == tree_at(naive_nodes(leaves), size)
+
+
+@given(leaves_of.filter(bool), st.data())
+def test_every_proof_verifies_and_no_bent_one(
+    leaves: list[bytes], data: st.DataObject
+) -> None:
+    size = len(leaves)
+    index = data.draw(st.integers(0, size - 1))
+    nodes, root = naive_nodes(leaves), naive_root(leaves)
+    old_root = naive_root(leaves[: index + 1])
+
+    included = inclusion_proof(nodes, index, size)
+    consistent = consistency_proof(nodes, index + 1, size)
+
+    verify_inclusion(leaves[index], index, size, root, included)
+    verify_consistency(index + 1, size, old_root, root, consistent)
+    bend = data.draw(st.integers(0, 255 * max(1, len(included))))
+    for proof in bent(included, bend):
+        with pytest.raises(InvalidMessage):
+            verify_inclusion(leaves[index], index, size, root, proof)
+    for proof in bent(consistent, bend):
+        with pytest.raises(InvalidMessage):
+            verify_consistency(index + 1, size, old_root, root, proof)
+
+
+def bent(proof: list[bytes], bend: int) -> list[list[bytes]]:
+    """One bit flipped, one hash less, one more, two in the other order."""
+    found = [[*proof, EMPTY_ROOT], [EMPTY_ROOT, *proof]]
+    if proof:
+        at, bit = bend % len(proof), bend % 256
+        flipped = bytearray(proof[at])
+        flipped[bit // 8] ^= 1 << bit % 8
+        found += [[*proof[:at], bytes(flipped), *proof[at + 1 :]], proof[1:]]
+    if len(set(proof)) > 1:
+        found.append(proof[::-1])
+    return [each for each in found if each != proof]
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 8, 9, 130])
+def test_all_proofs_of_a_small_tree(size: int) -> None:
+    leaves = numbered(size)
+    nodes, root = naive_nodes(leaves), naive_root(leaves)
+
+    for index, leaf in enumerate(leaves):
+        verify_inclusion(leaf, index, size, root, inclusion_proof(nodes, index, size))
+        old, proof = index + 1, consistency_proof(nodes, index + 1, size)
+        verify_consistency(old, size, naive_root(leaves[:old]), root, proof)
+
+
+@pytest.mark.parametrize(("old", "size"), [(0, 5), (6, 5), (-1, 5)])
+def test_nothing_is_proved_of_the_empty_tree_or_the_future(old: int, size: int) -> None:
+    with pytest.raises(ValueError, match="subtree"):
+        consistency_proof(naive_nodes(numbered(5)), old, size)
+    with pytest.raises(InvalidMessage):
+        verify_consistency(old, size, EMPTY_ROOT, naive_root(numbered(5)), [])
+
+
+def test_a_range_has_a_hash_for_each_bit_of_its_size() -> None:
+    with pytest.raises(ValueError, match="bit"):
+        CompactRange(3, (EMPTY_ROOT,))
