@@ -1,9 +1,7 @@
 """What every level relies on: no skips in CI, one local stack a worker process."""
 
 import os
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -30,9 +28,5 @@ def stack() -> Iterator[local.Stack]:
 
     Not durable (``fsync`` off): a test that claims durability starts its own.
     """
-    root = Path(tempfile.mkdtemp(prefix="sluice-test-"))
-    root.chmod(0o755)
-    try:
-        yield local.start(root, durable=False)
-    finally:
-        local.stop(root)
+    with local.temporary(durable=False) as running:
+        yield running
