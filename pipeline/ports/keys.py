@@ -111,9 +111,14 @@ class Kms(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class KeyRef:
-    """A data key by name; the store of another tenant knows nothing of it."""
+    """The key that an event claims for its tenant and its request.
+
+    The claim is not believed: a key of another tenant is not found, and a seal of
+    another request does not open.
+    """
 
     tenant_id: TenantId
+    request_id: RequestId
     key_id: KeyId
 
 
@@ -132,8 +137,6 @@ class NewKey:
 @dataclass(frozen=True, slots=True)
 class Destroyed:
     """The key is gone, and with it what it sealed. An answer, not a failure."""
-
-    key_id: KeyId
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,17 +161,15 @@ class OfSubject:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Erased:
-    """What one order to erase destroyed.
+    """What an order to erase destroyed; empty is no success.
 
     Attributes:
-        keys: ids of the keys that were there, sorted; empty is no success.
+        keys: ids of the keys that were there, sorted.
         requests: whose keys they were, sorted.
-        epoch: the tenant's epoch after it; caches of an older one are dropped.
     """
 
     keys: tuple[KeyId, ...]
     requests: tuple[RequestId, ...]
-    epoch: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,7 +183,43 @@ class Terminated:
 class KeyStore(Protocol):
     """Data keys, wrapped by their tenants' keys, in a database of their own.
 
-    Every method may raise ``RetryableError``: the store or the provider is away.
+    Every method may raise ``RetryableError``: the store or the provider is away; and
+    ``InvalidMessage``: an id is not written as ours are.
+    """
+
+    async def create(self, keys: Sequence[NewKey]) -> Sequence[bool]:
+        """Keep keys of any tenants, durably, in one transaction; one answer per key.
+
+        True: it is kept (also when it was before). False: its tenant has no key any
+        more, or this id was destroyed once: nothing may be sealed under it.
+        """
+        ...
+
+    async def fetch(
+        self, wanted: Sequence[KeyRef]
+    ) -> Mapping[KeyRef, DataKey | Destroyed]:
+        """Keys of any tenants, in one query; an answer for each that is wanted.
+
+        A key that is not there is destroyed: it was kept before anything was sealed
+        under it. So is a key of another tenant than the one that asks.
+
+        Raises:
+            IntegrityError: a key that is there does not unwrap.
+        """
+        ...
+
+    async def forget(self, keys: Sequence[KeyRef]) -> int:
+        """Destroy ``transient`` keys whose requests have ended; how many were there.
+
+        No tombstones: their partition is dropped the next day.
+        """
+        ...
+
+
+class KeyKeeper(Protocol):
+    """Who gives tenants their keys, and destroys keys by order.
+
+    Errors as :class:`KeyStore`.
     """
 
     async def enrol(self, tenant: TenantId) -> None:
@@ -198,34 +235,6 @@ class KeyStore(Protocol):
 
         Raises:
             KeyDestroyed: the tenant was terminated, or was never enrolled.
-        """
-        ...
-
-    async def create(self, keys: Sequence[NewKey]) -> Sequence[bool]:
-        """Keep keys of any tenants, durably, in one transaction; one answer per key.
-
-        True: it is kept (also when it was before). False: its tenant has no key any
-        more, or this id was destroyed once: nothing may be sealed under it.
-        """
-        ...
-
-    async def fetch(
-        self, wanted: Sequence[KeyRef]
-    ) -> Mapping[KeyId, DataKey | Destroyed]:
-        """Keys of any tenants, in one query; an answer for each that is wanted.
-
-        A key that is not there is destroyed: it was kept before anything was sealed
-        under it. So is a key that belongs to another tenant than the one that asks.
-
-        Raises:
-            IntegrityError: a key that is there does not unwrap.
-        """
-        ...
-
-    async def forget(self, keys: Sequence[KeyRef]) -> int:
-        """Destroy ``transient`` keys whose requests have ended; how many were there.
-
-        No tombstones: their partition is dropped the next day.
         """
         ...
 
@@ -262,4 +271,11 @@ class KeyPartitions(Protocol):
 
     async def drop(self, partition: Partition) -> int:
         """Drop a partition and all its keys; how many there were. Absent: 0."""
+        ...
+
+    async def rewrite(self) -> int:
+        """Rewrite every partition in which keys were destroyed since; how many.
+
+        A deleted row's bytes stay in its file until then.
+        """
         ...

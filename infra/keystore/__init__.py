@@ -1,0 +1,1 @@
+"""The keystore: wrapped data keys in a database of their own."""

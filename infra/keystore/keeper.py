@@ -1,0 +1,123 @@
+"""Tenants' keys given and taken, and data keys destroyed by order."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+import asyncpg
+from typing_extensions import override
+
+from infra.keystore.batches import request_uuid, tenant_uuid
+from infra.keystore.errors import waiting
+from infra.keystore.loader import KEK_AAD
+from pipeline.errors import KeyDestroyed
+from pipeline.keystore import KeyId
+from pipeline.ports.keys import (
+    Erased,
+    KekRef,
+    KeyKeeper,
+    Kms,
+    OfRequest,
+    OfSubject,
+    Reason,
+    Terminated,
+)
+from pipeline.ports.system import Entropy
+from pipeline.sealing import KEY_BYTES
+from schemas.ids import RequestId, TenantId
+
+VERSION = "select version from keystore.kek_load($1, $2)"
+ADD = "select state from keystore.kek_add($1, $2, $3)"
+OF = "select key_id from keystore.dek_of($1, $2, $3)"
+DESTROY = "select * from keystore.dek_destroy($1, $2, $3, $4)"
+CLOSE = "select version from keystore.tenant_close($1) version"
+WIPE = "select keystore.tenant_wipe($1, $2)"
+
+BATCH = 1_000
+"""Rows that a transaction deletes at most, so that it holds no lock for long."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PostgresKeyKeeper(KeyKeeper):
+    """The keystore, as retention and the operator use it: a login of its own."""
+
+    pool: asyncpg.Pool
+    kms: Kms
+    entropy: Entropy
+
+    @override
+    async def enrol(self, tenant: TenantId) -> None:
+        await self._add(await self.kms.create(tenant))
+
+    @override
+    async def rotate(self, tenant: TenantId) -> int:
+        with waiting():
+            version = await self.pool.fetchval(VERSION, [tenant_uuid(tenant)], [None])
+        if version is None:
+            raise KeyDestroyed("the tenant has no key")
+        ref = await self.kms.rotate(KekRef(tenant, version))
+        await self._add(ref)
+        return ref.version
+
+    @override
+    async def of(self, selector: OfRequest | OfSubject) -> Sequence[KeyId]:
+        with waiting():
+            rows = await self.pool.fetch(OF, *_selected(selector))
+        return [KeyId(row["key_id"].hex()) for row in rows]
+
+    @override
+    async def destroy(self, selector: OfRequest | OfSubject) -> Erased:
+        gone: list[asyncpg.Record] = []
+        more = True
+        while more:
+            with waiting():
+                rows = await self.pool.fetch(DESTROY, *_selected(selector), BATCH)
+            gone += rows
+            more = len(rows) == BATCH
+        return _erased(gone)
+
+    @override
+    async def terminate(self, tenant: TenantId) -> Terminated:
+        with waiting():
+            rows = await self.pool.fetch(CLOSE, tenant_uuid(tenant))
+        refs = [KekRef(tenant, row["version"]) for row in rows]
+        evidence = [await self.kms.destroy(ref, Reason.TERMINATION) for ref in refs]
+        return Terminated(evidence=tuple(evidence), deleted=await self._wipe(tenant))
+
+    async def _add(self, ref: KekRef) -> None:
+        """Give the tenant a random key, wrapped by the provider's of this version."""
+        kek = self.entropy.bytes(KEY_BYTES)
+        wrapped = await self.kms.wrap(ref, kek, KEK_AAD)
+        tenant = tenant_uuid(ref.tenant_id)
+        with waiting():
+            state = await self.pool.fetchval(
+                ADD, tenant, ref.version, wrapped.ciphertext
+            )
+        if state != "active":
+            raise KeyDestroyed("the tenant was terminated")
+
+    async def _wipe(self, tenant: TenantId) -> int:
+        total = 0
+        deleted = BATCH
+        while deleted == BATCH:
+            with waiting():
+                deleted = await self.pool.fetchval(WIPE, tenant_uuid(tenant), BATCH)
+            total += deleted
+        return total
+
+
+def _selected(
+    selector: OfRequest | OfSubject,
+) -> tuple[UUID, UUID | None, bytes | None]:
+    match selector:
+        case OfRequest(tenant_id=tenant, request_id=request):
+            return tenant_uuid(tenant), request_uuid(request), None
+        case OfSubject(tenant_id=tenant, subject=subject):
+            return tenant_uuid(tenant), None, subject
+
+
+def _erased(rows: Sequence[asyncpg.Record]) -> Erased:
+    return Erased(
+        keys=tuple(sorted(KeyId(row["key_id"].hex()) for row in rows)),
+        requests=tuple(sorted({RequestId(str(row["request_id"])) for row in rows})),
+    )

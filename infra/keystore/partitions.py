@@ -1,0 +1,99 @@
+"""Days of keys in Postgres: made ahead, detached without a wait, dropped, rewritten."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import cast
+
+import asyncpg
+from typing_extensions import override
+
+from infra.keystore.errors import waiting
+from pipeline.keystore import CLASSES, Partition
+from pipeline.ports.keys import KeyPartitions
+
+ADD = "select keystore.partition_add($1, $2)"
+ALL = "select * from keystore.partitions()"
+ONE = "select * from keystore.partitions() where class = $1 and day = $2"
+PENDING = (
+    "select finalize from keystore.partitions()"
+    " where class = $1 and finalize is not null"
+)
+COUNT = "select keystore.partition_count($1, $2)"
+REMAINS = "select class, day, since from keystore.remains order by class, day"
+CLEAN = "delete from keystore.remains where (class, day, since) = ($1, $2, $3)"
+
+
+@dataclass(frozen=True, slots=True)
+class PostgresKeyPartitions(KeyPartitions):
+    """Acts as the owner of the tables, who reads no row of them.
+
+    A detach runs outside any transaction on a connection of its own, so the pool must
+    reach Postgres itself, not a transaction pooler.
+    """
+
+    pool: asyncpg.Pool
+
+    @override
+    async def prepare(self, wanted: Sequence[Partition]) -> int:
+        made = 0
+        for each in wanted:
+            with waiting():
+                made += await self.pool.fetchval(ADD, *_named(each))
+        return made
+
+    @override
+    async def there(self) -> Sequence[Partition]:
+        with waiting():
+            rows = await self.pool.fetch(ALL)
+        return [Partition(CLASSES[row["class"]], row["day"]) for row in rows]
+
+    @override
+    async def drop(self, partition: Partition) -> int:
+        async with self._owner() as connection:
+            await _finalize(connection, partition)
+            steps = await connection.fetchrow(ONE, *_named(partition))
+            if steps is None:
+                return 0
+            if steps["detach"]:
+                await connection.execute(steps["detach"])
+            count = await connection.fetchval(COUNT, *_named(partition))
+            await connection.execute(steps["retire"])
+        return cast("int", count)
+
+    @override
+    async def rewrite(self) -> int:
+        async with self._owner() as connection:
+            remains = await connection.fetch(REMAINS)
+            for row in remains:
+                steps = await connection.fetchrow(ONE, row["class"], row["day"])
+                if steps is not None:
+                    await connection.execute(steps["rewrite"])
+                await connection.execute(CLEAN, *row)
+        return len(remains)
+
+    @asynccontextmanager
+    async def _owner(self) -> AsyncIterator[asyncpg.pool.PoolConnectionProxy]:
+        """A connection that is the owner until it is given back."""
+        with waiting():
+            async with self.pool.acquire() as connection:
+                await connection.execute(
+                    "set role sluice_keystore_owner; set lock_timeout = '2s'"
+                )
+                try:
+                    yield connection
+                finally:
+                    await connection.execute("reset role; reset lock_timeout")
+
+
+async def _finalize(
+    connection: asyncpg.pool.PoolConnectionProxy, partition: Partition
+) -> None:
+    """Finish what was cut short: until then Postgres refuses the next detach."""
+    code = partition.retention_class.code
+    for row in await connection.fetch(PENDING, code):
+        await connection.execute(row["finalize"])
+
+
+def _named(partition: Partition) -> tuple[int, object]:
+    return partition.retention_class.code, partition.day

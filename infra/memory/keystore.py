@@ -1,0 +1,182 @@
+"""The keystore in memory."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from typing_extensions import override
+
+from infra.keystore.batches import batch, request_uuid
+from pipeline.errors import KeyDestroyed, RetryableError
+from pipeline.keystore import KeyId, Partition, partition_of
+from pipeline.ports.keys import (
+    Destroyed,
+    DestroyEvidence,
+    Erased,
+    KekRef,
+    KeyKeeper,
+    KeyPartitions,
+    KeyRef,
+    KeyState,
+    KeyStore,
+    NewKey,
+    OfRequest,
+    OfSubject,
+    Reason,
+    Terminated,
+)
+from pipeline.ports.system import Clock
+from pipeline.sealing import DataKey
+from schemas.ids import TenantId
+
+Name = tuple[TenantId, KeyId]
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryKeys(KeyStore, KeyKeeper, KeyPartitions):
+    """All three ports of the keystore over one set of dictionaries."""
+
+    clock: Clock
+    _keys: dict[Name, NewKey] = field(default_factory=dict)
+    _tombstones: set[Name] = field(default_factory=set)
+    _versions: dict[TenantId, int] = field(default_factory=dict)
+    _terminated: dict[TenantId, tuple[DestroyEvidence, ...]] = field(
+        default_factory=dict
+    )
+    _partitions: set[Partition] = field(default_factory=set)
+    _remains: set[Partition] = field(default_factory=set)
+
+    @override
+    async def create(self, keys: Sequence[NewKey]) -> Sequence[bool]:
+        for new in keys:
+            request_uuid(new.key.request_id)
+            if partition_of(new.key.key_id) not in self._partitions:
+                raise RetryableError("no partition for this day")
+        return [self._create(new) for new in keys]
+
+    @override
+    async def fetch(
+        self, wanted: Sequence[KeyRef]
+    ) -> Mapping[KeyRef, DataKey | Destroyed]:
+        batch(wanted)
+        return {ref: self._fetch(ref) for ref in wanted}
+
+    @override
+    async def forget(self, keys: Sequence[KeyRef]) -> int:
+        batch(keys)
+        names = {(ref.tenant_id, ref.key_id) for ref in keys}
+        return sum(self._keys.pop(name, None) is not None for name in names)
+
+    @override
+    async def enrol(self, tenant: TenantId) -> None:
+        if tenant in self._terminated:
+            raise KeyDestroyed("the tenant was terminated")
+        self._versions.setdefault(tenant, 1)
+
+    @override
+    async def rotate(self, tenant: TenantId) -> int:
+        if not self._active(tenant):
+            raise KeyDestroyed("the tenant has no key")
+        self._versions[tenant] += 1
+        return self._versions[tenant]
+
+    @override
+    async def of(self, selector: OfRequest | OfSubject) -> Sequence[KeyId]:
+        chosen = _chooser(selector)
+        return sorted(key_id for (_, key_id), new in self._keys.items() if chosen(new))
+
+    @override
+    async def destroy(self, selector: OfRequest | OfSubject) -> Erased:
+        gone = [
+            self._keys[selector.tenant_id, key_id].key
+            for key_id in await self.of(selector)
+        ]
+        for key in gone:
+            self._tombstones.add((key.tenant_id, key.key_id))
+            self._drop((key.tenant_id, key.key_id))
+        return Erased(
+            keys=tuple(key.key_id for key in gone),
+            requests=tuple(sorted({key.request_id for key in gone})),
+        )
+
+    @override
+    async def terminate(self, tenant: TenantId) -> Terminated:
+        versions = range(1, self._versions.get(tenant, 0) + 1)
+        evidence = tuple(self._evidence(KekRef(tenant, each)) for each in versions)
+        gone = [name for name in self._keys if name[0] == tenant]
+        for name in gone:
+            self._drop(name)
+        evidence = self._terminated.setdefault(tenant, evidence)
+        return Terminated(evidence=evidence, deleted=len(gone))
+
+    @override
+    async def prepare(self, wanted: Sequence[Partition]) -> int:
+        before = len(self._partitions)
+        self._partitions.update(wanted)
+        return len(self._partitions) - before
+
+    @override
+    async def there(self) -> Sequence[Partition]:
+        return sorted(
+            self._partitions, key=lambda each: (each.retention_class.code, each.day)
+        )
+
+    @override
+    async def drop(self, partition: Partition) -> int:
+        gone = [name for name in self._keys if partition_of(name[1]) == partition]
+        for name in gone:
+            del self._keys[name]
+        self._partitions.discard(partition)
+        self._remains.discard(partition)
+        return len(gone)
+
+    @override
+    async def rewrite(self) -> int:
+        count = len(self._remains)
+        self._remains.clear()
+        return count
+
+    def _active(self, tenant: TenantId) -> bool:
+        return tenant in self._versions and tenant not in self._terminated
+
+    def _create(self, new: NewKey) -> bool:
+        name = new.key.tenant_id, new.key.key_id
+        if not self._active(new.key.tenant_id) or name in self._tombstones:
+            return False
+        self._keys.setdefault(name, new)
+        return True
+
+    def _fetch(self, ref: KeyRef) -> DataKey | Destroyed:
+        new = self._keys.get((ref.tenant_id, ref.key_id))
+        if new is None:
+            return Destroyed()
+        return DataKey(ref.key_id, ref.tenant_id, ref.request_id, new.key.dek)
+
+    def _drop(self, name: Name) -> None:
+        del self._keys[name]
+        partition = partition_of(name[1])
+        if partition.retention_class.period:
+            self._remains.add(partition)
+
+    def _evidence(self, ref: KekRef) -> DestroyEvidence:
+        return DestroyEvidence(
+            ref=ref,
+            reason=Reason.TERMINATION,
+            state=KeyState.DESTROYED,
+            effective_at=self.clock.now(),
+            provider="memory",
+            provider_ref=f"{ref.tenant_id}.{ref.version}",
+        )
+
+
+def _chooser(selector: OfRequest | OfSubject) -> Callable[[NewKey], bool]:
+    match selector:
+        case OfRequest(tenant_id=tenant, request_id=request):
+            return lambda new: (
+                (new.key.tenant_id, new.key.request_id)
+                == (
+                    tenant,
+                    request,
+                )
+            )
+        case OfSubject(tenant_id=tenant, subject=subject):
+            return lambda new: (new.key.tenant_id, new.subject) == (tenant, subject)

@@ -1,0 +1,148 @@
+"""A keystore database of one's own, and keys to put into it."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from secrets import token_bytes, token_hex
+from urllib.parse import urlsplit
+
+import asyncpg
+
+from infra.keystore.keeper import PostgresKeyKeeper
+from infra.keystore.keks import KekCache
+from infra.keystore.loader import KekLoader
+from infra.keystore.partitions import PostgresKeyPartitions
+from infra.keystore.store import PostgresKeyStore
+from infra.kms.file import FileKms
+from infra.kms.folder import KeyFolder
+from infra.system import SystemClock, SystemEntropy
+from pipeline.keystore import Partition, class_named, key_id
+from pipeline.ports.keys import (
+    KeyKeeper,
+    KeyPartitions,
+    KeyRef,
+    KeyStore,
+    NewKey,
+)
+from pipeline.sealing import DataKey
+from schemas.ids import RequestId, TenantId
+
+MIGRATIONS = Path(__file__).parents[2] / "infra" / "keystore" / "migrations"
+ENTROPY = SystemEntropy()
+SECRET = "made-up-for-tests"  # roles belong to the cluster, so all databases share it
+TODAY = date(2026, 11, 22)
+MONTH = Partition(class_named("30d"), TODAY)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Keys:
+    """The three ports of one keystore."""
+
+    store: KeyStore
+    keeper: KeyKeeper
+    partitions: KeyPartitions
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Database:
+    """A keystore database and the two logins that Sluice has there."""
+
+    admin: str
+    app: str
+    keeper: str
+
+
+def new_tenant() -> TenantId:
+    return TenantId(ENTROPY.uuid7())
+
+
+def new_key(
+    tenant: TenantId,
+    partition: Partition = MONTH,
+    request: RequestId | None = None,
+    subject: bytes | None = None,
+) -> NewKey:
+    """A key of a new request."""
+    made = DataKey(
+        key_id(partition, token_bytes(13)),
+        tenant,
+        request or RequestId(ENTROPY.uuid7()),
+        token_bytes(32),
+    )
+    return NewKey(made, subject)
+
+
+def ref(new: NewKey) -> KeyRef:
+    return KeyRef(new.key.tenant_id, new.key.request_id, new.key.key_id)
+
+
+def kms(base: Path) -> FileKms:
+    folder = KeyFolder(
+        directory=base / "keys",
+        root=base / "root" / "root",
+        entropy=ENTROPY,
+        clock=SystemClock(),
+    )
+    return FileKms(folder=folder, entropy=ENTROPY)
+
+
+@contextmanager
+def database(superuser: str) -> Iterator[Database]:
+    """A new database with all migrations and working logins; dropped at the end."""
+    name = f"keystore_{token_hex(6)}"
+    made = Database(
+        admin=_dsn(superuser, name),
+        app=_dsn(superuser, name, "sluice_keystore_app"),
+        keeper=_dsn(superuser, name, "sluice_keystore_keeper"),
+    )
+    asyncio.run(_make(superuser, made.admin, name))
+    try:
+        yield made
+    finally:
+        asyncio.run(_drop(superuser, name))
+
+
+@asynccontextmanager
+async def opened(made: Database, provider: FileKms) -> AsyncIterator[Keys]:
+    """The adapters, as a process would open them."""
+    async with (
+        asyncpg.create_pool(made.app, min_size=1, max_size=4) as app,
+        asyncpg.create_pool(made.keeper, min_size=1, max_size=4) as keeper,
+    ):
+        loader = KekLoader(app, provider, KekCache(SystemClock()))
+        yield Keys(
+            store=PostgresKeyStore(pool=app, keks=loader, entropy=ENTROPY),
+            keeper=PostgresKeyKeeper(pool=keeper, kms=provider, entropy=ENTROPY),
+            partitions=PostgresKeyPartitions(keeper),
+        )
+
+
+def _dsn(superuser: str, name: str, login: str | None = None) -> str:
+    parts = urlsplit(superuser)
+    place = parts.netloc
+    if login:
+        place = f"{login}:{SECRET}@{place.rpartition('@')[2]}"
+    return parts._replace(netloc=place, path=f"/{name}").geturl()
+
+
+async def _make(superuser: str, admin: str, name: str) -> None:
+    await _execute(superuser, f"create database {name}")
+    for path in sorted(MIGRATIONS.glob("*.sql")):
+        await _execute(admin, f"begin; {path.read_text()}; commit")
+    for login in ("app", "keeper"):
+        await _execute(admin, f"alter role sluice_keystore_{login} password '{SECRET}'")
+
+
+async def _drop(superuser: str, name: str) -> None:
+    await _execute(superuser, f"drop database {name} with (force)")
+
+
+async def _execute(dsn: str, statement: str) -> None:
+    connection = await asyncpg.connect(dsn)
+    try:
+        await connection.execute(statement)
+    finally:
+        await connection.close()
