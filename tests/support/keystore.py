@@ -106,11 +106,13 @@ def database(superuser: str) -> Iterator[Database]:
 
 
 @asynccontextmanager
-async def opened(made: Database, provider: FileKms) -> AsyncIterator[Keys]:
-    """The adapters, as a process would open them."""
+async def opened(
+    made: Database, provider: FileKms, *, least: int = 1
+) -> AsyncIterator[Keys]:
+    """The adapters, as a process would open them; ``least`` connections at once."""
     async with (
-        asyncpg.create_pool(made.app, min_size=1, max_size=4) as app,
-        asyncpg.create_pool(made.keeper, min_size=1, max_size=4) as keeper,
+        asyncpg.create_pool(made.app, min_size=least, max_size=4) as app,
+        asyncpg.create_pool(made.keeper, min_size=least, max_size=4) as keeper,
     ):
         loader = KekLoader(app, provider, KekCache(SystemClock()))
         yield Keys(
