@@ -9,18 +9,17 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from demo.stack import record as records
-from demo.stack.choice import KAFKA_ADDRESS, POSTGRES_ADDRESS, Source, choose
+from demo.stack.choice import choose
 from demo.stack.daemon import Daemon, started
 from demo.stack.errors import StackError
-from demo.stack.jars import locked
-from demo.stack.kafka import Kafka
+from demo.stack.files import locked
 from demo.stack.part import Given, Part
-from demo.stack.postgres import Postgres
+from demo.stack.parts import parts
 from demo.stack.record import Record
 
 __all__ = ["ROOT", "Part", "Stack", "StackError", "find", "start", "stop", "temporary"]
@@ -36,7 +35,7 @@ class Stack:
 
     Attributes:
         chosen: what was chosen and why, in one line.
-        found: it ran before; whoever started it wants to stop it.
+        found: it ran before; who started it wants to stop it.
     """
 
     kafka: Part
@@ -91,31 +90,37 @@ def start(root: Path = ROOT, *, durable: bool = True, detached: bool = False) ->
     root.mkdir(parents=True, exist_ok=True)
     with locked(root / "lock"):
         record = _record(root, durable=durable)
-        parts = _parts(root, record)
-        missing = [part for part in parts if not part.running]
-        _watch(root, anew=len(missing) == len(parts), detached=detached)
-        for part in missing:
-            part.launch()
-        for part in missing:
-            part.wait()
-    return _stack(parts, record, found=not missing)
+        kafka, postgres = parts(root, record)
+        ours = [part for part in (kafka, postgres) if not isinstance(part, Given)]
+        missing = [part for part in ours if not part.running]
+        with ExitStack() as undo:
+            undo.callback(_end, root)
+            _tie(root, anew=bool(ours) and missing == ours, detached=detached)
+            for part in missing:
+                part.launch()
+            for part in missing:
+                part.wait()
+            undo.pop_all()
+    chosen = record.choice.sentence
+    return Stack(kafka=kafka, postgres=postgres, chosen=chosen, found=not missing)
 
 
 def find(root: Path = ROOT) -> Stack | None:
     """The stack that was started in a root and not stopped, running or not."""
-    record = records.read(root.resolve())
-    if record is None:
+    root = root.resolve()
+    if (record := records.read(root)) is None:
         return None
-    return _stack(_parts(root.resolve(), record), record, found=True)
+    kafka, postgres = parts(root, record)
+    chosen = record.choice.sentence
+    return Stack(kafka=kafka, postgres=postgres, chosen=chosen, found=True)
 
 
 def stop(root: Path = ROOT) -> None:
     """Stop cleanly what was started in a root; the data stays."""
     root = root.resolve()
-    if not root.exists():
-        return
-    with locked(root / "lock"):
-        _stop(root)
+    if root.exists():
+        with locked(root / "lock"):
+            _end(root)
 
 
 @contextmanager
@@ -125,67 +130,61 @@ def temporary(*, durable: bool = False) -> Iterator[Stack]:
     try:
         yield start(root, durable=durable)
     finally:
-        stop(root)
+        with locked(root / "lock"):
+            _end(root, discard=True)
         shutil.rmtree(root)
 
 
 def _record(root: Path, *, durable: bool) -> Record:
-    """What runs there already, where it fits; else a new choice, remembered."""
+    """What was started there, where it fits; else a new choice, remembered."""
     record = records.read(root)
-    if record is not None and record.choice.matches(os.environ):  # noqa: TID251 - the user's addresses
+    if record is not None and record.choice.fits(os.environ):  # noqa: TID251 - the user's
         if record.durable != durable:
-            raise StackError(f"{root} holds a stack with durable={record.durable}")
+            raise StackError(
+                f"the stack in {root} was started with durable={record.durable};"
+                " stop it first"
+            )
         return record
-    _stop(root)
-    record = Record(choose(os.environ, lambda: False), durable)  # noqa: TID251 - as above
+    _end(root)
+    record = Record(choose(os.environ, _engine_answers), durable)  # noqa: TID251 - as above
     records.write(root, record)
     return record
 
 
-def _stop(root: Path) -> None:
-    record = records.read(root)
-    if record is None:
-        return
-    for part in _parts(root, record):
-        part.stop()
-    records.forget(root)
+def _engine_answers() -> bool:
+    from demo.stack.containers import engine_answers  # noqa: PLC0415 - slow
+
+    return engine_answers()
+
+
+def _tie(root: Path, *, anew: bool, detached: bool) -> None:
+    """Let the stack end with this process, or with none; a found one keeps its tie."""
     watcher = _watcher(root)
-    if watcher.pid != os.getpid():
+    if detached or anew:
         watcher.kill()
+    if anew and not detached:
+        parent = (str(os.getpid()), str(started(os.getpid())))
+        command = (sys.executable, "-m", "demo.stack.watcher", str(root), *parent)
+        watcher.spawn(
+            command,
+            log=root / "watcher.log",
+            cwd=CHECKOUT,
+            env=os.environ,  # noqa: TID251 - says where Docker is
+        )
 
 
-def _parts(root: Path, record: Record) -> tuple[Part, Part]:
-    return _kafka(root, record), _postgres(root, record)
-
-
-def _kafka(root: Path, record: Record) -> Part:
-    if record.choice.kafka is Source.GIVEN:
-        return Given(os.environ[KAFKA_ADDRESS])  # noqa: TID251 - the user's address
-    return Kafka(root / "kafka")
-
-
-def _postgres(root: Path, record: Record) -> Part:
-    if record.choice.postgres is Source.GIVEN:
-        return Given(os.environ[POSTGRES_ADDRESS])  # noqa: TID251 - as above
-    return Postgres(root / "postgres", record.durable)
-
-
-def _stack(parts: tuple[Part, Part], record: Record, *, found: bool) -> Stack:
-    kafka, postgres = parts
-    chosen = record.choice.sentence
-    return Stack(kafka=kafka, postgres=postgres, chosen=chosen, found=found)
+def _end(root: Path, *, discard: bool = False) -> None:
+    if (record := records.read(root)) is None:
+        return
+    for part in parts(root, record):
+        if discard:
+            part.discard()
+        else:
+            part.stop()
+    records.forget(root)
+    if _watcher(root).pid != os.getpid():
+        _watcher(root).kill()
 
 
 def _watcher(root: Path) -> Daemon:
     return Daemon(root / "watcher.json")
-
-
-def _watch(root: Path, *, anew: bool, detached: bool) -> None:
-    """Tie the stack to this process, or to none; one that is found keeps its tie."""
-    if detached:
-        _watcher(root).kill()
-    elif anew:
-        _watcher(root).kill()
-        parent = (str(os.getpid()), str(started(os.getpid())))
-        command = [sys.executable, "-m", "demo.stack.watcher", str(root), *parent]
-        _watcher(root).spawn(command, log=root / "watcher.log", ports={})

@@ -6,7 +6,6 @@ from enum import StrEnum
 
 KAFKA_ADDRESS = "SLUICE_KAFKA_BOOTSTRAP"
 POSTGRES_ADDRESS = "SLUICE_DATABASE_URL"
-NAMES = ("Kafka 4.3.1", "Postgres 18")
 
 
 class Source(StrEnum):
@@ -24,28 +23,42 @@ class Choice:
     kafka: Source
     postgres: Source
 
-    def matches(self, environment: Mapping[str, str]) -> bool:
+    def fits(self, environment: Mapping[str, str]) -> bool:
         """Whether the same addresses are given now as when this was chosen."""
-        return given(environment) == (
-            self.kafka is Source.GIVEN,
-            self.postgres is Source.GIVEN,
+        now = (
+            _given(environment, KAFKA_ADDRESS),
+            _given(environment, POSTGRES_ADDRESS),
         )
+        return now == (self.kafka is Source.GIVEN, self.postgres is Source.GIVEN)
 
     @property
     def sentence(self) -> str:
         """What was chosen and why, in one line."""
+        kafka, postgres = NAMES[self.kafka]
         if self.kafka is self.postgres:
-            return _because(" and ".join(NAMES), self.kafka, "s")
-        kafka, postgres = NAMES
-        return f"{_because(kafka, self.kafka)}; {_because(postgres, self.postgres)}"
+            return f"{kafka} and {postgres} {TOGETHER[self.kafka]}"
+        return (
+            f"{kafka} {ALONE[self.kafka]}; {NAMES[self.postgres][1]}"
+            f" {ALONE[self.postgres]}"
+        )
 
 
-def given(environment: Mapping[str, str]) -> tuple[bool, bool]:
-    """Whether Kafka's and Postgres's addresses are given; an empty one is not."""
-    return (
-        bool(environment.get(KAFKA_ADDRESS)),
-        bool(environment.get(POSTGRES_ADDRESS)),
-    )
+OURS = ("Kafka 4.3.1", "Postgres 18")
+NAMES = {
+    Source.GIVEN: ("Kafka", "Postgres"),
+    Source.DOCKER: OURS,
+    Source.LOCAL: OURS,
+}
+TOGETHER = {
+    Source.GIVEN: "at the addresses given",
+    Source.DOCKER: "in Docker: no address given, a Docker engine answers",
+    Source.LOCAL: "as local processes: no address given, no Docker engine answers",
+}
+ALONE = {
+    **TOGETHER,
+    Source.GIVEN: "at the address given",
+    Source.LOCAL: "as a local process: no address given, no Docker engine answers",
+}
 
 
 def choose(
@@ -53,24 +66,15 @@ def choose(
 ) -> Choice:
     """An address that the user gave; else Docker where it answers; else local.
 
-    The engine is asked only where an address is missing.
+    The engine is asked only where an address is missing. An empty address is none.
     """
-    kafka, postgres = given(environment)
+    kafka = _given(environment, KAFKA_ADDRESS)
+    postgres = _given(environment, POSTGRES_ADDRESS)
     if kafka and postgres:
         return Choice(Source.GIVEN, Source.GIVEN)
     other = Source.DOCKER if engine_answers() else Source.LOCAL
     return Choice(Source.GIVEN if kafka else other, Source.GIVEN if postgres else other)
 
 
-def _because(what: str, source: Source, plural: str = "") -> str:
-    match source:
-        case Source.GIVEN:
-            name = what.replace(" 4.3.1", "").replace(" 18", "")
-            return f"{name} at the address{'es' if plural else ''} given"
-        case Source.DOCKER:
-            return f"{what} in Docker: no address given, a Docker engine answers"
-        case Source.LOCAL:
-            process = f"local process{'es' if plural else ''}"
-            article = "" if plural else "a "
-            why = "no address given, no Docker engine answers"
-            return f"{what} as {article}{process}: {why}"
+def _given(environment: Mapping[str, str], name: str) -> bool:
+    return bool(environment.get(name))

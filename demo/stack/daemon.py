@@ -6,15 +6,24 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from demo.stack.errors import StackError
+from demo.stack.files import replace
 
-LAUNCH = 'log=$1; shift; "$@" </dev/null >>"$log" 2>&1 & echo $!'
-"""Leaves the process behind as an orphan, so that nobody has to reap it."""
-CHECKOUT = Path(__file__).parents[2]
+LAUNCH = """
+log=$1; shift
+("$@" </dev/null >>"$log" 2>&1 & echo $!; exec >/dev/null 2>&1; wait) &
+"""
+"""Leaves the process behind with a shell that waits for it.
+
+The first process of a container often reaps nobody, and Postgres does not start while
+the zombie of its last postmaster is there.
+"""
+ENVIRONMENT: Mapping[str, str] = {"PATH": os.defpath, "LC_ALL": "C.UTF-8"}
+NO_PORTS: Mapping[str, int] = {}
 KILLED_WITHIN_S = 10.0
 POLL_S = 0.02
 
@@ -39,7 +48,8 @@ class Daemon:
 
     file: Path
 
-    def remembered(self) -> Running | None:
+    @property
+    def last(self) -> Running | None:
         """The last start, whether it still runs or not."""
         try:
             return Running(**json.loads(self.file.read_text()))
@@ -49,28 +59,34 @@ class Daemon:
     @property
     def pid(self) -> int | None:
         """The process id, while it runs."""
-        last = self.remembered()
+        last = self.last
         alive = last is not None and started(last.pid) == last.started
         return last.pid if last is not None and alive else None
 
     def port(self, name: str) -> int | None:
         """A port of the last start."""
-        last = self.remembered()
+        last = self.last
         return None if last is None else last.ports[name]
 
     def spawn(
-        self, command: Sequence[str | Path], *, log: Path, ports: Mapping[str, int]
+        self,
+        command: Sequence[str],
+        *,
+        log: Path,
+        cwd: Path = Path("/"),
+        env: Mapping[str, str] = ENVIRONMENT,
+        ports: Mapping[str, int] = NO_PORTS,
     ) -> None:
         """Start the command in a session of its own, and remember it.
 
         Neither a terminal's Ctrl-C nor a kill of the caller's process group reaches it.
-        It inherits no file descriptor and no environment of the caller.
+        It inherits no file descriptor of the caller.
         """
         done = subprocess.run(
             ["/bin/sh", "-c", LAUNCH, "sh", log, *command],
             start_new_session=True,
-            cwd=CHECKOUT,
-            env={"PATH": os.defpath, "LC_ALL": "C.UTF-8"},
+            cwd=cwd,
+            env=env,
             stdout=subprocess.PIPE,
             check=True,
         )
@@ -80,11 +96,7 @@ class Daemon:
 
     def end(self, how: signal.Signals, within_s: float) -> None:
         """Send a signal, wait for the end, and kill when the time is up."""
-        if (pid := self.pid) is None:
-            return
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, how)
-        if not self._ends(within_s):
+        if not self._ends(how, within_s):
             self.kill()
 
     def kill(self) -> None:
@@ -93,20 +105,25 @@ class Daemon:
         Raises:
             StackError: it is still there; it hangs in the kernel.
         """
-        if (pid := self.pid) is None:
-            return
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-        if not self._ends(KILLED_WITHIN_S):
-            raise StackError(f"process {pid} does not end")
+        if not self._ends(signal.SIGKILL, KILLED_WITHIN_S):
+            raise StackError(f"process {self.pid} does not end")
 
-    def _ends(self, within_s: float) -> bool:
-        deadline = time.monotonic() + within_s
-        while self.pid is not None:
-            if time.monotonic() > deadline:
-                return False
-            time.sleep(POLL_S)
-        return True
+    def _ends(self, how: signal.Signals, within_s: float) -> bool:
+        if (pid := self.pid) is None:
+            return True
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, how)
+        return until(lambda: self.pid is None, within_s)
+
+
+def until(happened: Callable[[], bool], within_s: float) -> bool:
+    """Ask again and again; whether it happened in time."""
+    deadline = time.monotonic() + within_s
+    while not happened():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(POLL_S)
+    return True
 
 
 def started(pid: int) -> str | None:
@@ -119,10 +136,3 @@ def started(pid: int) -> str | None:
     except (FileNotFoundError, ProcessLookupError):
         return None
     return None if fields[0] in "ZX" else fields[19]
-
-
-def replace(file: Path, text: str) -> None:
-    """Write a file so that a reader sees the old or the new text, never a half."""
-    new = file.with_name(file.name + ".new")
-    new.write_text(text)
-    new.replace(file)

@@ -1,15 +1,13 @@
 """The broker's jars, fetched once a machine."""
 
-import fcntl
 import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from demo.stack.errors import StackError
+from demo.stack.files import locked
 from demo.stack.java import ADVICE, java
 
 KAFKA = "4.3.1"
@@ -38,14 +36,6 @@ def cache() -> Path:
     """Where downloads lie, for all checkouts of this user (XDG base directories)."""
     home = os.environ.get("XDG_CACHE_HOME")  # noqa: TID251 - asks the machine
     return (Path(home) if home else Path.home() / ".cache") / "sluice"
-
-
-@contextmanager
-def locked(file: Path) -> Iterator[None]:
-    """Hold a file's lock; the kernel frees it when the holder dies."""
-    with file.open("w") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
 
 
 def _fetch(lib: Path) -> None:

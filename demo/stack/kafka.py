@@ -1,17 +1,18 @@
-"""One Kafka node: Apache Kafka's own jars in a JVM, broker and controller in one."""
+"""One Kafka node, broker and controller in one: Apache Kafka's jars in a JVM."""
 
 import secrets
 import subprocess
-import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from signal import SIGTERM
 
-from demo.stack.daemon import POLL_S, Daemon
+from typing_extensions import override
+
+from demo.stack.daemon import until
 from demo.stack.errors import StackError
 from demo.stack.jars import jars
 from demo.stack.java import java
+from demo.stack.part import LocalPart
 from demo.stack.ports import HOST, free_port
 
 READY_WITHIN_S = 60.0
@@ -49,121 +50,97 @@ SETTINGS: Mapping[str, str] = {
     # A laptop has few cores and little memory.
     "offsets.topic.num.partitions": "4",
     "transaction.state.log.num.partitions": "4",
-    "share.coordinator.state.topic.num.partitions": "1",
     "num.network.threads": "2",
     "num.io.threads": "2",
     "log.segment.bytes": "16777216",
     "log.cleaner.dedupe.buffer.size": "16777216",
-    # Tests kill members of groups; the default does not notice for six seconds.
+    # Tests kill members of groups; the default refuses less than six seconds.
     "group.initial.rebalance.delay.ms": "0",
     "group.min.session.timeout.ms": "1000",
+    # Tests kill the broker; it comes back only after its last session has ended, which
+    # takes nine seconds by default.
+    "broker.session.timeout.ms": "3000",
+    "broker.heartbeat.interval.ms": "500",
     # Above the largest record of schemas/topics.py and its dead letter.
     "message.max.bytes": "8388608",
     "replica.fetch.max.bytes": "8388608",
 }
 
 
-def properties(data: Path, broker: int, controller: int) -> str:
-    """The text of ``server.properties`` for a node on two loopback ports."""
+def settings(data: str, *, listen: str, broker: int, controller: int) -> dict[str, str]:
+    """All settings of a node that listens on ``listen`` and is reached on loopback."""
     own = {
-        "log.dirs": str(data),
+        "log.dirs": data,
         "controller.quorum.voters": f"1@{HOST}:{controller}",
-        "listeners": f"PLAINTEXT://{HOST}:{broker},CONTROLLER://{HOST}:{controller}",
+        "listeners": f"PLAINTEXT://{listen}:{broker},CONTROLLER://{HOST}:{controller}",
         "advertised.listeners": f"PLAINTEXT://{HOST}:{broker}",
     }
-    return "".join(f"{name}={value}\n" for name, value in {**SETTINGS, **own}.items())
+    return {**SETTINGS, **own}
 
 
-@dataclass(frozen=True, slots=True)
-class Kafka:
+def properties(chosen: Mapping[str, str]) -> str:
+    """The text of ``server.properties``."""
+    return "".join(f"{name}={value}\n" for name, value in chosen.items())
+
+
+class Kafka(LocalPart):
     """The node whose configuration, data and log lie in ``folder``."""
 
-    folder: Path
-
     @property
-    def daemon(self) -> Daemon:
-        """Its process."""
-        return Daemon(self.folder / "running.json")
-
-    @property
-    def pid(self) -> int | None:
-        """Its process id, while it runs."""
-        return self.daemon.pid
-
-    @property
-    def running(self) -> bool:
-        """Whether it has been started and not ended since."""
-        return self.pid is not None
-
-    @property
-    def data(self) -> Path:
-        """Where the segments of the topics lie."""
-        return self.folder / "data"
-
-    @property
-    def log(self) -> Path:
-        """What the node says of itself."""
-        return self.folder / "kafka.log"
-
-    @property
+    @override
     def address(self) -> str:
-        """``host:port`` for clients; the port stays over restarts."""
         return f"{HOST}:{self.daemon.port('broker')}"
 
-    def start(self) -> None:
-        """Start on the same data, on the same ports where they are free; then wait."""
-        self.launch()
-        self.wait()
-
+    @override
     def launch(self) -> None:
-        """Start without waiting."""
         self.folder.mkdir(parents=True, exist_ok=True)
         ports = {
             name: free_port(self.daemon.port(name)) for name in ("broker", "controller")
         }
-        config = self.folder / "server.properties"
-        config.write_text(properties(self.data, **ports))
+        # Relative: a path may hold what a properties file cannot.
+        chosen = settings(self.data.name, listen=HOST, **ports)
+        self._config.write_text(properties(chosen))
         if not (self.data / "meta.properties").exists():
-            self._format(config)
-        # One start, one log: an old line must not look like a new start.
-        self.log.unlink(missing_ok=True)
-        command = [*self._java(), *JVM, "kafka.Kafka", config]
-        self.daemon.spawn(command, log=self.log, ports=ports)
+            self._format()
+        # An old line must not look like a new start.
+        if self.log.exists():
+            self.log.replace(self.folder / "log.last")
+        command = [*_jvm(), *JVM, "kafka.Kafka", str(self._config)]
+        self.daemon.spawn(command, log=self.log, cwd=self.folder, ports=ports)
 
+    @override
     def wait(self) -> None:
-        """Wait until clients can work.
+        if not until(lambda: self._ready() or not self.running, READY_WITHIN_S):
+            raise StackError(f"Kafka is not ready; see {self.log}")
+        if not self.running:
+            raise StackError(f"Kafka ended at its start; see {self.log}")
 
-        Raises:
-            StackError: the node ended, or needs too long; the text names its log.
-        """
-        deadline = time.monotonic() + READY_WITHIN_S
-        while READY not in self.log.read_bytes():
-            if self.pid is None:
-                raise StackError(f"Kafka ended at its start; see {self.log}")
-            if time.monotonic() > deadline:
-                raise StackError(f"Kafka is not ready; see {self.log}")
-            time.sleep(POLL_S)
-
+    @override
     def stop(self) -> None:
-        """Stop cleanly."""
         self.daemon.end(SIGTERM, STOPPED_WITHIN_S)
 
-    def kill(self) -> None:
-        """End it as a power cut would; ``start`` brings it back."""
-        self.daemon.kill()
+    def _ready(self) -> bool:
+        return READY in self.log.read_bytes()
 
-    def _java(self) -> list[str | Path]:
-        return [java(), "-cp", f"{jars()}/*"]
+    @property
+    def _config(self) -> Path:
+        return self.folder / "server.properties"
 
-    def _format(self, config: Path) -> None:
+    def _format(self) -> None:
+        """Give the data folder its cluster's id; ``meta.properties`` comes last."""
         # 22 characters of base64url; a leading "-" would be read as an option.
         cluster = "S" + secrets.token_urlsafe(16)[1:]
-        tool = ["kafka.tools.StorageTool", "format", "--ignore-formatted"]
+        tool = ("kafka.tools.StorageTool", "format", "--ignore-formatted")
         done = subprocess.run(
-            [*self._java(), *tool, "-t", cluster, "-c", config],
+            [*_jvm(), *tool, "-t", cluster, "-c", self._config],
+            cwd=self.folder,
             capture_output=True,
             text=True,
             check=False,
         )
         if done.returncode:
             raise StackError(f"Kafka's folder cannot be made:\n{done.stderr[-2000:]}")
+
+
+def _jvm() -> tuple[str, ...]:
+    return str(java()), "-cp", f"{jars()}/*"

@@ -1,9 +1,13 @@
 """What the stack is made of: a Kafka and a Postgres, wherever each one runs."""
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from typing_extensions import override
+
+from demo.stack.daemon import Daemon
 from demo.stack.errors import StackError
 
 
@@ -17,26 +21,26 @@ class Part(Protocol):
 
     @property
     def running(self) -> bool:
-        """Whether it has been started and not ended since."""
+        """Whether it has been started and has not ended since."""
         ...
 
     @property
     def pid(self) -> int | None:
-        """The id of its process, where that is one of ours and runs."""
+        """The id of its process, while that is one of ours and runs."""
         ...
 
     @property
     def data(self) -> Path | None:
-        """Where it keeps its data, where that is a folder of ours."""
+        """Where it keeps its data, if that is a folder of ours."""
         ...
 
     @property
     def log(self) -> Path | None:
-        """Where it writes what it says of itself, where that is a file of ours."""
+        """Where it writes what it says of itself, if that is a file of ours."""
         ...
 
     def launch(self) -> None:
-        """Start on the data of the last time, without waiting."""
+        """Start with the data of the last time, without waiting."""
         ...
 
     def wait(self) -> None:
@@ -47,21 +51,71 @@ class Part(Protocol):
         """
         ...
 
+    def start(self) -> None:
+        """Launch and wait."""
+        self.launch()
+        self.wait()
+
     def stop(self) -> None:
         """Stop cleanly; nothing happens where it does not run."""
         ...
 
     def kill(self) -> None:
-        """End it as a power cut would; ``launch`` brings it back with its data.
+        """End it as a power cut would; ``start`` brings it back with its data.
 
         Raises:
             StackError: it is not ours to kill.
         """
         ...
 
+    def discard(self) -> None:
+        """End it and throw its data away."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
-class Given:
+class LocalPart(Part):
+    """A process of ours; all that it has lies in one folder."""
+
+    folder: Path
+
+    @property
+    def daemon(self) -> Daemon:
+        """Its process."""
+        return Daemon(self.folder / "running.json")
+
+    @property
+    @override
+    def running(self) -> bool:
+        return self.pid is not None
+
+    @property
+    @override
+    def pid(self) -> int | None:
+        return self.daemon.pid
+
+    @property
+    @override
+    def data(self) -> Path:
+        return self.folder / "data"
+
+    @property
+    @override
+    def log(self) -> Path:
+        return self.folder / "log"
+
+    @override
+    def kill(self) -> None:
+        self.daemon.kill()
+
+    @override
+    def discard(self) -> None:
+        self.kill()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Given(Part):
     """Somebody else's, at an address that the user gave; never started or stopped."""
 
     address: str
@@ -70,15 +124,18 @@ class Given:
     data: None = None
     log: None = None
 
-    def launch(self) -> None:
-        """Nothing: it is somebody else's to start."""
+    @override
+    def launch(self) -> None: ...
 
-    def wait(self) -> None:
-        """Nothing: its clients wait for it."""
+    @override
+    def wait(self) -> None: ...
 
-    def stop(self) -> None:
-        """Nothing: it is somebody else's to stop."""
+    @override
+    def stop(self) -> None: ...
 
+    @override
+    def discard(self) -> None: ...
+
+    @override
     def kill(self) -> None:
-        """Refuse."""
-        raise StackError("the address was given; this is not ours to kill")
+        raise StackError("its address was given: it is not ours to kill")

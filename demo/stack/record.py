@@ -5,12 +5,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from demo.stack.choice import Choice, Source
-from demo.stack.daemon import replace
+from demo.stack.files import replace
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """How the stack of a root was started."""
+    """How the stack of a root was started.
+
+    Attributes:
+        durable: whether Postgres waits for the disk.
+    """
 
     choice: Choice
     durable: bool
@@ -27,12 +31,12 @@ def read(root: Path) -> Record | None:
         stored = json.loads(_file(root).read_text())
     except FileNotFoundError:
         return None
-    sources = {part: Source(value) for part, value in stored["choice"].items()}
-    return Record(choice=Choice(**sources), durable=stored["durable"])
+    sources = {part: Source(name) for part, name in stored["choice"].items()}
+    return Record(Choice(**sources), stored["durable"])
 
 
 def forget(root: Path) -> None:
-    """The stack was stopped."""
+    """Nothing was started, or it was stopped."""
     _file(root).unlink(missing_ok=True)
 
 
