@@ -17,7 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from hashlib import sha256
-from hmac import compare_digest
+from hmac import compare_digest, digest
 from typing import Final, NoReturn
 
 from cryptography.exceptions import InvalidTag
@@ -29,18 +29,17 @@ from typing_extensions import override
 from pipeline.errors import InvalidMessage
 from pipeline.keystore import KeyId, key_id_bytes
 from schemas.ids import RequestId, TenantId
-from schemas.requests import SealedContent
 
 KEY_BYTES = 32
 OVERHEAD = 97
 """Bytes that a sealed record has more than its plaintext."""
-FRESH_BYTES = 60
-"""Random bytes that :func:`seal_content` takes: salt 16, nonce 12, commitment 32."""
+SALT_BYTES = 16
+NONCE_BYTES = 12
 
 _HEAD: Final = b"SLC1\x01"
 _LABEL: Final = b"sluice/seal/1"
+_FINGERPRINT: Final = b"sluice/fingerprint/1"
 _COMMIT_LABEL: Final = b"sluice/content/v1\n"
-_COMMIT_SALT: Final = 32
 _REQUEST_BYTES: Final = 16
 
 
@@ -118,7 +117,7 @@ def seal(
     Raises:
         ValueError: salt, nonce, key id or request id are not of their length.
     """
-    if (len(salt), len(nonce)) != (16, 12):
+    if (len(salt), len(nonce)) != (SALT_BYTES, NONCE_BYTES):
         raise ValueError("expected 16 bytes of salt and 12 of nonce")
     aad = _aad(key, purpose)
     okm = _derive(key.dek, salt, aad)
@@ -165,36 +164,15 @@ def commit(salt: bytes, plaintext: bytes) -> str:
     return sha256(_COMMIT_LABEL + salt + plaintext).hexdigest()
 
 
-def seal_content(
-    key: DataKey, purpose: Purpose, content: Content, fresh: bytes
-) -> SealedContent:
-    """Seal content together with the salt of its commitment.
+def fingerprint(key: DataKey, body: bytes) -> bytes:
+    """32 bytes by which a true retry is known: of this body, under this key.
 
-    ``fresh`` is :data:`FRESH_BYTES` random bytes, never used before.
-
-    Raises:
-        ValueError: ``fresh`` has another length.
+    HMAC-SHA-256 under HKDF-SHA-256(DEK, info = "sluice/fingerprint/1"): it says nothing
+    of the body to whoever has no key, and nothing to anybody once the key is gone.
     """
-    if len(fresh) != FRESH_BYTES:
-        raise ValueError(f"expected {FRESH_BYTES} fresh bytes")
-    plaintext, salt = content.reveal(), fresh[28:]
-    sealed = seal(key, purpose, salt + plaintext, salt=fresh[:16], nonce=fresh[16:28])
-    return SealedContent(sealed=sealed, commit=commit(salt, plaintext))
-
-
-def open_content(key: DataKey, purpose: Purpose, sealed: SealedContent) -> Content:
-    """The content, if it was sealed for this use and is what was committed to.
-
-    Law: ``open_content(k, p, seal_content(k, p, c, fresh)) == c``.
-
-    Raises:
-        InvalidMessage: as :func:`open_sealed`, or the commitment is to something else.
-    """
-    salted = open_sealed(key, purpose, sealed.sealed)
-    salt, plaintext = salted[:_COMMIT_SALT], salted[_COMMIT_SALT:]
-    if len(salt) != _COMMIT_SALT or commit(salt, plaintext) != sealed.commit:
-        raise InvalidMessage("expected what was committed to", "commit")
-    return Content(plaintext)
+    return digest(
+        HKDF(SHA256(), KEY_BYTES, None, _FINGERPRINT).derive(key.dek), body, "sha256"
+    )
 
 
 def framed(*parts: bytes) -> bytes:

@@ -17,11 +17,8 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from pipeline.errors import IntegrityError
 from pipeline.keystore import KeyId, key_id_bytes
-from pipeline.sealing import DataKey, framed
+from pipeline.sealing import NONCE_BYTES, DataKey, framed
 from schemas.ids import TenantId
-
-NONCE_BYTES = 12
-"""Random bytes that each wrapping takes."""
 
 _LABEL: Final = b"sluice/wrap/1\n"
 

@@ -20,8 +20,8 @@ from pipeline.errors import RetryableError
 from pipeline.keystore import KeyId
 from pipeline.ports.keys import Destroyed, KeyRef, KeyStore, NewKey
 from pipeline.ports.system import Entropy
-from pipeline.sealing import DataKey
-from pipeline.wrapping import NONCE_BYTES, unwrap_dek, wrap_dek
+from pipeline.sealing import NONCE_BYTES, DataKey
+from pipeline.wrapping import unwrap_dek, wrap_dek
 from schemas.ids import TenantId
 
 CREATE = "select * from keystore.dek_create($1, $2, $3, $4, $5, $6, $7, $8)"

@@ -18,8 +18,8 @@ from pipeline.ports.keys import (
     Wrapped,
 )
 from pipeline.ports.system import Entropy
-from pipeline.sealing import framed
-from pipeline.wrapping import NONCE_BYTES, unwrap, wrap
+from pipeline.sealing import NONCE_BYTES, framed
+from pipeline.wrapping import unwrap, wrap
 from schemas.ids import TenantId
 
 T = TypeVar("T")

@@ -23,8 +23,8 @@ from infra.kms import disk
 from pipeline.errors import IntegrityError, KeyDestroyed
 from pipeline.ports.keys import DestroyEvidence, KekRef, KeyState, Reason
 from pipeline.ports.system import Clock, Entropy
-from pipeline.sealing import KEY_BYTES, framed
-from pipeline.wrapping import NONCE_BYTES, unwrap, wrap
+from pipeline.sealing import KEY_BYTES, NONCE_BYTES, framed
+from pipeline.wrapping import unwrap, wrap
 
 _TENANT = re.compile(r"[0-9a-z_-]{1,64}")
 
