@@ -1,9 +1,10 @@
-"""Records of the ledger: which are new, how they are chained, whether they hold.
+"""Records of the ledger: which are new, and how they are chained.
 
 A record's canonical bytes are stored, are what the next record's ``prev`` hashes, and
 are the leaf: chain and tree commit to one string. Nothing is hashed but those bytes.
 """
 
+import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
@@ -22,15 +23,13 @@ from schemas.audit import (
     AuditRecorded,
 )
 from schemas.events import Attributes, Event, timestamp
-from schemas.ids import Actor, EventId, RequestId, event_id
+from schemas.ids import Actor, EventId, RequestId, TenantId, event_id
 from schemas.requests import Decision
 
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}").fullmatch
 SECOND_TERMINAL = "incident.second_terminal"
 _GENESIS = b"ledger-genesis/v1\n"
 _DECISION = ("action", "status", "decision", "guards_required", "guards_ran", "policy")
-
-_COLUMNS = ("event_id", "request_id", "action", "actor", "ts")
-_CHAIN = "the chain breaks here"
 
 Recorded = Event[AuditRecorded]
 
@@ -88,6 +87,11 @@ class Chained:
 def genesis(origin: str) -> bytes:
     """What record 0 names as the record before it."""
     return sha256(_GENESIS + origin.encode()).digest()
+
+
+def new_origin(domain: str, random: bytes) -> str:
+    """The name of a new log: random, so that it says nothing of whose it is."""
+    return f"ledger.{domain}/{random.hex()}"
 
 
 def empty(origin: str) -> Head:
@@ -188,12 +192,12 @@ class Sifted:
     Attributes:
         fresh: what is to be appended, in the order of the batch.
         repeats: how many events are on the log already, with the same decision.
-        incidents: how many of ``fresh`` are second ends of a request.
+        incidents: those of ``fresh`` that claimed a second end of a request.
     """
 
     fresh: tuple[Recorded, ...]
     repeats: int
-    incidents: int
+    incidents: tuple[EventId, ...]
 
 
 def sift(
@@ -211,7 +215,7 @@ def sift(
     Raises:
         IntegrityError: the same id came with another decision.
     """
-    closed, repeats, incidents = set(ended), 0, 0
+    closed, repeats, incidents = set(ended), 0, list[EventId]()
     fresh: dict[EventId, Recorded] = {}
     for event in events:
         each, data = event.attributes.id, event.data
@@ -221,12 +225,12 @@ def sift(
             repeats += 1
         elif data.action in TERMINAL and data.request_id in closed:
             fresh[each] = Event(event.attributes, _second_terminal(data))
-            incidents += 1
+            incidents.append(each)
         else:
             fresh[each] = event
             if data.action in TERMINAL and data.request_id:
                 closed.add(data.request_id)
-    return Sifted(tuple(fresh.values()), repeats, incidents)
+    return Sifted(tuple(fresh.values()), repeats, tuple(incidents))
 
 
 def _same_decision(first: Mapping[str, Any], data: AuditRecorded) -> None:
@@ -244,86 +248,48 @@ def _second_terminal(data: AuditRecorded) -> AuditRecorded:
     return data.model_copy(update={"action": SECOND_TERMINAL, "decision": decision})
 
 
-@dataclass(frozen=True, slots=True)
-class Broken:
-    """The first record that does not hold, and why."""
+def by_tenant(events: Iterable[Recorded]) -> dict[TenantId, list[Recorded]]:
+    """The events of each tenant, in their order; tenants sorted.
 
-    seq: int
-    reason: str
+    Whoever locks logs does so in this order, so that two batches never wait for each
+    other.
 
-
-@dataclass(frozen=True, slots=True)
-class Verified:
-    """All rows hold.
-
-    Attributes:
-        filled: the tiles that filled on the way.
+    Raises:
+        InvalidMessage: an event's id or tenant is no UUID in canonical text.
     """
+    found: dict[TenantId, list[Recorded]] = {}
+    for event in events:
+        _check_uuid(event.attributes.id, "id")
+        _check_uuid(event.attributes.tenant, "tenant")
+        found.setdefault(event.attributes.tenant, []).append(event)
+    return dict(sorted(found.items()))
 
-    head: Head
-    filled: tuple[Node, ...]
+
+def _check_uuid(text: str, where: str) -> None:
+    if not _UUID(text):
+        raise InvalidMessage("expected a UUID in canonical text", where)
 
 
-def verify(
-    head: Head, entries: Sequence[Entry], following: bytes | None = None
-) -> Verified | Broken:
-    """Recompute everything about the ``entries`` that stand behind ``head``.
+@dataclass(frozen=True, slots=True)
+class Grown:
+    """What a batch is to one log."""
 
-    The bytes are hashed as they are. Where record n does not hash to what record n + 1
-    names, n is the altered one if n + 1 is what was chained behind it, else n + 1.
+    sifted: Sifted
+    chained: Chained
 
-    Args:
-        head: the verified end before them.
-        entries: in order of their place; ``seq`` is checked, not believed.
-        following: what comes behind them names this as its ``prev``; the head row's
-            hash of the last record at the end of the log.
+
+def grow(
+    head: Head,
+    events: Sequence[Recorded],
+    known: Mapping[EventId, bytes],
+    ended: Collection[RequestId],
+) -> Grown:
+    """What is new of a tenant's ``events``, chained; a new log begins with itself.
+
+    Raises:
+        IntegrityError: as :func:`sift`.
+        InvalidMessage: as :func:`chain`.
     """
-    last = head.last
-    for at, entry in enumerate(entries):
-        seq = head.size + at
-        try:
-            prev = _checked(entry, head.origin, seq)
-        except InvalidMessage as flaw:
-            return Broken(seq, flaw.reason)
-        digest = sha256(entry.body).digest()
-        if prev != last:
-            intact = digest == _next_prev(entries, at, following)
-            return Broken(seq - 1 if intact and seq else seq, _CHAIN)
-        last = digest
-    if entries and following is not None and last != following:
-        return Broken(head.size + len(entries) - 1, _CHAIN)
-    tree, filled = extend(head.tree, [entry.leaf for entry in entries])
-    return Verified(Head(head.origin, last, tree), tuple(filled))
-
-
-def _checked(entry: Entry, origin: str, seq: int) -> bytes:
-    """The hash that this row's record names as ``prev``; the row holds for itself."""
-    if entry.seq != seq:
-        raise InvalidMessage("a record is missing")
-    if entry.leaf != leaf_hash(entry.body):
-        raise InvalidMessage("the leaf hash is not that of the bytes")
-    found = parse(entry.body)
-    if (found.get("log"), found.get("seq")) != (origin, seq):
-        raise InvalidMessage("the record belongs to another place")
-    columns = (entry.event_id, entry.request_id, entry.action, entry.actor, entry.ts)
-    if columns != tuple(map(found.get, _COLUMNS)):
-        raise InvalidMessage("a column is not what the bytes say")
-    return _prev(found)
-
-
-def _prev(found: Mapping[str, Any]) -> bytes:
-    try:
-        return bytes.fromhex(found["prev"])
-    except (KeyError, TypeError, ValueError):
-        raise InvalidMessage("expected a hash of the record before") from None
-
-
-def _next_prev(
-    entries: Sequence[Entry], at: int, following: bytes | None
-) -> bytes | None:
-    if at + 1 == len(entries):
-        return following
-    try:
-        return _prev(parse(entries[at + 1].body))
-    except InvalidMessage:
-        return None
+    sifted = sift(events, known, ended)
+    first = () if head.size else (created(head.origin, events[0]),)
+    return Grown(sifted, chain(head, (*first, *sifted.fresh)))

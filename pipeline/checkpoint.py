@@ -156,6 +156,15 @@ def parse_checkpoint(text: str) -> Checkpoint:
     return Checkpoint(lines[0], int(lines[1]), _base64(lines[2], "checkpoint"))
 
 
+def parse_note(note: str) -> Checkpoint:
+    """The checkpoint in a note whose signatures nobody looks at here.
+
+    Raises:
+        InvalidMessage: it is no note, or holds no checkpoint.
+    """
+    return parse_checkpoint(_parts(note)[0])
+
+
 def _parts(note: str) -> tuple[str, list[tuple[str, bytes]]]:
     if len(note) > _MAX_NOTE_CHARS or _CONTROL(note):
         raise InvalidMessage("expected a note without control characters", "note")

@@ -1,0 +1,112 @@
+"""The ledger in memory."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from typing_extensions import override
+
+from pipeline.audit import (
+    Entry,
+    Grown,
+    Head,
+    Recorded,
+    by_tenant,
+    empty,
+    grow,
+    new_origin,
+)
+from pipeline.checkpoint import parse_note
+from pipeline.merkle import TILE_WIDTH
+from pipeline.ports.ledger import Appended, Ledger, Logs, SourceOffsets, appended
+from pipeline.ports.system import Entropy
+from pipeline.tiles import fold
+from schemas.audit import TERMINAL
+from schemas.ids import RequestId, TenantId
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryLedger(Ledger, Logs):
+    """Logs in dictionaries; as durable as the process."""
+
+    domain: str
+    entropy: Entropy
+    _heads: dict[TenantId, Head] = field(default_factory=dict)
+    _entries: dict[TenantId, list[Entry]] = field(default_factory=dict)
+    _notes: dict[TenantId, dict[int, str]] = field(default_factory=dict)
+    _offsets: dict[str, dict[int, int]] = field(default_factory=dict)
+
+    @override
+    async def append(
+        self, events: Sequence[Recorded], source: SourceOffsets | None = None
+    ) -> Appended:
+        grown = {each: self._grow(each, own) for each, own in by_tenant(events).items()}
+        for tenant, log in grown.items():
+            self._heads[tenant] = log.chained.head
+            self._entries.setdefault(tenant, []).extend(log.chained.entries)
+        if source is not None:
+            self._offsets.setdefault(source.topic, {}).update(source.next_offsets)
+        return appended(grown.values())
+
+    def _grow(self, tenant: TenantId, events: Sequence[Recorded]) -> Grown:
+        entries = self._entries.get(tenant, [])
+        asked = {event.attributes.id for event in events}
+        return grow(
+            self._heads.get(tenant) or self._new(),
+            events,
+            {each.event_id: each.body for each in entries if each.event_id in asked},
+            {
+                each.request_id
+                for each in entries
+                if each.request_id and each.action in TERMINAL
+            },
+        )
+
+    def _new(self) -> Head:
+        return empty(new_origin(self.domain, self.entropy.bytes(16)))
+
+    @override
+    async def offsets(self, topic: str) -> Mapping[int, int]:
+        return dict(self._offsets.get(topic, {}))
+
+    @override
+    async def tenants(self) -> Sequence[TenantId]:
+        return sorted(self._heads)
+
+    @override
+    async def head(self, tenant: TenantId) -> Head | None:
+        return self._heads.get(tenant)
+
+    @override
+    async def read(
+        self, tenant: TenantId, from_seq: int, limit: int
+    ) -> Sequence[Entry]:
+        return self._entries.get(tenant, [])[from_seq : from_seq + limit]
+
+    @override
+    async def by_request(self, tenant: TenantId, request: RequestId) -> Sequence[Entry]:
+        entries = self._entries.get(tenant, [])
+        return [each for each in entries if each.request_id == request]
+
+    @override
+    async def hashes(
+        self, tenant: TenantId, level: int, index: int, width: int
+    ) -> bytes:
+        row = [each.leaf for each in self._entries.get(tenant, [])]
+        for _ in range(level):
+            full = len(row) // TILE_WIDTH
+            row = [fold(row[at * TILE_WIDTH :][:TILE_WIDTH]) for at in range(full)]
+        return b"".join(row[index * TILE_WIDTH :][: min(width, TILE_WIDTH)])
+
+    @override
+    async def checkpoints(self, tenant: TenantId) -> Sequence[str]:
+        notes = self._notes.get(tenant, {})
+        return [notes[size] for size in sorted(notes)]
+
+    @override
+    async def latest(self, tenant: TenantId) -> str | None:
+        return next(reversed(await self.checkpoints(tenant)), None)
+
+    @override
+    async def publish(self, tenant: TenantId, note: str, at: datetime) -> None:
+        self._notes.setdefault(tenant, {}).setdefault(parse_note(note).size, note)

@@ -1,0 +1,1 @@
+"""Postgres: the main database."""

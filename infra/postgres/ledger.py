@@ -1,0 +1,174 @@
+"""The ledger in Postgres: one transaction a batch, over all its tenants."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import asyncpg
+from asyncpg.pool import PoolConnectionProxy
+from typing_extensions import override
+
+from infra.postgres.logs import head_of, waiting
+from pipeline.audit import Chained, Grown, Recorded, by_tenant, grow, new_origin
+from pipeline.errors import RetryableError
+from pipeline.merkle import TILE_HEIGHT
+from pipeline.ports.ledger import Appended, Ledger, SourceOffsets, appended
+from pipeline.ports.system import Entropy
+from schemas.audit import TERMINAL
+from schemas.ids import EventId, RequestId, TenantId
+
+# Whoever may append may also switch synchronous_commit off, and what is committed
+# without it can be lost: so it is set in each transaction.
+BEGIN = """
+begin;
+set local role sluice_ledger_writer;
+set local synchronous_commit = on
+"""
+OPEN = "select * from sluice.ledger_open($1, $2, $3, $4, $5)"
+APPEND = """
+select sluice.ledger_append(
+  $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
+"""
+SOURCE = """
+insert into sluice.ledger_source (topic, partition, next_offset)
+select $1, n.partition, n.next_offset
+  from unnest($2::integer[], $3::bigint[]) n (partition, next_offset)
+on conflict (topic, partition) do update set next_offset = excluded.next_offset
+"""
+OFFSETS = "select partition, next_offset from sluice.ledger_source where topic = $1"
+
+NOT_SYNCHRONOUS = "canceling wait for synchronous replication"
+_ORIGIN_BYTES = 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PostgresLedger(Ledger):
+    """Appends; each tenant's rows under that tenant's claims.
+
+    Attributes:
+        domain: the first part of the origin of new logs.
+        deadline_s: past it the outcome counts as unknown. The server's own timeout
+            does not fire while a commit waits for a standby.
+    """
+
+    pool: asyncpg.Pool
+    domain: str
+    entropy: Entropy
+    deadline_s: float = 30.0
+
+    @override
+    async def append(
+        self, events: Sequence[Recorded], source: SourceOffsets | None = None
+    ) -> Appended:
+        tenants = by_tenant(events)
+        async with self._transaction() as connection:
+            opened = await connection.fetch(OPEN, *self._asked(tenants))
+            own = zip(opened, tenants.values(), strict=True)
+            grown = [_grow(row, mine) for row, mine in own]
+            chained = zip(tenants, (log.chained for log in grown), strict=True)
+            if new := [(tenant, log) for tenant, log in chained if log.entries]:
+                await connection.execute(APPEND, *_columns(new))
+            if source is not None:
+                await connection.execute(SOURCE, *_source(source))
+        return appended(grown)
+
+    def _asked(self, tenants: Mapping[TenantId, Sequence[Recorded]]) -> Sequence[Any]:
+        events = [event for own in tenants.values() for event in own]
+        return (
+            list(tenants),
+            [self._new_origin() for _ in tenants],
+            [len(own) for own in tenants.values()],
+            [event.attributes.id for event in events],
+            [_ending(event) for event in events],
+        )
+
+    def _new_origin(self) -> str:
+        return new_origin(self.domain, self.entropy.bytes(_ORIGIN_BYTES))
+
+    @asynccontextmanager
+    async def _transaction(self) -> AsyncIterator[PoolConnectionProxy]:
+        """A transaction that is durable once this ends, and of unknown outcome else.
+
+        One that did not end well takes its connection along: its commit may still be
+        on the way.
+        """
+        with waiting():
+            async with (
+                asyncio.timeout(self.deadline_s),
+                self.pool.acquire() as connection,
+                _dropped_unless_well(connection),
+            ):
+                notices: list[str] = []
+
+                def listen(_: object, notice: Any) -> None:
+                    notices.append(notice.message)
+
+                connection.add_log_listener(listen)
+                await connection.execute(BEGIN)
+                yield connection
+                await connection.execute("commit")
+                connection.remove_log_listener(listen)
+                if NOT_SYNCHRONOUS in notices:
+                    raise RetryableError("the commit did not reach the standbys")
+
+    @override
+    async def offsets(self, topic: str) -> Mapping[int, int]:
+        async with self._transaction() as connection:
+            rows = await connection.fetch(OFFSETS, topic)
+        return {row["partition"]: row["next_offset"] for row in rows}
+
+
+@asynccontextmanager
+async def _dropped_unless_well(connection: PoolConnectionProxy) -> AsyncIterator[None]:
+    try:
+        yield
+    except BaseException:
+        connection.terminate()
+        raise
+
+
+def _ending(event: Recorded) -> RequestId | None:
+    return event.data.request_id if event.data.action in TERMINAL else None
+
+
+def _grow(row: asyncpg.Record, events: Sequence[Recorded]) -> Grown:
+    known = zip(row["known_ids"] or (), row["known_bodies"] or (), strict=True)
+    return grow(
+        head_of(row),
+        events,
+        {EventId(str(each)): body for each, body in known},
+        {RequestId(str(each)) for each in row["ended"] or ()},
+    )
+
+
+def _columns(logs: Sequence[tuple[TenantId, Chained]]) -> Sequence[Sequence[Any]]:
+    """The arguments of ``ledger_append``, in order."""
+    heads = [log.head for _, log in logs]
+    entries = [entry for _, log in logs for entry in log.entries]
+    tiles = [tile for _, log in logs for tile in log.filled]
+    return (
+        [tenant for tenant, _ in logs],
+        [len(log.entries) for _, log in logs],
+        [head.size for head in heads],
+        [head.last for head in heads],
+        [b"".join(head.tree.hashes) for head in heads],
+        [entry.event_id for entry in entries],
+        [entry.request_id for entry in entries],
+        [entry.action for entry in entries],
+        [entry.actor for entry in entries],
+        [datetime.fromisoformat(entry.ts) for entry in entries],
+        [entry.body for entry in entries],
+        [entry.leaf for entry in entries],
+        [len(log.filled) for _, log in logs],
+        [tile.level // TILE_HEIGHT - 1 for tile in tiles],
+        [tile.index for tile in tiles],
+        [tile.hash for tile in tiles],
+    )
+
+
+def _source(source: SourceOffsets) -> Sequence[Any]:
+    offsets = source.next_offsets
+    return source.topic, list(offsets), list(offsets.values())

@@ -1,0 +1,196 @@
+"""What is on the logs, read from Postgres: one tenant at a time."""
+
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+import asyncpg
+from asyncpg.pool import PoolConnectionProxy
+from typing_extensions import override
+
+from pipeline.audit import Entry, Head
+from pipeline.checkpoint import parse_note
+from pipeline.errors import RetryableError
+from pipeline.merkle import HASH_BYTES, TILE_WIDTH, CompactRange
+from pipeline.ports.ledger import Logs
+from schemas.events import timestamp
+from schemas.ids import EventId, RequestId, TenantId
+
+Role = Literal["sluice_tenant", "sluice_ledger_signer"]
+
+AS_FINDER = "select set_config('role', 'sluice_finder', true)"
+AS_TENANT = """
+select set_config('role', $1, true),
+       set_config('request.jwt.claims',
+                  jsonb_build_object('tenant_id', $2::text)::text, true),
+       set_config('sluice.tenant_id', $2, true)
+"""
+TENANTS = "select tenant_id from sluice.ledger_log order by tenant_id"
+HEAD = """
+select l.origin, h.size, h.last_hash, h.range
+  from sluice.ledger_head h join sluice.ledger_log l using (tenant_id)
+ where tenant_id = $1
+"""
+_ENTRY = """
+select seq, event_id, request_id, action, actor, ts, body, leaf_hash
+  from sluice.ledger_entry
+"""
+ENTRIES = _ENTRY + "where tenant_id = $1 and seq >= $2 order by seq limit $3"
+BY_REQUEST = _ENTRY + "where tenant_id = $1 and request_id = $2 order by seq"
+FULL_TILE = """
+select hashes from sluice.ledger_tile where tenant_id = $1 and level = $2 and n = $3
+"""
+LEAVES = """
+select string_agg(leaf_hash, ''::bytea order by seq) from sluice.ledger_entry
+ where tenant_id = $1 and seq >= $2 and seq < $3
+"""
+ROOTS = """
+select string_agg(root, ''::bytea order by n) from sluice.ledger_tile
+ where tenant_id = $1 and level = $2 and n >= $3 and n < $4
+"""
+CHECKPOINTS = """
+select note from sluice.ledger_checkpoint where tenant_id = $1 order by size
+"""
+LATEST = """
+select note from sluice.ledger_checkpoint where tenant_id = $1
+ order by size desc limit 1
+"""
+PUBLISH = """
+insert into sluice.ledger_checkpoint (size, root, note, signed_at)
+values ($1, $2, $3, $4) on conflict do nothing
+"""
+
+AWAY = (
+    OSError,
+    TimeoutError,
+    asyncpg.InterfaceError,  # the pool or the connection was closed under us
+    asyncpg.PostgresConnectionError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.OperatorInterventionError,  # also statement_timeout
+    asyncpg.LockNotAvailableError,
+    asyncpg.TransactionRollbackError,  # deadlocks, another writer
+    asyncpg.ReadOnlySQLTransactionError,  # a standby, while the primary moves
+)
+
+
+@contextmanager
+def waiting() -> Iterator[None]:
+    """Turn "the ledger is away" into ``RetryableError``; its text holds no value."""
+    try:
+        yield
+    except AWAY as error:
+        raise RetryableError(f"the ledger is away: {type(error).__name__}") from None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PostgresLogs(Logs):
+    """Reads as ``role``: what a tenant may see, or what the checkpointer must."""
+
+    pool: asyncpg.Pool
+    role: Role
+
+    @asynccontextmanager
+    async def _as(
+        self, tenant: TenantId, *, readonly: bool = True
+    ) -> AsyncIterator[PoolConnectionProxy]:
+        with waiting():
+            async with (
+                self.pool.acquire() as connection,
+                connection.transaction(readonly=readonly),
+            ):
+                await connection.execute(AS_TENANT, self.role, tenant)
+                yield connection
+
+    @override
+    async def tenants(self) -> Sequence[TenantId]:
+        with waiting():
+            async with self.pool.acquire() as connection, connection.transaction():
+                await connection.execute(AS_FINDER)
+                rows = await connection.fetch(TENANTS)
+        return [TenantId(str(row["tenant_id"])) for row in rows]
+
+    @override
+    async def head(self, tenant: TenantId) -> Head | None:
+        async with self._as(tenant) as connection:
+            row = await connection.fetchrow(HEAD, tenant)
+        return None if row is None else head_of(row)
+
+    @override
+    async def read(
+        self, tenant: TenantId, from_seq: int, limit: int
+    ) -> Sequence[Entry]:
+        async with self._as(tenant) as connection:
+            rows = await connection.fetch(ENTRIES, tenant, from_seq, limit)
+        return [_entry(row) for row in rows]
+
+    @override
+    async def by_request(self, tenant: TenantId, request: RequestId) -> Sequence[Entry]:
+        async with self._as(tenant) as connection:
+            rows = await connection.fetch(BY_REQUEST, tenant, request)
+        return [_entry(row) for row in rows]
+
+    @override
+    async def hashes(
+        self, tenant: TenantId, level: int, index: int, width: int
+    ) -> bytes:
+        async with self._as(tenant) as connection:
+            full = await connection.fetchval(FULL_TILE, tenant, level, index)
+            if full is None:
+                full = await _partial(connection, tenant, level, index)
+        return bytes((full or b"")[: width * HASH_BYTES])
+
+    @override
+    async def checkpoints(self, tenant: TenantId) -> Sequence[str]:
+        async with self._as(tenant) as connection:
+            rows = await connection.fetch(CHECKPOINTS, tenant)
+        return [row["note"] for row in rows]
+
+    @override
+    async def latest(self, tenant: TenantId) -> str | None:
+        async with self._as(tenant) as connection:
+            note: str | None = await connection.fetchval(LATEST, tenant)
+        return note
+
+    @override
+    async def publish(self, tenant: TenantId, note: str, at: datetime) -> None:
+        checkpoint = parse_note(note)
+        row = (checkpoint.size, checkpoint.root, note, at)
+        async with self._as(tenant, readonly=False) as connection:
+            await connection.execute(PUBLISH, *row)
+
+
+async def _partial(
+    connection: PoolConnectionProxy, tenant: TenantId, level: int, index: int
+) -> bytes | None:
+    """A tile that is not full: leaf hashes, or the roots of the tiles below."""
+    span = (index * TILE_WIDTH, (index + 1) * TILE_WIDTH)
+    found: bytes | None
+    if level == 0:
+        found = await connection.fetchval(LEAVES, tenant, *span)
+    else:
+        found = await connection.fetchval(ROOTS, tenant, level - 1, *span)
+    return found
+
+
+def head_of(row: asyncpg.Record) -> Head:
+    """A head from its row."""
+    joined = row["range"]
+    hashes = [joined[at : at + HASH_BYTES] for at in range(0, len(joined), HASH_BYTES)]
+    tree = CompactRange(row["size"], tuple(hashes))
+    return Head(row["origin"], row["last_hash"], tree)
+
+
+def _entry(row: asyncpg.Record) -> Entry:
+    request = row["request_id"]
+    return Entry(
+        seq=row["seq"],
+        event_id=EventId(str(row["event_id"])),
+        request_id=None if request is None else RequestId(str(request)),
+        action=row["action"],
+        actor=row["actor"],
+        ts=timestamp(row["ts"]),
+        body=row["body"],
+        leaf=row["leaf_hash"],
+    )

@@ -1,0 +1,127 @@
+"""The ledger: one append-only log a tenant."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from pipeline.audit import Entry, Grown, Head, Recorded
+from schemas.ids import EventId, RequestId, TenantId
+
+
+@dataclass(frozen=True, slots=True)
+class SourceOffsets:
+    """How far a topic was read: the next offset of each partition."""
+
+    topic: str
+    next_offsets: Mapping[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a record stands; what a caller that waits for it is told.
+
+    Attributes:
+        leaf: the leaf hash of the record.
+    """
+
+    origin: str
+    seq: int
+    leaf: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Appended:
+    """What became of a batch.
+
+    Attributes:
+        places: of each new record, by the id of its event.
+        repeats: how many events were on the ledger before, or twice in the batch.
+        incidents: events that claimed a second end of a request: raise the alarm.
+    """
+
+    places: Mapping[EventId, Place]
+    repeats: int
+    incidents: tuple[EventId, ...]
+
+
+class Ledger(Protocol):
+    """The way onto the logs."""
+
+    async def append(
+        self, events: Sequence[Recorded], source: SourceOffsets | None = None
+    ) -> Appended:
+        """Put all on their tenants' logs, once, in order; return once it is durable.
+
+        All or nothing, over all tenants. A repeat is told by the event's id. A tenant's
+        first event opens its log.
+
+        Raises:
+            RetryableError: the outcome is unknown; the same batch again is safe.
+            InvalidMessage: an event can never be recorded; nothing was.
+            IntegrityError: an id came again with another decision; nothing was
+                recorded.
+        """
+        ...
+
+    async def offsets(self, topic: str) -> Mapping[int, int]:
+        """How far a topic was read when the last batch of it was appended."""
+        ...
+
+
+class Logs(Protocol):
+    """What is on the logs. All raise RetryableError where it cannot be known now."""
+
+    async def tenants(self) -> Sequence[TenantId]:
+        """Whoever has a log, sorted."""
+        ...
+
+    async def head(self, tenant: TenantId) -> Head | None:
+        """The end of a log; None where the tenant has none."""
+        ...
+
+    async def read(
+        self, tenant: TenantId, from_seq: int, limit: int
+    ) -> Sequence[Entry]:
+        """Entries in order of their place, at most ``limit``."""
+        ...
+
+    async def by_request(self, tenant: TenantId, request: RequestId) -> Sequence[Entry]:
+        """All records of a request, in order of their place."""
+        ...
+
+    async def hashes(
+        self, tenant: TenantId, level: int, index: int, width: int
+    ) -> bytes:
+        """The first ``width`` hashes of a tile, joined; fewer where it has fewer.
+
+        Full tiles are read as they are stored, partial ones are made of what lies
+        below.
+        """
+        ...
+
+    async def checkpoints(self, tenant: TenantId) -> Sequence[str]:
+        """The published checkpoints of a log, as signed notes, oldest first."""
+        ...
+
+    async def latest(self, tenant: TenantId) -> str | None:
+        """The checkpoint that was published last."""
+        ...
+
+    async def publish(self, tenant: TenantId, note: str, at: datetime) -> None:
+        """Store a signed checkpoint; the same again changes nothing."""
+        ...
+
+
+def appended(grown: Iterable[Grown]) -> Appended:
+    """What became of a batch, from what it was to each log."""
+    logs = list(grown)
+    return Appended(
+        places={
+            entry.event_id: Place(log.chained.head.origin, entry.seq, entry.leaf)
+            for log in logs
+            for entry in log.chained.entries
+        },
+        repeats=sum(log.sifted.repeats for log in logs),
+        incidents=tuple(each for log in logs for each in log.sifted.incidents),
+    )

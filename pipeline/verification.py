@@ -1,0 +1,99 @@
+"""Whether stored rows are the log that they say they are."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any
+
+from pipeline.audit import Entry, Head
+from pipeline.canonical import parse
+from pipeline.errors import InvalidMessage
+from pipeline.merkle import Node, extend, leaf_hash
+
+_COLUMNS = ("event_id", "request_id", "action", "actor", "ts")
+_CHAIN = "the chain breaks here"
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """The first record that does not hold, and why."""
+
+    seq: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """All rows hold.
+
+    Attributes:
+        filled: the tiles that filled on the way.
+    """
+
+    head: Head
+    filled: tuple[Node, ...]
+
+
+def verify(
+    head: Head, entries: Sequence[Entry], following: bytes | None = None
+) -> Verified | Broken:
+    """Recompute everything about the ``entries`` that stand behind ``head``.
+
+    The bytes are hashed as they are. Where record n does not hash to what record n + 1
+    names, n is the altered one if n + 1 is what was chained behind it, else n + 1.
+
+    Args:
+        head: the verified end before them.
+        entries: in order of their place; ``seq`` is checked, not believed.
+        following: what comes behind them names this as its ``prev``; the head row's
+            hash of the last record at the end of the log.
+    """
+    last = head.last
+    for at, entry in enumerate(entries):
+        seq = head.size + at
+        try:
+            prev = _checked(entry, head.origin, seq)
+        except InvalidMessage as flaw:
+            return Broken(seq, flaw.reason)
+        digest = sha256(entry.body).digest()
+        if prev != last:
+            intact = digest == _next_prev(entries, at, following)
+            return Broken(seq - 1 if intact and seq else seq, _CHAIN)
+        last = digest
+    if entries and following is not None and last != following:
+        return Broken(head.size + len(entries) - 1, _CHAIN)
+    tree, filled = extend(head.tree, [entry.leaf for entry in entries])
+    return Verified(Head(head.origin, last, tree), tuple(filled))
+
+
+def _checked(entry: Entry, origin: str, seq: int) -> bytes:
+    """The hash that this row's record names as ``prev``; the row holds for itself."""
+    if entry.seq != seq:
+        raise InvalidMessage("a record is missing")
+    if entry.leaf != leaf_hash(entry.body):
+        raise InvalidMessage("the leaf hash is not that of the bytes")
+    found = parse(entry.body)
+    if (found.get("log"), found.get("seq")) != (origin, seq):
+        raise InvalidMessage("the record belongs to another place")
+    columns = (entry.event_id, entry.request_id, entry.action, entry.actor, entry.ts)
+    if columns != tuple(map(found.get, _COLUMNS)):
+        raise InvalidMessage("a column is not what the bytes say")
+    return _prev(found)
+
+
+def _prev(found: Mapping[str, Any]) -> bytes:
+    try:
+        return bytes.fromhex(found["prev"])
+    except (KeyError, TypeError, ValueError):
+        raise InvalidMessage("expected a hash of the record before") from None
+
+
+def _next_prev(
+    entries: Sequence[Entry], at: int, following: bytes | None
+) -> bytes | None:
+    if at + 1 == len(entries):
+        return following
+    try:
+        return _prev(parse(entries[at + 1].body))
+    except InvalidMessage:
+        return None

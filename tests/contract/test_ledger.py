@@ -1,0 +1,289 @@
+"""What every ledger must do: the twin and Postgres."""
+
+from collections.abc import AsyncIterator, Iterator
+from datetime import timedelta
+from hashlib import sha256
+
+import pytest
+from typing_extensions import override
+
+from demo.stack import Stack
+from infra.memory.ledger import MemoryLedger
+from pipeline.audit import SECOND_TERMINAL, empty, record
+from pipeline.checkpoint import Checkpoint, VerifyKey, sign
+from pipeline.errors import IntegrityError, InvalidMessage
+from pipeline.merkle import root_between
+from pipeline.ports.ledger import Place, SourceOffsets
+from pipeline.tiles import nodes_from
+from pipeline.verification import Verified, verify
+from schemas.ids import TenantId
+from schemas.requests import Decision
+from tests.support.audit import NOON, recorded, request_id
+from tests.support.ledger import (
+    DOMAIN,
+    ENTROPY,
+    Books,
+    Database,
+    database,
+    new_tenant,
+    opened,
+)
+
+PASSED = Decision(stage="screening", control="phrases", verdict="passed")
+BLOCKED = Decision(stage="screening", control="phrases", verdict="blocked")
+
+
+async def actions(books: Books, tenant: TenantId) -> list[str]:
+    return [each.action for each in await books.logs.read(tenant, 0, 1000)]
+
+
+async def assert_holds(books: Books, tenant: TenantId) -> None:
+    """Recompute everything from the stored bytes."""
+    head = await books.logs.head(tenant)
+    assert head is not None
+    entries = await books.logs.read(tenant, 0, head.size + 1)
+
+    found = verify(empty(head.origin), entries, head.last)
+
+    assert isinstance(found, Verified)
+    assert head == found.head
+
+
+def note_of(origin: str, size: int) -> str:
+    text = Checkpoint(origin, size, sha256(str(size).encode()).digest()).text
+    return sign(text, [(VerifyKey(origin, bytes(32)), lambda _: bytes(64))])
+
+
+class LedgerContract:
+    @pytest.fixture
+    async def books(self) -> Books:
+        raise NotImplementedError
+
+    @pytest.fixture
+    def tenant(self) -> TenantId:
+        return new_tenant()
+
+    async def test_the_first_event_opens_a_log(
+        self, books: Books, tenant: TenantId
+    ) -> None:
+        event = recorded("a", tenant=tenant)
+
+        appended = await books.ledger.append([event])
+
+        head = await books.logs.head(tenant)
+        assert head is not None
+        assert head.origin.startswith(f"ledger.{DOMAIN}/")
+        assert ["log.created", "request.screened"] == await actions(books, tenant)
+        entry = (await books.logs.read(tenant, 1, 1))[0]
+        place = Place(head.origin, 1, entry.leaf)
+        assert place == appended.places[event.attributes.id]
+        await assert_holds(books, tenant)
+
+    async def test_batches_go_on_where_the_last_one_ended(
+        self, books: Books, tenant: TenantId
+    ) -> None:
+        for batch in ("abc", "d", "ef"):
+            await books.ledger.append([recorded(n, tenant=tenant) for n in batch])
+
+        entries = await books.logs.read(tenant, 0, 100)
+        assert list(range(7)) == [each.seq for each in entries]
+        await assert_holds(books, tenant)
+
+    async def test_a_batch_over_many_tenants(self, books: Books) -> None:
+        tenants = [new_tenant() for _ in range(5)]
+        events = [recorded(n, tenant=each) for n in "abc" for each in tenants]
+
+        appended = await books.ledger.append(events)
+
+        assert 3 * 5 + 5 == len(appended.places)
+        origins = set()
+        for tenant in tenants:
+            await assert_holds(books, tenant)
+            ids = [each.event_id for each in await books.logs.read(tenant, 1, 9)]
+            mine = [e.attributes.id for e in events if e.attributes.tenant == tenant]
+            assert mine == ids
+            origins |= {appended.places[each].origin for each in mine}
+        assert 5 == len(origins)
+        assert set(tenants) <= set(await books.logs.tenants())
+
+    async def test_nothing_is_appended_and_nothing_is_read(
+        self, books: Books, tenant: TenantId
+    ) -> None:
+        appended = await books.ledger.append([])
+
+        assert {} == appended.places
+        assert None is await books.logs.head(tenant)
+        assert [] == list(await books.logs.read(tenant, 0, 10))
+        assert [] == list(await books.logs.by_request(tenant, request_id("r")))
+        assert b"" == await books.logs.hashes(tenant, 0, 0, 256)
+        assert None is await books.logs.latest(tenant)
+
+    async def test_a_repeat_is_dropped_before_it_has_a_place(
+        self, books: Books, tenant: TenantId
+    ) -> None:
+        first = [recorded(n, tenant=tenant) for n in "ab"]
+        later = recorded("a", tenant=tenant, time=NOON + timedelta(hours=1))
+        await books.ledger.append(first)
+
+        again = await books.ledger.append([later, *first, later])
+
+        assert ({}, 4) == (again.places, again.repeats)
+        assert 3 == len(await actions(books, tenant))
+
+    async def test_one_new_among_repeats(self, books: Books, tenant: TenantId) -> None:
+        await books.ledger.append([recorded(n, tenant=tenant) for n in "ac"])
+
+        appended = await books.ledger.append(
+            [recorded(n, tenant=tenant) for n in "abc"]
+        )
+
+        assert [3] == [place.seq for place in appended.places.values()]
+        assert 2 == appended.repeats
+        await assert_holds(books, tenant)
+
+    async def test_the_same_id_is_another_event_at_another_tenant(
+        self, books: Books, tenant: TenantId
+    ) -> None:
+        event, other = recorded("a", tenant=tenant), new_tenant()
+        moved = recorded("a", tenant=tenant)
+        object.__setattr__(moved.attributes, "tenant", other)
+
+        appended = await books.ledger.append([event, moved])
+
+        assert 0 == appended.repeats
+        assert 2 == len(await actions(books, other))
+
+    async def test_another_decision_under_a_known_id_appends_nothing(
+        self, books: Books, tenant: TenantId
+    ) -> None:
+        other = new_tenant()
+        await books.ledger.append([recorded("a", tenant=tenant, decision=(PASSED,))])
+
+        with pytest.raises(IntegrityError):
+            await books.ledger.append(
+                [
+                    recorded("z", tenant=other),
+                    recorded("b", tenant=tenant),
+                    recorded("a", tenant=tenant, decision=(BLOCKED,)),
+                ]
+            )
+
+        assert 2 == len(await actions(books, tenant))
+        assert [] == await actions(books, other)
+
+    async def test_a_second_end_is_an_incident_also_when_it_comes_again(
+        self, books: Books, tenant: TenantId
+    ) -> None:
+        end = recorded("a", "request.completed", tenant=tenant, request="r")
+        other = recorded("b", "request.failed", tenant=tenant, request="r")
+        await books.ledger.append([end])
+
+        second = await books.ledger.append([other])
+        again = await books.ledger.append([end, other])
+
+        assert (other.attributes.id,) == second.incidents
+        assert (2, ()) == (again.repeats, again.incidents)
+        assert SECOND_TERMINAL == (await actions(books, tenant))[-1]
+        found = await books.logs.by_request(tenant, request_id("r"))
+        assert "request.failed" == record(found[-1].body).decision[-1].rule
+
+    async def test_a_request_tells_its_story_in_order(
+        self, books: Books, tenant: TenantId
+    ) -> None:
+        for request in "rs":
+            for step in ("accepted", "screened", "completed"):
+                event = recorded(
+                    request + step, f"request.{step}", tenant=tenant, request=request
+                )
+                await books.ledger.append([event])
+
+        found = await books.logs.by_request(tenant, request_id("r"))
+
+        steps = ["request.accepted", "request.screened", "request.completed"]
+        assert steps == [each.action for each in found]
+        assert [] == list(await books.logs.by_request(new_tenant(), request_id("r")))
+
+    @pytest.mark.parametrize("bent", ["tenant", "id"])
+    async def test_what_can_never_be_recorded_is_said_so(
+        self, books: Books, tenant: TenantId, bent: str
+    ) -> None:
+        event = recorded("b", tenant=tenant)
+        object.__setattr__(event.attributes, bent, "no uuid")
+
+        with pytest.raises(InvalidMessage):
+            await books.ledger.append([recorded("a", tenant=tenant), event])
+
+        assert [] == await actions(books, tenant)
+
+    async def test_offsets_are_kept_with_the_records(
+        self, books: Books, tenant: TenantId
+    ) -> None:
+        topic = ENTROPY.bytes(4).hex()
+        event = recorded("a", tenant=tenant)
+        await books.ledger.append([event], SourceOffsets(topic, {0: 5, 3: 7}))
+        await books.ledger.append([], SourceOffsets(topic, {3: 9}))
+
+        assert {0: 5, 3: 9} == await books.ledger.offsets(topic)
+        assert {} == await books.ledger.offsets("another")
+
+    async def test_tiles_hold_every_leaf_and_fill_upwards(
+        self, books: Books, tenant: TenantId
+    ) -> None:
+        """Across a batch that fills a tile alone, one that fills two, and a rest."""
+        names = [str(each) for each in range(255 + 600 + 44)]
+        for part in (names[:255], names[255:855], names[855:]):
+            await books.ledger.append([recorded(n, tenant=tenant) for n in part])
+
+        leaves = [each.leaf for each in await books.logs.read(tenant, 0, 1000)]
+        for index in range(4):
+            joined = await books.logs.hashes(tenant, 0, index, 256)
+            assert b"".join(leaves[index * 256 :][:256]) == joined
+        assert 3 * 32 == len(await books.logs.hashes(tenant, 1, 0, 256))
+        assert 2 * 32 == len(await books.logs.hashes(tenant, 1, 0, 2))
+        assert b"" == await books.logs.hashes(tenant, 2, 0, 256)
+        head = await books.logs.head(tenant)
+        assert head is not None
+        tiles = {
+            (level, index): await books.logs.hashes(tenant, level, index, 256)
+            for level in range(2)
+            for index in range(4)
+        }
+        nodes = nodes_from(lambda level, index, _: tiles[level, index])
+        assert head.tree.root() == root_between(nodes, 0, head.size)
+
+    async def test_checkpoints_are_kept_and_the_first_stands(
+        self, books: Books, tenant: TenantId
+    ) -> None:
+        await books.ledger.append([recorded("a", tenant=tenant)])
+        head = await books.logs.head(tenant)
+        assert head is not None
+        notes = [note_of(head.origin, size) for size in (1, 2)]
+
+        for note in (*notes, notes[0]):
+            await books.logs.publish(tenant, note, NOON)
+
+        assert notes == list(await books.logs.checkpoints(tenant))
+        assert notes[1] == await books.logs.latest(tenant)
+
+
+class TestMemoryLedger(LedgerContract):
+    @pytest.fixture
+    @override
+    async def books(self) -> Books:
+        memory = MemoryLedger(DOMAIN, ENTROPY)
+        return Books(ledger=memory, logs=memory)
+
+
+@pytest.fixture(scope="module")
+def made(stack: Stack) -> Iterator[Database]:
+    with database(stack.postgres_url) as made:
+        yield made
+
+
+@pytest.mark.integration
+class TestPostgresLedger(LedgerContract):
+    @pytest.fixture
+    @override
+    async def books(self, made: Database) -> AsyncIterator[Books]:
+        async with opened(made) as books:
+            yield books

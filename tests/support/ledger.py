@@ -1,0 +1,110 @@
+"""A database with the ledger in it, and its logins."""
+
+import asyncio
+from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from secrets import token_hex
+from typing import Any
+from urllib.parse import urlsplit
+
+import asyncpg
+
+from infra.postgres.ledger import PostgresLedger
+from infra.postgres.logs import PostgresLogs
+from infra.system import SystemEntropy
+from pipeline.ports.ledger import Ledger, Logs
+from schemas.ids import TenantId
+
+MIGRATIONS = Path(__file__).parents[2] / "infra" / "postgres" / "migrations"
+ENTROPY = SystemEntropy()
+DOMAIN = "test.example"
+SECRET = "made-up-for-tests"  # roles belong to the cluster, so all databases share it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Database:
+    """A migrated database: the superuser's DSN, and those of the two logins."""
+
+    admin: str
+    audit: str
+    checkpointer: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Books:
+    """Both ports of one ledger."""
+
+    ledger: Ledger
+    logs: Logs
+
+
+def new_tenant() -> TenantId:
+    return TenantId(ENTROPY.uuid7())
+
+
+@contextmanager
+def database(superuser: str) -> Iterator[Database]:
+    """A new database with all migrations; dropped at the end."""
+    name = f"ledger_{token_hex(6)}"
+    made = Database(
+        admin=dsn(superuser, name),
+        audit=dsn(superuser, name, "sluice_audit"),
+        checkpointer=dsn(superuser, name, "sluice_checkpointer"),
+    )
+    _apart(_make(superuser, made.admin, name))
+    try:
+        yield made
+    finally:
+        _apart(execute(superuser, f"drop database {name} with (force)"))
+
+
+def _apart(work: Coroutine[Any, Any, None]) -> None:
+    """Run in another thread: this one's event loop belongs to the tests."""
+    with ThreadPoolExecutor(1) as threads:
+        threads.submit(asyncio.run, work).result()
+
+
+@asynccontextmanager
+async def opened(
+    made: Database, *, deadline_s: float = 10, settings: Mapping[str, str] | None = None
+) -> AsyncIterator[Books]:
+    """The adapters, as their processes would open them."""
+    async with (
+        asyncpg.create_pool(
+            made.audit, min_size=1, max_size=4, server_settings=dict(settings or {})
+        ) as audit,
+        asyncpg.create_pool(made.checkpointer, min_size=1, max_size=2) as reader,
+    ):
+        yield Books(
+            ledger=PostgresLedger(
+                pool=audit, domain=DOMAIN, entropy=ENTROPY, deadline_s=deadline_s
+            ),
+            logs=PostgresLogs(pool=reader, role="sluice_ledger_signer"),
+        )
+
+
+def dsn(superuser: str, name: str, login: str | None = None) -> str:
+    parts = urlsplit(superuser)
+    place = parts.netloc
+    if login:
+        place = f"{login}:{SECRET}@{place.rpartition('@')[2]}"
+    return parts._replace(netloc=place, path=f"/{name}").geturl()
+
+
+async def execute(dsn: str, statement: str) -> None:
+    connection = await asyncpg.connect(dsn)
+    try:
+        await connection.execute(statement)
+    finally:
+        await connection.close()
+
+
+async def _make(superuser: str, admin: str, name: str) -> None:
+    await execute(superuser, f"create database {name}")
+    for path in sorted(MIGRATIONS.glob("*.sql")):
+        await execute(admin, f"begin; {path.read_text()}; commit")
+    for login in ("sluice_audit", "sluice_checkpointer"):
+        await execute(admin, f"alter role {login} password '{SECRET}'")

@@ -1,0 +1,116 @@
+"""Every way of altering a row, and the row that is named."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from hashlib import sha256
+
+import pytest
+
+from pipeline.audit import Entry, chain, empty, record
+from pipeline.merkle import leaf_hash, root_of
+from pipeline.verification import Broken, Verified, verify
+from schemas.ids import EventId
+from tests.support.audit import recorded
+
+ORIGIN = "ledger.example.com/t_01"
+
+
+def rows(count: int = 6) -> tuple[Entry, ...]:
+    events = [recorded(str(each), request=str(each)) for each in range(count)]
+    return chain(empty(ORIGIN), events).entries
+
+
+def checked(entries: tuple[Entry, ...], last: bytes | None = None) -> Verified | Broken:
+    return verify(empty(ORIGIN), entries, last or sha256(rows()[-1].body).digest())
+
+
+def test_what_was_chained_holds_whole_and_in_pieces() -> None:
+    entries = rows()
+    whole = checked(entries)
+    first = verify(empty(ORIGIN), entries[:3])
+
+    assert isinstance(whole, Verified)
+    assert isinstance(first, Verified)
+    assert whole == verify(first.head, entries[3:], whole.head.last)
+    assert chain(empty(ORIGIN), []).head == empty(ORIGIN)
+
+
+def with_body(entry: Entry, body: bytes) -> Entry:
+    return replace(entry, body=body, leaf=leaf_hash(body))
+
+
+ALTERED: dict[str, Callable[[Entry], Entry]] = {
+    "a byte": lambda e: replace(e, body=e.body.replace(b"screened", b"screenee")),
+    "a byte and its leaf": lambda e: with_body(
+        e, e.body.replace(b"system:test", b"system:tess")
+    ),
+    "a byte, its leaf, its column": lambda e: replace(
+        with_body(e, e.body.replace(b"system:test", b"system:tess")),
+        actor="system:tess",
+    ),
+    "its prev and leaf": lambda e: with_body(
+        e, e.body.replace(b'"prev":"', b'"prev":"0')[: len(e.body) + 1]
+    ),
+    "a prev of right length": lambda e: with_body(
+        e, e.body.replace(record(e.body).prev.encode(), b"0" * 64)
+    ),
+    "the leaf": lambda e: replace(e, leaf=bytes(32)),
+    "the event id": lambda e: replace(e, event_id=EventId("0" * 36)),
+    "the request": lambda e: replace(e, request_id=None),
+    "the action": lambda e: replace(e, action="request.accepted"),
+    "the actor": lambda e: replace(e, actor="key:other"),
+    "the time": lambda e: replace(e, ts="2026-01-01T00:00:00.000000Z"),
+    "another log": lambda e: with_body(e, e.body.replace(b"t_01", b"t_02")),
+    "another place": lambda e: with_body(
+        e, e.body.replace(f'"seq":{e.seq}'.encode(), b'"seq":9')
+    ),
+    "spacing": lambda e: with_body(e, e.body.replace(b'"v":1', b'"v": 1')),
+}
+
+
+@pytest.mark.parametrize("how", ALTERED)
+@pytest.mark.parametrize("seq", range(6))
+def test_an_altered_row_is_named(how: str, seq: int) -> None:
+    entries = list(rows())
+    entries[seq] = ALTERED[how](entries[seq])
+
+    found = checked(tuple(entries))
+
+    assert isinstance(found, Broken)
+    assert seq == found.seq
+
+
+@pytest.mark.parametrize("seq", range(5))
+def test_a_missing_row_is_named(seq: int) -> None:
+    entries = rows()
+
+    found = checked(entries[:seq] + entries[seq + 1 :])
+
+    assert Broken(seq, "a record is missing") == found
+
+
+@pytest.mark.parametrize("seq", range(5))
+def test_swapped_rows_are_named(seq: int) -> None:
+    entries = list(rows())
+    one, two = entries[seq], entries[seq + 1]
+    entries[seq], entries[seq + 1] = replace(two, seq=seq), replace(one, seq=seq + 1)
+
+    found = checked(tuple(entries))
+
+    assert isinstance(found, Broken)
+    assert seq == found.seq
+
+
+def test_a_tail_that_was_cut_is_told_from_the_head() -> None:
+    assert isinstance(checked(rows()[:5]), Broken)
+
+
+def test_a_rewritten_history_holds_for_itself() -> None:
+    """Only a checkpoint that somebody else holds tells it from the true one."""
+    events = [recorded(str(each), "request.redacted") for each in range(6)]
+    rewritten = chain(empty(ORIGIN), events)
+
+    found = checked(rewritten.entries, rewritten.head.last)
+
+    assert isinstance(found, Verified)
+    assert found.head.tree.root() != root_of([each.leaf for each in rows()])
