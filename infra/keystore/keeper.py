@@ -16,6 +16,7 @@ from pipeline.ports.keys import (
     Erased,
     KekRef,
     KeyKeeper,
+    KeyRef,
     Kms,
     OfRequest,
     OfSubject,
@@ -28,7 +29,7 @@ from schemas.ids import RequestId, TenantId
 
 VERSION = "select version from keystore.kek_load($1, $2)"
 ADD = "select state from keystore.kek_add($1, $2, $3)"
-OF = "select key_id from keystore.dek_of($1, $2, $3)"
+OF = "select * from keystore.dek_of($1, $2, $3)"
 DESTROY = "select * from keystore.dek_destroy($1, $2, $3, $4)"
 CLOSE = "select version from keystore.tenant_close($1) version"
 WIPE = "select keystore.tenant_wipe($1, $2)"
@@ -60,10 +61,14 @@ class PostgresKeyKeeper(KeyKeeper):
         return ref.version
 
     @override
-    async def of(self, selector: OfRequest | OfSubject) -> Sequence[KeyId]:
+    async def of(self, selector: OfRequest | OfSubject) -> Sequence[KeyRef]:
         with waiting():
             rows = await self.pool.fetch(OF, *_selected(selector))
-        return [KeyId(row["key_id"].hex()) for row in rows]
+        tenant = selector.tenant_id
+        return [
+            KeyRef(tenant, RequestId(str(row["request_id"])), _key_id(row))
+            for row in rows
+        ]
 
     @override
     async def destroy(self, selector: OfRequest | OfSubject) -> Erased:
@@ -118,6 +123,10 @@ def _selected(
 
 def _erased(rows: Sequence[asyncpg.Record]) -> Erased:
     return Erased(
-        keys=tuple(sorted(KeyId(row["key_id"].hex()) for row in rows)),
+        keys=tuple(sorted(_key_id(row) for row in rows)),
         requests=tuple(sorted({RequestId(str(row["request_id"])) for row in rows})),
     )
+
+
+def _key_id(row: asyncpg.Record) -> KeyId:
+    return KeyId(row["key_id"].hex())

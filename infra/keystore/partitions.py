@@ -1,16 +1,17 @@
 """Days of keys in Postgres: made ahead, detached without a wait, dropped, rewritten."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import cast
 
 import asyncpg
 from typing_extensions import override
 
 from infra.keystore.errors import waiting
+from pipeline.errors import IntegrityError
 from pipeline.keystore import CLASSES, Partition
 from pipeline.ports.keys import KeyPartitions
+from schemas.ids import TenantId
 
 ADD = "select keystore.partition_add($1, $2)"
 ALL = "select * from keystore.partitions()"
@@ -19,7 +20,7 @@ PENDING = (
     "select finalize from keystore.partitions()"
     " where class = $1 and finalize is not null"
 )
-COUNT = "select keystore.partition_count($1, $2)"
+COUNTS = "select * from keystore.partition_counts($1, $2)"
 REMAINS = "select class, day, since from keystore.remains order by class, day"
 CLEAN = "delete from keystore.remains where (class, day, since) = ($1, $2, $3)"
 
@@ -49,17 +50,26 @@ class PostgresKeyPartitions(KeyPartitions):
         return [Partition(CLASSES[row["class"]], row["day"]) for row in rows]
 
     @override
-    async def drop(self, partition: Partition) -> int:
+    async def detach(self, partition: Partition) -> Mapping[TenantId, int]:
         async with self._owner() as connection:
             await _finalize(connection, partition)
             steps = await connection.fetchrow(ONE, *_named(partition))
             if steps is None:
-                return 0
+                return {}
             if steps["detach"]:
                 await connection.execute(steps["detach"])
-            count = await connection.fetchval(COUNT, *_named(partition))
+            rows = await connection.fetch(COUNTS, *_named(partition))
+        return {TenantId(str(row["tenant_id"])): row["keys"] for row in rows}
+
+    @override
+    async def retire(self, partition: Partition) -> None:
+        async with self._owner() as connection:
+            steps = await connection.fetchrow(ONE, *_named(partition))
+            if steps is None:
+                return
+            if steps["detach"] or steps["finalize"]:
+                raise IntegrityError("expected a day of keys that was detached")
             await connection.execute(steps["retire"])
-        return cast("int", count)
 
     @override
     async def rewrite(self) -> int:

@@ -1,12 +1,13 @@
 """The keystore in memory."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from typing_extensions import override
 
 from infra.keystore.batches import batch, request_uuid
-from pipeline.errors import KeyDestroyed, RetryableError
+from pipeline.errors import IntegrityError, KeyDestroyed, RetryableError
 from pipeline.keystore import KeyId, Partition, partition_of
 from pipeline.ports.keys import (
     Destroyed,
@@ -43,13 +44,14 @@ class MemoryKeys(KeyStore, KeyKeeper, KeyPartitions):
         default_factory=dict
     )
     _partitions: set[Partition] = field(default_factory=set)
+    _detached: dict[Partition, Mapping[TenantId, int]] = field(default_factory=dict)
     _remains: set[Partition] = field(default_factory=set)
 
     @override
     async def create(self, keys: Sequence[NewKey]) -> Sequence[bool]:
         for new in keys:
             request_uuid(new.key.request_id)
-            if partition_of(new.key.key_id) not in self._partitions:
+            if partition_of(new.key.key_id) not in self._open:
                 raise RetryableError("no partition for this day")
         return [self._create(new) for new in keys]
 
@@ -80,22 +82,21 @@ class MemoryKeys(KeyStore, KeyKeeper, KeyPartitions):
         return self._versions[tenant]
 
     @override
-    async def of(self, selector: OfRequest | OfSubject) -> Sequence[KeyId]:
+    async def of(self, selector: OfRequest | OfSubject) -> Sequence[KeyRef]:
         chosen = _chooser(selector)
-        return sorted(key_id for (_, key_id), new in self._keys.items() if chosen(new))
+        keys = [new.key for new in self._keys.values() if chosen(new)]
+        keys.sort(key=lambda key: key.key_id)
+        return [KeyRef(key.tenant_id, key.request_id, key.key_id) for key in keys]
 
     @override
     async def destroy(self, selector: OfRequest | OfSubject) -> Erased:
-        gone = [
-            self._keys[selector.tenant_id, key_id].key
-            for key_id in await self.of(selector)
-        ]
-        for key in gone:
-            self._tombstones.add((key.tenant_id, key.key_id))
-            self._drop((key.tenant_id, key.key_id))
+        gone = await self.of(selector)
+        for ref in gone:
+            self._tombstones.add((ref.tenant_id, ref.key_id))
+            self._drop((ref.tenant_id, ref.key_id))
         return Erased(
-            keys=tuple(key.key_id for key in gone),
-            requests=tuple(sorted({key.request_id for key in gone})),
+            keys=tuple(ref.key_id for ref in gone),
+            requests=tuple(sorted({ref.request_id for ref in gone})),
         )
 
     @override
@@ -121,19 +122,32 @@ class MemoryKeys(KeyStore, KeyKeeper, KeyPartitions):
         )
 
     @override
-    async def drop(self, partition: Partition) -> int:
-        gone = [name for name in self._keys if partition_of(name[1]) == partition]
-        for name in gone:
-            del self._keys[name]
-        self._partitions.discard(partition)
+    async def detach(self, partition: Partition) -> Mapping[TenantId, int]:
+        if partition in self._partitions and partition not in self._detached:
+            gone = [name for name in self._keys if partition_of(name[1]) == partition]
+            self._detached[partition] = Counter(tenant for tenant, _ in gone)
+            for name in gone:
+                del self._keys[name]
+        return self._detached.get(partition, {})
+
+    @override
+    async def retire(self, partition: Partition) -> None:
+        if partition not in self._partitions:
+            return
+        if self._detached.pop(partition, None) is None:
+            raise IntegrityError("expected a day of keys that was detached")
+        self._partitions.remove(partition)
         self._remains.discard(partition)
-        return len(gone)
 
     @override
     async def rewrite(self) -> int:
         count = len(self._remains)
         self._remains.clear()
         return count
+
+    @property
+    def _open(self) -> set[Partition]:
+        return self._partitions - self._detached.keys()
 
     def _active(self, tenant: TenantId) -> bool:
         return tenant in self._versions and tenant not in self._terminated

@@ -238,8 +238,8 @@ class KeyKeeper(Protocol):
         """
         ...
 
-    async def of(self, selector: OfRequest | OfSubject) -> Sequence[KeyId]:
-        """The keys that are there, sorted: what an erasure reads back."""
+    async def of(self, selector: OfRequest | OfSubject) -> Sequence[KeyRef]:
+        """The keys that are there, sorted by id: what an erasure would destroy."""
         ...
 
     async def destroy(self, selector: OfRequest | OfSubject) -> Erased:
@@ -269,8 +269,20 @@ class KeyPartitions(Protocol):
         """What there is, sorted by class and day."""
         ...
 
-    async def drop(self, partition: Partition) -> int:
-        """Drop a partition and all its keys; how many there were. Absent: 0."""
+    async def detach(self, partition: Partition) -> Mapping[TenantId, int]:
+        """Take a partition out: its keys are destroyed for every reader from now on.
+
+        Returns how many there were, by tenant; the same again until it is retired,
+        so whoever records it may be cut short. Absent: nothing.
+        """
+        ...
+
+    async def retire(self, partition: Partition) -> None:
+        """Drop what was detached. Absent: nothing.
+
+        Raises:
+            IntegrityError: it was not detached.
+        """
         ...
 
     async def rewrite(self) -> int:

@@ -10,7 +10,7 @@ from typing_extensions import override
 from demo.stack import Stack
 from infra.memory.keystore import MemoryKeys
 from infra.system import SystemClock
-from pipeline.errors import InvalidMessage, KeyDestroyed, RetryableError
+from pipeline.errors import IntegrityError, InvalidMessage, KeyDestroyed, RetryableError
 from pipeline.keystore import TRANSIENT, KeyId, Partition, class_named
 from pipeline.ports.keys import (
     Destroyed,
@@ -189,13 +189,14 @@ class KeystoreContract:
         other = new_key(tenant)
         await keys.store.create([first, second, other])
         request = OfRequest(tenant, first.key.request_id)
-        ids = sorted([first.key.key_id, second.key.key_id])
+        refs = sorted([ref(first), ref(second)], key=lambda each: each.key_id)
         before = await keys.keeper.of(request)
 
         erased = await keys.keeper.destroy(request)
 
-        assert ids == before
-        assert Erased(keys=tuple(ids), requests=(first.key.request_id,)) == erased
+        assert refs == before
+        keys_gone = tuple(each.key_id for each in refs)
+        assert Erased(keys=keys_gone, requests=(first.key.request_id,)) == erased
         assert [] == await keys.keeper.of(request)
         assert {
             ref(first): Destroyed(),
@@ -319,14 +320,34 @@ class KeystoreContract:
         stays = new_key(tenants[0], other_day)
         await keys.store.create([*gone, stays])
 
-        count = await keys.partitions.drop(day)
+        counts = [await keys.partitions.detach(day) for _ in range(2)]
 
-        assert 2 == count
+        assert [dict.fromkeys(sorted(tenants), 1)] * 2 == counts
         found = await keys.store.fetch([*map(ref, gone), ref(stays)])
         assert [Destroyed(), Destroyed(), stays.key] == list(found.values())
+        assert day in await keys.partitions.there()
+
+        await keys.partitions.retire(day)
+
         assert day not in await keys.partitions.there()
         assert other_day in await keys.partitions.there()
-        assert 0 == await keys.partitions.drop(day)
+        assert {} == await keys.partitions.detach(day)
+        await keys.partitions.retire(day)
+
+    async def test_a_day_is_not_retired_before_it_is_detached(self, keys: Keys) -> None:
+        with pytest.raises(IntegrityError):
+            await keys.partitions.retire(WEEK)
+
+    async def test_nothing_is_created_in_a_detached_day(
+        self, keys: Keys, tenant: TenantId
+    ) -> None:
+        day = Partition(class_named("1d"), date(2026, 11, 19))
+        await keys.partitions.prepare([day])
+        await keys.partitions.detach(day)
+
+        with pytest.raises(RetryableError):
+            await keys.store.create([new_key(tenant, day)])
+        await keys.partitions.retire(day)
 
     async def test_days_are_made_once(self, keys: Keys) -> None:
         day = Partition(class_named("365d"), TODAY)
@@ -337,7 +358,8 @@ class KeystoreContract:
         there = await keys.partitions.there()
         assert 1 == there.count(day)
         assert sorted(there, key=lambda p: (p.retention_class.code, p.day)) == there
-        await keys.partitions.drop(day)
+        await keys.partitions.detach(day)
+        await keys.partitions.retire(day)
 
     async def test_days_with_destroyed_keys_are_rewritten_once(
         self, keys: Keys, tenant: TenantId

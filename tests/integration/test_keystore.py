@@ -279,15 +279,17 @@ async def test_a_drop_behind_a_long_reader_holds_up_nobody_and_is_finished_later
         await app.fetch("select from keystore.dek")
 
         with pytest.raises(RetryableError):
-            await keys.partitions.drop(day)
+            await keys.partitions.detach(day)
         created = await asyncio.wait_for(keys.store.create([new_key(tenant)]), 1)
     there = await keys.partitions.there()
 
-    dropped = [await keys.partitions.drop(each) for each in (later, day)]
+    counts = [await keys.partitions.detach(each) for each in (later, day)]
+    for each in (later, day):
+        await keys.partitions.retire(each)
 
     assert [True] == created
     assert day in there
-    assert [0, 1] == dropped
+    assert [{}, {tenant: 1}] == counts
     assert not {day, later} & set(await keys.partitions.there())
 
 
@@ -302,7 +304,7 @@ async def test_a_day_that_was_detached_but_not_dropped_is_dropped_later(
         await admin.execute(f"alter table keystore.dek_3 detach partition {name}")
 
     assert day in await keys.partitions.there()
-    assert 1 == await keys.partitions.drop(day)
+    assert {tenant: 1} == await keys.partitions.detach(day)
 
 
 async def test_an_absent_keystore_is_waited_for(tmp_path: Path, keys: Keys) -> None:

@@ -173,12 +173,12 @@ $$;
 
 -- Ids of one request or of one subject, and whose they are.
 create function keystore.dek_of(tenant uuid, request uuid, person bytea)
-  returns table (key_id bytea)
+  returns table (key_id bytea, request_id uuid)
   language plpgsql volatile set plan_cache_mode = force_custom_plan
 as $$
 begin
   perform keystore.act_as(tenant);
-  return query select d.key_id from keystore.dek d
+  return query select d.key_id, d.request_id from keystore.dek d
     where d.tenant_id = tenant
       and (request is null or d.request_id = request)
       and (person is null or d.subject = person)

@@ -87,25 +87,24 @@ begin atomic
    order by p.class, p.day;
 end;
 
--- How many keys a detached day holds. Its security is switched off first: the owner has
--- no policy, and nobody else has any right to it.
-create function keystore.partition_count(counted_class smallint, counted_day date)
-  returns bigint
+-- How many keys a detached day holds, by tenant. Its security is switched off first: the
+-- owner has no policy, and nobody else has any right to it.
+create function keystore.partition_counts(counted_class smallint, counted_day date)
+  returns table (tenant_id uuid, keys bigint)
   language plpgsql volatile
 as $$
 declare
   child text := format('dek_%s_%s', counted_class, to_char(counted_day, 'YYYYMMDD'));
-  total bigint;
 begin
   perform set_config('role', 'sluice_keystore_owner', true);
   execute format('alter table keystore.%I no force row level security', child);
-  execute format('select count(*) from keystore.%I', child) into total;
-  return total;
+  return query execute
+    format('select tenant_id, count(*) from keystore.%I group by 1 order by 1', child);
 end
 $$;
 
 revoke execute on all functions in schema keystore from public;
-grant execute on function keystore.partition_add, keystore.partition_count,
+grant execute on function keystore.partition_add, keystore.partition_counts,
   keystore.partitions to sluice_keystore_keeper;
 grant execute on function keystore.partitions to sluice_keystore_app;
 
