@@ -66,6 +66,7 @@ AWAY = (
     OSError,
     TimeoutError,
     asyncpg.InterfaceError,  # the pool or the connection was closed under us
+    asyncpg.InternalClientError,  # the server ended the session while it lay idle
     asyncpg.PostgresConnectionError,
     asyncpg.InsufficientResourcesError,
     asyncpg.OperatorInterventionError,  # also statement_timeout

@@ -1,0 +1,328 @@
+"""What only a real Postgres can say of the ledger: rights, triggers, locks, waits."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import timedelta
+
+import asyncpg
+import pytest
+
+from demo.stack import Stack
+from infra.postgres.ledger import PostgresLedger
+from infra.system import SystemClock
+from pipeline.errors import RetryableError
+from schemas.ids import TenantId
+from tests.support.audit import recorded
+from tests.support.ledger import Books, Database, database, new_tenant, opened
+
+pytestmark = pytest.mark.integration
+
+TABLES = (
+    "ledger_log",
+    "ledger_head",
+    "ledger_entry",
+    "ledger_tile",
+    "ledger_checkpoint",
+)
+WRITER = "sluice_ledger_writer"
+SIGNER = "sluice_ledger_signer"
+TENANT_ROLE = "sluice_tenant"
+CLAIM = """
+    select set_config('role', $1, true),
+           set_config('request.jwt.claims',
+                      case when $2 = '' then '' else
+                      jsonb_build_object('tenant_id', $2::text)::text end, true),
+           set_config('sluice.tenant_id', $3, true)
+"""
+GRANTS = """
+    select c.relname::text, r.rolname::text,
+           string_agg(a.privilege_type, ' ' order by a.privilege_type)
+      from pg_class c cross join lateral aclexplode(c.relacl) a
+      join pg_roles r on r.oid = a.grantee
+     where c.relname like 'ledger_%' and c.relkind = 'r' and r.rolname <> 'sluice_owner'
+     group by 1, 2
+"""
+UNFENCED = """
+    select relname::text from pg_class
+     where relname like 'ledger_%' and relkind = 'r'
+       and not (relrowsecurity and relforcerowsecurity)
+"""
+NOT_ALWAYS = """
+    select tgname::text from pg_trigger t join pg_class c on c.oid = t.tgrelid
+     where c.relname like 'ledger_%' and not tgisinternal and tgenabled <> 'A'
+"""
+DEFINERS = """
+    select proname::text from pg_proc where proname like 'ledger_%' and prosecdef
+"""
+REWRITES = (
+    "update sluice.ledger_entry set actor = 'system:nobody'",
+    "delete from sluice.ledger_entry",
+    "truncate sluice.ledger_entry cascade",
+    "update sluice.ledger_checkpoint set note = ''",
+    "delete from sluice.ledger_checkpoint",
+    "truncate sluice.ledger_checkpoint",
+    "update sluice.ledger_log set origin = 'other'",
+    "delete from sluice.ledger_log",
+    "truncate sluice.ledger_log cascade",
+    "update sluice.ledger_tile set n = n + 1",
+    "delete from sluice.ledger_tile",
+    "truncate sluice.ledger_tile",
+    "update sluice.ledger_head set size = size - 1",
+    "update sluice.ledger_head set last_hash = range where size = 0 or true",
+    "delete from sluice.ledger_head",
+    "truncate sluice.ledger_head",
+)
+
+
+@pytest.fixture(scope="module")
+def made(stack: Stack) -> Iterator[Database]:
+    with database(stack.postgres_url) as made:
+        yield made
+
+
+@pytest.fixture
+async def books(made: Database) -> AsyncIterator[Books]:
+    async with opened(made) as books:
+        yield books
+
+
+@pytest.fixture
+async def tenant(books: Books) -> TenantId:
+    """A tenant with a log that has a full tile and a checkpoint row."""
+    tenant = new_tenant()
+    events = [recorded(str(each), tenant=tenant) for each in range(300)]
+    await books.ledger.append(events)
+    return tenant
+
+
+@asynccontextmanager
+async def connected(dsn: str) -> AsyncIterator[asyncpg.Connection]:
+    connection = await asyncpg.connect(dsn)
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
+@asynccontextmanager
+async def claiming(
+    dsn: str, role: str, claims: str, setting: str
+) -> AsyncIterator[asyncpg.Connection]:
+    async with connected(dsn) as connection, connection.transaction():
+        await connection.execute(CLAIM, role, claims, setting)
+        yield connection
+
+
+# Rights and fences.
+
+
+async def test_every_table_is_fenced_and_no_function_is_a_definer(
+    made: Database,
+) -> None:
+    async with connected(made.admin) as connection:
+        unfenced = await connection.fetch(UNFENCED)
+
+        # Offsets of topics belong to no tenant.
+        assert ["ledger_source"] == [row[0] for row in unfenced]
+        assert [] == await connection.fetch(NOT_ALWAYS)
+        assert [] == await connection.fetch(DEFINERS)
+
+
+async def test_the_table_of_rights(made: Database) -> None:
+    async with connected(made.admin) as connection:
+        found = {(row[0], row[1]): row[2] for row in await connection.fetch(GRANTS)}
+
+    expected = {(t, role): "SELECT" for t in TABLES for role in (TENANT_ROLE, SIGNER)}
+    expected |= {(table, WRITER): "INSERT SELECT" for table in TABLES}
+    expected["ledger_head", WRITER] = "INSERT SELECT UPDATE"
+    expected["ledger_checkpoint", WRITER] = "SELECT"
+    expected["ledger_checkpoint", SIGNER] = "INSERT SELECT"
+    expected["ledger_source", WRITER] = "INSERT SELECT UPDATE"
+    assert expected == found
+
+
+@pytest.mark.parametrize("table", TABLES)
+@pytest.mark.parametrize("role", [WRITER, SIGNER, TENANT_ROLE])
+async def test_another_tenants_claim_reads_nothing(
+    made: Database, tenant: TenantId, role: str, table: str
+) -> None:
+    other = new_tenant()
+    count = f"select count(*) from sluice.{table} where tenant_id = $1"  # noqa: S608
+    pairs = ((tenant, tenant), (other, other), (other, tenant), (tenant, other))
+
+    seen = []
+    for claims, setting in pairs:
+        async with claiming(made.admin, role, claims, setting) as connection:
+            seen.append(await connection.fetchval(count, tenant) > 0)
+
+    whole = table != "ledger_checkpoint"
+    assert [whole, False, False, False] == seen
+
+
+async def test_no_claim_at_all_reads_nothing(made: Database, tenant: TenantId) -> None:
+    """On a fresh connection; on a used one the settings are '' and the cast raises."""
+    async with connected(made.admin) as connection, connection.transaction():
+        await connection.execute(f"set local role {TENANT_ROLE}")
+
+        assert [] == await connection.fetch("select * from sluice.ledger_entry")
+    with pytest.raises(asyncpg.InvalidTextRepresentationError):
+        async with claiming(made.admin, TENANT_ROLE, "", "") as connection:
+            await connection.fetch("select * from sluice.ledger_entry")
+
+
+async def test_a_row_for_another_tenant_is_refused(
+    made: Database, tenant: TenantId
+) -> None:
+    other = new_tenant()
+    insert = "insert into sluice.ledger_log (tenant_id, origin) values ($1, $2)"
+
+    with pytest.raises(asyncpg.InsufficientPrivilegeError):
+        async with claiming(made.admin, WRITER, tenant, tenant) as connection:
+            await connection.execute(insert, other, other)
+
+
+async def test_the_finder_sees_which_logs_there_are_and_no_record(
+    made: Database, books: Books, tenant: TenantId
+) -> None:
+    assert tenant in await books.logs.tenants()
+    async with connected(made.checkpointer) as connection:
+        await connection.execute("set role sluice_finder")
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await connection.fetch("select body from sluice.ledger_entry")
+
+
+async def test_copy_is_refused_under_row_security(
+    made: Database, tenant: TenantId
+) -> None:
+    """Hence unnest."""
+    with pytest.raises(asyncpg.FeatureNotSupportedError):
+        async with claiming(made.admin, WRITER, tenant, tenant) as connection:
+            await connection.copy_records_to_table(
+                "ledger_tile", schema_name="sluice", records=[], columns=["level"]
+            )
+
+
+# Append-only.
+
+
+@pytest.mark.parametrize("statement", REWRITES)
+@pytest.mark.parametrize("replication", ["origin", "replica"])
+async def test_not_even_a_superuser_rewrites_by_mistake(
+    made: Database, tenant: TenantId, books: Books, statement: str, replication: str
+) -> None:
+    head = await books.logs.head(tenant)
+    assert head is not None
+    async with connected(made.admin) as connection:
+        await connection.execute(
+            "insert into sluice.ledger_checkpoint values ($1, 1, $2, 'note', now())"
+            " on conflict do nothing",
+            tenant,
+            head.last,
+        )
+        await connection.execute(f"set session_replication_role = {replication}")
+        with pytest.raises(asyncpg.InsufficientPrivilegeError, match=r"append|grows"):
+            await connection.execute(statement)
+
+
+# Locks, and what is not certain.
+
+
+async def test_two_writers_leave_no_gap_and_no_repeat(made: Database) -> None:
+    tenants = [new_tenant() for _ in range(4)]
+    names = [str(each) for each in range(40)]
+    batches = [[recorded(n, tenant=each) for each in tenants] for n in names]
+    async with opened(made) as one, opened(made) as two:
+        order = [pair for batch in batches for pair in ((one, batch), (two, batch))]
+        await asyncio.gather(*(books.ledger.append(b) for books, b in order))
+
+        for tenant in tenants:
+            entries = await one.logs.read(tenant, 0, 100)
+            assert list(range(41)) == [each.seq for each in entries]
+            ids = {recorded(n, tenant=tenant).attributes.id for n in names}
+            assert ids == {each.event_id for each in entries[1:]}
+
+
+async def test_a_lock_that_somebody_holds_is_waited_for_until_the_deadline(
+    made: Database, tenant: TenantId
+) -> None:
+    lock = "select from sluice.ledger_head where tenant_id = $1 for update"
+    async with opened(made, deadline_s=0.3) as books:
+        async with connected(made.admin) as connection, connection.transaction():
+            await connection.execute(lock, tenant)
+            with pytest.raises(RetryableError):
+                await books.ledger.append([recorded("late", tenant=tenant)])
+
+        appended = await books.ledger.append([recorded("late", tenant=tenant)])
+
+        assert 1 == len(appended.places)
+
+
+async def test_a_stale_writer_is_refused(made: Database, tenant: TenantId) -> None:
+    """One that goes on from a head that is not the log's any more."""
+    append = "select sluice.ledger_append($1, $2, $3, $4, $5, {}, {})".format(
+        "array[gen_random_uuid()], array[null::uuid], array['a.b'], array['system:x'],"
+        " array[now()], array[''::bytea], array[sha256('')]",
+        "array[0], array[]::smallint[], array[]::bigint[], array[]::bytea[]",
+    )
+    stale = ([tenant], [1], [500], [bytes(32)], [bytes(32 * 6)])
+
+    with pytest.raises(asyncpg.SerializationError):
+        async with claiming(made.admin, WRITER, tenant, tenant) as connection:
+            await connection.execute(append, *stale)
+
+
+async def test_a_killed_session_is_waited_for(made: Database, books: Books) -> None:
+    tenant = new_tenant()
+    await books.ledger.append([recorded("a", tenant=tenant)])
+    async with connected(made.admin) as connection:
+        await connection.execute(
+            "select pg_terminate_backend(pid) from pg_stat_activity"
+            " where usename = 'sluice_audit' and datname = current_database()"
+        )
+
+    outcomes = [await outcome(books, tenant) for _ in range(3)]
+
+    assert outcomes[-1] == "appended"
+    assert 3 == len(await books.logs.read(tenant, 0, 10))
+
+
+async def outcome(books: Books, tenant: TenantId) -> str:
+    try:
+        await books.ledger.append([recorded("b", tenant=tenant)])
+    except RetryableError:
+        return "away"
+    return "appended"
+
+
+async def test_a_session_cannot_append_without_waiting_for_the_disk(
+    made: Database,
+) -> None:
+    tenant = new_tenant()
+    async with opened(made, settings={"synchronous_commit": "off"}) as books:
+        ledger = books.ledger
+        assert isinstance(ledger, PostgresLedger)
+        async with ledger._transaction() as connection:
+            shown = await connection.fetchval("show synchronous_commit")
+
+        assert "on" == shown
+        await books.ledger.append([recorded("a", tenant=tenant)])
+
+
+async def test_a_cancelled_append_takes_its_connection_along(
+    made: Database, tenant: TenantId
+) -> None:
+    async with opened(made) as books:
+        event = recorded("x", tenant=tenant)
+        task = asyncio.create_task(books.ledger.append([event]))
+        await SystemClock().sleep(0.002)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+        later = replace(event.attributes, time=event.attributes.time + timedelta(1))
+        await books.ledger.append([event, replace(event, attributes=later)])
+
+        entries = await books.logs.read(tenant, 0, 1000)
+        assert 1 == sum(each.event_id == later.id for each in entries)
