@@ -1,0 +1,130 @@
+"""Deletion receipts: what they state, and how they are signed.
+
+A receipt is a compact JWS (RFC 7515), ES256, over canonical JSON. Its key is no
+tenant's, and is published as a JWK set, so a receipt outlives whom it is about and is
+checked by any JOSE library.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from hashlib import sha256
+from typing import Any
+
+from joserfc import jws
+from joserfc.jwk import ECKey
+
+from pipeline.canonical import canonical
+from pipeline.keystore import KeyId
+from schemas.events import timestamp
+from schemas.ids import EventId, TenantId
+from schemas.retention import (
+    Forgotten,
+    LedgerRef,
+    Probe,
+    Receipt,
+    Target,
+    Verification,
+)
+
+TYPE = "deletion-receipt+jws"
+ALGORITHM = "ES256"
+
+KAFKA_BOUND = timedelta(hours=78, minutes=6)
+"""How long a record may lie in Kafka: 72 h kept, 6 h of segment, 5 min between checks,
+1 min until the file goes. It holds for topics that stamp records at append."""
+BACKUP_HORIZON = timedelta(days=7)
+"""How long backups and WAL of the keystore are kept."""
+REWRITE_WITHIN = timedelta(days=1)
+"""How long until partitions with destroyed keys are rewritten."""
+MAX_STALENESS_S = 600
+"""How long a process may hold a data key that it fetched."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Destruction:
+    """All that a receipt is made of.
+
+    Attributes:
+        rows: what was deleted beside the keys.
+        probe: a ciphertext that one of the keys had sealed; None where there was none.
+    """
+
+    job: EventId
+    tenant: TenantId
+    scope: Forgotten
+    requested_at: datetime
+    as_of: datetime
+    completed_at: datetime
+    keys: Sequence[KeyId]
+    rows: Sequence[Target]
+    probe: bytes | None
+    record: EventId
+
+
+def receipt(done: Destruction) -> Receipt:
+    """State a destruction after which nothing could be read back."""
+    at = timestamp(done.completed_at)
+    return Receipt(
+        id=done.job,
+        tenant=done.tenant,
+        scope=done.scope,
+        requested_at=timestamp(done.requested_at),
+        as_of=timestamp(done.as_of),
+        completed_at=at,
+        targets=(*_shredded(done), *done.rows),
+        keys=tuple(sorted(done.keys)),
+        keystore_backup_horizon=timestamp(done.completed_at + BACKUP_HORIZON),
+        keystore_residue_until=timestamp(
+            done.completed_at + REWRITE_WITHIN + BACKUP_HORIZON
+        ),
+        key_cache_max_staleness_s=MAX_STALENESS_S,
+        ledger=LedgerRef(event_id=done.record),
+        verification=Verification(
+            read_back_remaining=0,
+            decrypt_probe=_probe(done.probe),
+            at=at,
+            verifier="retention",
+        ),
+    )
+
+
+def sign(stated: Receipt, key: ECKey) -> str:
+    """The receipt as a compact JWS; ``kid`` is the key's thumbprint (RFC 7638)."""
+    header = {"alg": ALGORITHM, "typ": TYPE, "kid": key.thumbprint()}
+    payload = canonical(stated.model_dump(mode="json", exclude_none=True))
+    return jws.serialize_compact(header, payload, key, algorithms=[ALGORITHM])
+
+
+def key_set(keys: Sequence[ECKey]) -> dict[str, Any]:
+    """The public keys, as a JWK set (RFC 7517 section 5)."""
+    return {"keys": [_public(key) for key in keys]}
+
+
+def _public(key: ECKey) -> dict[str, Any]:
+    use = {"kid": key.thumbprint(), "use": "sig", "alg": ALGORITHM}
+    return {**key.as_dict(private=False), **use}
+
+
+def _shredded(done: Destruction) -> tuple[Target, ...]:
+    """Where sealed bytes may lie that no one can read any more."""
+    gone = len(done.keys)
+    keys = Target(
+        store="keystore", object="dek", method="delete", deleted=gone, remaining=0
+    )
+    kafka = Target(
+        store="kafka",
+        object="topics",
+        method="crypto_shred",
+        deleted=0,
+        remaining=0,
+        bound_until=timestamp(done.completed_at + KAFKA_BOUND),
+    )
+    return keys, kafka
+
+
+def _probe(ciphertext: bytes | None) -> Probe | None:
+    if ciphertext is None:
+        return None
+    digest = sha256(ciphertext).hexdigest()
+    return Probe(ciphertext_sha256=digest, result="key_destroyed")
