@@ -16,6 +16,7 @@ from pathlib import Path
 from demo.stack import record as records
 from demo.stack.choice import choose
 from demo.stack.daemon import Daemon, started
+from demo.stack.engine import engine_answers
 from demo.stack.errors import StackError
 from demo.stack.files import locked
 from demo.stack.part import Given, Part
@@ -146,15 +147,9 @@ def _record(root: Path, *, durable: bool) -> Record:
             )
         return record
     _end(root)
-    record = Record(choose(os.environ, _engine_answers), durable)  # noqa: TID251 - as above
+    record = Record(choose(os.environ, engine_answers), durable)  # noqa: TID251 - as above
     records.write(root, record)
     return record
-
-
-def _engine_answers() -> bool:
-    from demo.stack.containers import engine_answers  # noqa: PLC0415 - slow
-
-    return engine_answers()
 
 
 def _tie(root: Path, *, anew: bool, detached: bool) -> None:

@@ -8,17 +8,12 @@ import json
 import secrets
 import shutil
 from abc import abstractmethod
-from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import docker  # type: ignore[import-untyped]
-from docker.errors import (  # type: ignore[import-untyped]
-    DockerException,
-    NotFound,
-)
+from docker.errors import NotFound  # type: ignore[import-untyped]
 from testcontainers.core.docker_client import DockerClient
 from typing_extensions import override
 
@@ -33,15 +28,6 @@ from demo.stack.postgres import accepts, dsn, options
 READY_WITHIN_S = 60.0
 ANY = "0.0.0.0"  # noqa: S104 - of the container; Docker publishes it on loopback
 KAFKA_DATA = "/var/lib/kafka/data"
-
-
-def engine_answers() -> bool:
-    """Whether a Docker engine can be asked for containers."""
-    try:
-        with closing(docker.from_env(timeout=5)) as client:
-            return bool(client.ping())
-    except (DockerException, OSError):
-        return False
 
 
 def kafka_environment(broker: int, controller: int) -> dict[str, str]:

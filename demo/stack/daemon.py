@@ -129,10 +129,13 @@ def until(happened: Callable[[], bool], within_s: float) -> bool:
 def started(pid: int) -> str | None:
     """When a process started, in a form that is only good for comparing.
 
-    None where there is no such process, or only its zombie (proc(5), ``stat``).
+    None where there is no such process any more, or only its zombie. A zombie whose
+    threads still end is a process yet: it still holds its ports (proc(5), ``stat``).
     """
+    process = Path(f"/proc/{pid}")
     try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        fields = (process / "stat").read_text().rpartition(")")[2].split()
+        threads = len(list((process / "task").iterdir()))
     except (FileNotFoundError, ProcessLookupError):
         return None
-    return None if fields[0] in "ZX" else fields[19]
+    return None if fields[0] in "ZX" and threads == 1 else fields[19]
