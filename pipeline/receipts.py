@@ -5,7 +5,7 @@ tenant's, and is published as a JWK set, so a receipt outlives whom it is about 
 checked by any JOSE library.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256
@@ -56,7 +56,7 @@ class Destruction:
     requested_at: datetime
     as_of: datetime
     completed_at: datetime
-    keys: Sequence[KeyId]
+    keys: Collection[KeyId]
     rows: Sequence[Target]
     probe: bytes | None
     record: EventId
@@ -108,9 +108,12 @@ def _public(key: ECKey) -> dict[str, Any]:
 
 def _shredded(done: Destruction) -> tuple[Target, ...]:
     """Where sealed bytes may lie that no one can read any more."""
-    gone = len(done.keys)
     keys = Target(
-        store="keystore", object="dek", method="delete", deleted=gone, remaining=0
+        store="keystore",
+        object="dek",
+        method="delete",
+        deleted=len(done.keys),
+        remaining=0,
     )
     kafka = Target(
         store="kafka",

@@ -54,6 +54,7 @@ class Purpose(StrEnum):
     PROVIDER_RESULT = "provider_result"
     DEAD_LETTER = "dead_letter"
     WEBHOOK = "webhook"
+    PROBE = "probe"
 
 
 class Content:

@@ -1,0 +1,117 @@
+"""Forgets what it was ordered to forget, and signs what was destroyed."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline.contents import Contents
+from pipeline.errors import RetryableError
+from pipeline.ports.keys import (
+    Destroyed,
+    KeyKeeper,
+    KeyRef,
+    KeyStore,
+    OfRequest,
+    OfSubject,
+)
+from pipeline.ports.retention import Plan, Purges
+from pipeline.ports.system import Clock
+from pipeline.receipts import Destruction, receipt
+from pipeline.sealing import Purpose
+from schemas.audit import AuditRecorded, Erase
+from schemas.events import Event, after, timestamp
+from schemas.ids import Actor, RequestId
+from schemas.retention import ErasureOrdered, Forgotten, Receipt
+from schemas.topics import AUDIT_RECORDED, Outgoing
+
+SOURCE = "/sluice/retention"
+ACTION = "erasure.completed"
+CANARY = b"a canary that must not be read again"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetentionConsumer:
+    """Rows first, then keys, then a look through the ordinary way of reading.
+
+    Each step can be repeated: the first plan and the first receipt of a job stand.
+    """
+
+    keeper: KeyKeeper
+    keys: KeyStore
+    purges: Purges
+    contents: Contents
+    sign: Callable[[Receipt], str]
+    clock: Clock
+
+    async def handle(self, event: Event[ErasureOrdered]) -> Sequence[Outgoing[Any]]:
+        """Carry out one order; the record of it goes onto the tenant's log."""
+        plan = await self.purges.begin(await self._plan(event))
+        rows = await self.purges.delete_rows(plan)
+        erased = await self.keeper.destroy(_selector(event))
+        await self._read_back(plan)
+        recorded = _recorded(event, plan)
+        done = Destruction(
+            job=plan.job,
+            tenant=plan.tenant,
+            scope=plan.scope,
+            requested_at=plan.requested_at,
+            as_of=plan.as_of,
+            completed_at=self.clock.now(),
+            keys={*erased.keys, *(ref.key_id for ref in plan.keys)},
+            rows=rows,
+            probe=plan.probe,
+            record=recorded.event.attributes.id,
+        )
+        await self.purges.finish(plan, self.sign(receipt(done)))
+        return [recorded]
+
+    async def _plan(self, event: Event[ErasureOrdered]) -> Plan:
+        attributes, order = event.attributes, event.data
+        keys = await self.keeper.of(_selector(event))
+        return Plan(
+            job=attributes.id,
+            tenant=attributes.tenant,
+            scope=Forgotten(kind=order.scope, ref=order.ref),
+            requested_at=attributes.time,
+            as_of=self.clock.now(),
+            keys=tuple(keys),
+            probe=await self._probe(keys),
+        )
+
+    async def _probe(self, keys: Sequence[KeyRef]) -> bytes | None:
+        """A canary under the first key that is there."""
+        for key in (await self.keys.fetch(keys[:1])).values():
+            if not isinstance(key, Destroyed):
+                return self.contents.seal(key, Purpose.PROBE, CANARY).sealed
+        return None
+
+    async def _read_back(self, plan: Plan) -> None:
+        found = await self.keys.fetch(plan.keys)
+        if any(not isinstance(key, Destroyed) for key in found.values()):
+            raise RetryableError("a key is still read after it was destroyed")
+
+
+def _selector(event: Event[ErasureOrdered]) -> OfRequest | OfSubject:
+    tenant, order = event.attributes.tenant, event.data
+    if order.scope == "request":
+        return OfRequest(tenant, RequestId(order.ref))
+    return OfSubject(tenant, bytes.fromhex(order.ref))
+
+
+def _recorded(event: Event[ErasureOrdered], plan: Plan) -> Outgoing[AuditRecorded]:
+    """What the ledger keeps: it is why content of this scope opens no more."""
+    order = event.data
+    data = AuditRecorded(
+        action=ACTION,
+        actor=Actor("system:retention"),
+        status="ok",
+        request_id=RequestId(order.ref) if order.scope == "request" else None,
+        erase=Erase(scope=order.scope, ref=order.ref, as_of=timestamp(plan.as_of)),
+    )
+    attributes = after(
+        event.attributes,
+        AuditRecorded.kind,
+        source=SOURCE,
+        time=plan.as_of,
+    )
+    return Outgoing(AUDIT_RECORDED, Event(attributes, data))

@@ -1,0 +1,62 @@
+"""Jobs of forgetting, and the rows that they reach."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from pipeline.ports.keys import KeyRef
+from schemas.ids import EventId, RequestId, TenantId
+from schemas.retention import Forgotten, Target
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What a job is about to destroy, settled before it touches anything.
+
+    Attributes:
+        job: the id of the order's event.
+        as_of: what is written later stays.
+        probe: a ciphertext under the first of ``keys``, tried again afterwards; None
+            where there is no key.
+    """
+
+    job: EventId
+    tenant: TenantId
+    scope: Forgotten
+    requested_at: datetime
+    as_of: datetime
+    keys: tuple[KeyRef, ...]
+    probe: bytes | None
+
+    @property
+    def requests(self) -> frozenset[RequestId]:
+        """Whose content it is about, also where their keys were gone before."""
+        named = {ref.request_id for ref in self.keys}
+        if self.scope.kind == "request":
+            named.add(RequestId(self.scope.ref))
+        return frozenset(named)
+
+
+class Purges(Protocol):
+    """Jobs, each resumable: what was settled and what was signed is kept."""
+
+    async def begin(self, plan: Plan) -> Plan:
+        """Keep the plan; the first one of a job wins, and is returned."""
+        ...
+
+    async def delete_rows(self, plan: Plan) -> Sequence[Target]:
+        """Delete what the requests of the plan left in tables; count what is left.
+
+        A repeat counts what was deleted before too. What is on the ledger stays: it
+        holds commitments, never content.
+        """
+        ...
+
+    async def finish(self, plan: Plan, receipt: str) -> str:
+        """Keep the signed receipt; the first one of a job wins, and is returned."""
+        ...
+
+    async def receipts(self, tenant: TenantId) -> Sequence[str]:
+        """All receipts of a tenant, oldest first."""
+        ...

@@ -1,0 +1,246 @@
+"""Orders to forget, carried out on the twins."""
+
+import json
+from base64 import urlsafe_b64decode
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from joserfc.jwk import ECKey
+from typing_extensions import override
+
+from consumers.retention import RetentionConsumer
+from infra.memory.keystore import MemoryKeys
+from infra.memory.retention import MemoryPurges
+from infra.system import SystemClock, SystemEntropy
+from pipeline.contents import Contents
+from pipeline.errors import RetryableError
+from pipeline.keystore import Partition, class_named
+from pipeline.ports.keys import Destroyed, Erased, KeyRef, NewKey, OfRequest, OfSubject
+from pipeline.receipts import sign
+from schemas.audit import AuditRecorded
+from schemas.events import Attributes, Event
+from schemas.ids import EventId, RequestId, TenantId
+from schemas.retention import ErasureOrdered, Receipt
+from schemas.topics import AUDIT_RECORDED, Outgoing
+
+ENTROPY = SystemEntropy()
+CONTENTS = Contents(ENTROPY)
+KEY = ECKey.generate_key("P-256")
+ORDERED_AT = datetime(2026, 11, 22, 12, tzinfo=UTC)
+MONTH = Partition(class_named("30d"), ORDERED_AT.date())
+ANNA = b"a" * 32
+
+
+@dataclass(frozen=True, slots=True)
+class CutShort(MemoryKeys):
+    """A keystore whose worker dies right after its first destruction."""
+
+    died: list[bool] = field(default_factory=list)
+
+    @override
+    async def destroy(self, selector: OfRequest | OfSubject) -> Erased:
+        erased = await MemoryKeys.destroy(self, selector)
+        if not self.died:
+            self.died.append(True)
+            raise RetryableError("the power is cut")
+        return erased
+
+
+@dataclass(frozen=True, slots=True)
+class Forgetful(MemoryKeys):
+    """A keystore that destroys nothing and says that it did."""
+
+    @override
+    async def destroy(self, selector: OfRequest | OfSubject) -> Erased:
+        return Erased(keys=(), requests=())
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """One tenant, and the worker that forgets."""
+
+    tenant: TenantId
+    keys: MemoryKeys
+    purges: MemoryPurges
+    consumer: RetentionConsumer
+
+    async def request(self, subject: bytes | None = None) -> KeyRef:
+        """A request that left a row, and its key."""
+        request = RequestId(ENTROPY.uuid7())
+        key = CONTENTS.new_key(self.tenant, request, MONTH)
+        assert [True] == await self.keys.create([NewKey(key, subject)])
+        self.purges.rows.add((self.tenant, request))
+        return KeyRef(self.tenant, request, key.key_id)
+
+    async def erase(self, **order: Any) -> Receipt:
+        """Carry out one order; the receipt as it was signed."""
+        await self.consumer.handle(ordered(self.tenant, **order))
+        return (await self.receipts())[-1]
+
+    async def receipts(self) -> list[Receipt]:
+        tokens = await self.purges.receipts(self.tenant)
+        return [Receipt.model_validate_json(payload(token)) for token in tokens]
+
+
+def ordered(tenant: TenantId, **order: Any) -> Event[ErasureOrdered]:
+    attributes = Attributes(
+        id=EventId("018f3c1a-7c00-5000-8000-000000000001"),
+        type=ErasureOrdered.kind,
+        source="/sluice/admin",
+        subject="an order",
+        tenant=tenant,
+        time=ORDERED_AT,
+    )
+    return Event(attributes, ErasureOrdered(actor="user:anna", **order))
+
+
+def payload(token: str) -> bytes:
+    part = token.split(".")[1]
+    return urlsafe_b64decode(part + "=" * (-len(part) % 4))
+
+
+async def world(keys: MemoryKeys) -> World:
+    tenant = TenantId(ENTROPY.uuid7())
+    await keys.enrol(tenant)
+    await keys.prepare([MONTH])
+    purges = MemoryPurges()
+    consumer = RetentionConsumer(
+        keeper=keys,
+        keys=keys,
+        purges=purges,
+        contents=CONTENTS,
+        sign=lambda stated: sign(stated, KEY),
+        clock=SystemClock(),
+    )
+    return World(tenant, keys, purges, consumer)
+
+
+@pytest.fixture
+async def here() -> World:
+    return await world(MemoryKeys(SystemClock()))
+
+
+async def test_a_request_is_forgotten_and_its_neighbour_is_not(here: World) -> None:
+    gone, stays = await here.request(), await here.request()
+
+    receipt = await here.erase(scope="request", ref=gone.request_id)
+
+    found = await here.keys.fetch([gone, stays])
+    assert Destroyed() == found[gone]
+    assert Destroyed() != found[stays]
+    assert {(here.tenant, stays.request_id)} == here.purges.rows
+    assert (gone.key_id,) == receipt.keys
+    assert ("request", gone.request_id) == (receipt.scope.kind, receipt.scope.ref)
+    assert receipt.verification.decrypt_probe is not None
+
+
+async def test_a_person_is_forgotten_with_all_their_requests(here: World) -> None:
+    gone = [await here.request(ANNA) for _ in range(3)]
+    stays = await here.request()
+
+    receipt = await here.erase(scope="subject", ref=ANNA.hex())
+
+    found = await here.keys.fetch([*gone, stays])
+    assert [Destroyed()] * 3 == [found[ref] for ref in gone]
+    assert Destroyed() != found[stays]
+    assert tuple(sorted(ref.key_id for ref in gone)) == receipt.keys
+    assert {(here.tenant, stays.request_id)} == here.purges.rows
+
+
+async def test_an_unknown_person_is_no_success(here: World) -> None:
+    receipt = await here.erase(scope="subject", ref=ANNA.hex())
+
+    assert () == receipt.keys
+    assert {0} == {target.deleted for target in receipt.targets}
+    assert receipt.verification.decrypt_probe is None
+
+
+async def test_rows_of_a_request_whose_key_is_gone_are_deleted_still(
+    here: World,
+) -> None:
+    ref = await here.request()
+    await here.keys.forget([ref])
+
+    receipt = await here.erase(scope="request", ref=ref.request_id)
+
+    assert set() == here.purges.rows
+    assert [0, 0, 1] == [target.deleted for target in receipt.targets]
+
+
+async def test_the_ledger_is_told_what_is_covered_and_the_receipt_names_the_record(
+    here: World,
+) -> None:
+    ref = await here.request()
+
+    published = await here.consumer.handle(
+        ordered(here.tenant, scope="request", ref=ref.request_id)
+    )
+
+    (record,) = published
+    (receipt,) = await here.receipts()
+    data = record.event.data
+    assert isinstance(data, AuditRecorded)
+    assert data.erase is not None
+    assert AUDIT_RECORDED == record.topic
+    assert "erasure.completed" == data.action
+    assert ("request", ref.request_id) == (data.erase.scope, data.erase.ref)
+    assert receipt.as_of == data.erase.as_of
+    assert receipt.ledger.event_id == record.event.attributes.id
+    assert here.tenant == record.event.attributes.tenant
+
+
+async def test_a_redelivered_order_gives_the_same_record_and_receipt(
+    here: World,
+) -> None:
+    ref = await here.request()
+    order = ordered(here.tenant, scope="request", ref=ref.request_id)
+
+    first: list[Outgoing[Any]] = list(await here.consumer.handle(order))
+    token = await here.purges.receipts(here.tenant)
+    again = list(await here.consumer.handle(order))
+
+    assert first == again
+    assert token == await here.purges.receipts(here.tenant)
+
+
+async def test_an_order_that_was_cut_short_is_finished_with_its_first_plan() -> None:
+    here = await world(CutShort(SystemClock()))
+    ref = await here.request()
+    order = ordered(here.tenant, scope="request", ref=ref.request_id)
+
+    with pytest.raises(RetryableError):
+        await here.consumer.handle(order)
+    before = await here.receipts()
+    await here.consumer.handle(order)
+
+    (receipt,) = await here.receipts()
+    assert [] == before
+    assert (ref.key_id,) == receipt.keys
+    assert [1, 0, 1] == [target.deleted for target in receipt.targets]
+    assert receipt.verification.decrypt_probe is not None
+
+
+async def test_there_is_no_receipt_while_a_key_is_still_read() -> None:
+    here = await world(Forgetful(SystemClock()))
+    ref = await here.request()
+
+    with pytest.raises(RetryableError):
+        await here.erase(scope="request", ref=ref.request_id)
+
+    assert [] == await here.receipts()
+
+
+async def test_a_receipt_holds_no_content_and_no_key(here: World) -> None:
+    ref = await here.request(ANNA)
+    key = (await here.keys.fetch([ref]))[ref]
+    assert not isinstance(key, Destroyed)
+
+    await here.erase(scope="request", ref=ref.request_id)
+
+    (token,) = await here.purges.receipts(here.tenant)
+    stated = json.dumps(json.loads(payload(token)))
+    assert key.dek.hex() not in stated
+    assert ANNA.hex() not in stated
+    assert "canary" not in stated
