@@ -1,0 +1,141 @@
+"""Days of keys come and go, on the twins."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import pytest
+from typing_extensions import override
+
+from infra.memory.keystore import MemoryKeys
+from infra.system import SystemClock, SystemEntropy
+from pipeline.contents import Contents
+from pipeline.errors import RetryableError
+from pipeline.keystore import TRANSIENT, Partition, class_named
+from pipeline.ports.bus import Publisher
+from pipeline.ports.keys import Destroyed, KeyRef, NewKey
+from producers.expiry import Expiry
+from schemas.ids import RequestId, TenantId
+from schemas.topics import Outgoing
+
+ENTROPY = SystemEntropy()
+WEEK = Partition(class_named("7d"), date(2026, 11, 22))
+
+
+@dataclass
+class Calendar(SystemClock):
+    """A clock that stands until it is moved."""
+
+    at: datetime = datetime(2026, 11, 22, 12, tzinfo=UTC)
+
+    @override
+    def now(self) -> datetime:
+        return self.at
+
+
+@dataclass
+class Published(Publisher):
+    """Keeps what was published; fails while the bus is away."""
+
+    sent: list[Outgoing[Any]] = field(default_factory=list)
+    away: bool = False
+
+    @override
+    async def publish(self, outgoing: Sequence[Outgoing[Any]]) -> None:
+        if self.away and outgoing:
+            raise RetryableError("the bus is away")
+        self.sent += outgoing
+
+    @override
+    async def publish_raw(self, records: Any) -> None:
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class World:
+    clock: Calendar
+    keys: MemoryKeys
+    published: Published
+    expiry: Expiry
+
+    async def key(self) -> KeyRef:
+        tenant = TenantId(ENTROPY.uuid7())
+        await self.keys.enrol(tenant)
+        key = Contents(ENTROPY).new_key(tenant, RequestId(ENTROPY.uuid7()), WEEK)
+        assert [True] == await self.keys.create([NewKey(key)])
+        return KeyRef(tenant, key.request_id, key.key_id)
+
+    async def until_idle(self) -> int:
+        rounds = 0
+        while await self.expiry.round():
+            rounds += 1
+        return rounds
+
+
+@pytest.fixture
+async def here() -> World:
+    clock, published = Calendar(), Published()
+    keys = MemoryKeys(clock)
+    expiry = Expiry(partitions=keys, publisher=published, clock=clock)
+    await expiry.round()
+    return World(clock, keys, published, expiry)
+
+
+async def test_the_days_ahead_are_ready(here: World) -> None:
+    there = await here.keys.there()
+
+    assert {date(2026, 11, day) for day in range(22, 26)} == {
+        each.day for each in there if each.retention_class is TRANSIENT
+    }
+    assert 7 * 5 - 1 == len(there)
+
+
+async def test_content_is_read_for_its_period_and_not_a_day_longer(
+    here: World,
+) -> None:
+    ref = await here.key()
+
+    here.clock.at += timedelta(days=7, hours=11)
+    await here.until_idle()
+    before = (await here.keys.fetch([ref]))[ref]
+    here.clock.at += timedelta(hours=1)
+    await here.until_idle()
+
+    assert Destroyed() != before
+    assert Destroyed() == (await here.keys.fetch([ref]))[ref]
+    assert WEEK not in await here.keys.there()
+
+
+async def test_the_ledger_of_each_tenant_that_had_keys_is_told(here: World) -> None:
+    refs = [await here.key() for _ in range(2)]
+
+    here.clock.at += timedelta(days=30)
+    await here.until_idle()
+
+    told = here.published.sent
+    assert {ref.tenant_id for ref in refs} == {
+        each.event.attributes.tenant for each in told
+    }
+    assert ["7d:2026-11-22"] * 2 == [each.event.data.erase.ref for each in told]
+    assert {"retention.expired"} == {each.event.data.action for each in told}
+
+
+async def test_a_day_goes_only_when_the_ledgers_were_told(here: World) -> None:
+    ref = await here.key()
+    here.clock.at += timedelta(days=30)
+    here.published.away = True
+    with pytest.raises(RetryableError):
+        await here.until_idle()
+    unread = (await here.keys.fetch([ref]))[ref]
+    there = await here.keys.there()
+
+    here.published.away = False
+    await here.until_idle()
+
+    assert Destroyed() == unread
+    assert WEEK in there
+    assert [ref.tenant_id] == [
+        each.event.attributes.tenant for each in here.published.sent
+    ]
+    assert WEEK not in await here.keys.there()
