@@ -43,6 +43,11 @@ class Expiry:
         await self.partitions.retire(due[0])
         return True
 
+    async def rewrite(self) -> bool:
+        """The nightly round: rewrite the files in which destroyed keys' bytes lie."""
+        await self.partitions.rewrite()
+        return False
+
 
 def _recorded(
     tenant: TenantId, partition: Partition, now: datetime

@@ -8,7 +8,7 @@ import asyncpg
 from typing_extensions import override
 
 from infra.keystore.errors import waiting
-from pipeline.errors import IntegrityError
+from pipeline.errors import IntegrityError, RetryableError
 from pipeline.keystore import CLASSES, Partition
 from pipeline.ports.keys import KeyPartitions
 from schemas.ids import TenantId
@@ -23,6 +23,9 @@ PENDING = (
 COUNTS = "select * from keystore.partition_counts($1, $2)"
 REMAINS = "select class, day, since from keystore.remains order by class, day"
 CLEAN = "delete from keystore.remains where (class, day, since) = ($1, $2, $3)"
+TRY = "select pg_try_advisory_lock(hashtext('keystore.partitions'))"
+BECOME = "set role sluice_keystore_owner; set lock_timeout = '2s'"
+LEAVE = "reset role; reset lock_timeout; select pg_advisory_unlock_all()"
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,13 +90,13 @@ class PostgresKeyPartitions(KeyPartitions):
         """A connection that is the owner until it is given back."""
         with waiting():
             async with self.pool.acquire() as connection:
-                await connection.execute(
-                    "set role sluice_keystore_owner; set lock_timeout = '2s'"
-                )
+                if not await connection.fetchval(TRY):
+                    raise RetryableError("another copy is at the days of keys")
                 try:
+                    await connection.execute(BECOME)
                     yield connection
                 finally:
-                    await connection.execute("reset role; reset lock_timeout")
+                    await connection.execute(LEAVE)
 
 
 async def _finalize(

@@ -307,6 +307,22 @@ async def test_a_day_that_was_detached_but_not_dropped_is_dropped_later(
     assert {tenant: 1} == await keys.partitions.detach(day)
 
 
+async def test_copies_of_the_worker_do_not_meet(
+    keystore: Database, keys: Keys, tenant: TenantId, tmp_path: Path
+) -> None:
+    days = [replace(MONTH, day=MONTH.day - timedelta(days=n)) for n in range(20, 25)]
+    async with opened(keystore, kms(tmp_path)) as other:
+        copies = [keys.partitions, other.partitions]
+        made = await asyncio.gather(*(copy.prepare(days) for copy in copies))
+        counts = await asyncio.gather(
+            *(copy.detach(days[0]) for copy in copies), return_exceptions=True
+        )
+
+    assert 5 == sum(made)
+    assert {} in counts
+    assert {dict, RetryableError} >= {type(each) for each in counts}
+
+
 async def test_an_absent_keystore_is_waited_for(tmp_path: Path, keys: Keys) -> None:
     nowhere = "postgresql://nobody@127.0.0.1:1/nowhere"
     away = Database(admin=nowhere, app=nowhere, keeper=nowhere)

@@ -42,7 +42,8 @@ declare
   child text := format('dek_%s_%s', wanted_class, to_char(wanted_day, 'YYYYMMDD'));
 begin
   perform set_config('role', 'sluice_keystore_owner', true),
-          set_config('lock_timeout', '2s', true);
+          set_config('lock_timeout', '2s', true),
+          pg_advisory_xact_lock(hashtext('keystore.partition_add'));
   if to_regclass('keystore.' || child) is not null then
     return false;
   end if;
