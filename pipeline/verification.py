@@ -1,14 +1,14 @@
 """Whether stored rows are the log that they say they are."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
 
 from pipeline.audit import Entry, Head
 from pipeline.canonical import parse
 from pipeline.errors import InvalidMessage
-from pipeline.merkle import Node, extend, leaf_hash
+from pipeline.merkle import CompactRange, Node, extend, leaf_hash
 
 _COLUMNS = ("event_id", "request_id", "action", "actor", "ts")
 _CHAIN = "the chain breaks here"
@@ -28,14 +28,19 @@ class Verified:
 
     Attributes:
         filled: the tiles that filled on the way.
+        roots: by size, where one was asked for.
     """
 
     head: Head
-    filled: tuple[Node, ...]
+    filled: tuple[Node, ...] = ()
+    roots: Mapping[int, bytes] = field(default_factory=dict)
 
 
 def verify(
-    head: Head, entries: Sequence[Entry], following: bytes | None = None
+    head: Head,
+    entries: Sequence[Entry],
+    following: bytes | None = None,
+    sizes: Collection[int] = (),
 ) -> Verified | Broken:
     """Recompute everything about the ``entries`` that stand behind ``head``.
 
@@ -47,6 +52,7 @@ def verify(
         entries: in order of their place; ``seq`` is checked, not believed.
         following: what comes behind them names this as its ``prev``; the head row's
             hash of the last record at the end of the log.
+        sizes: of the trees whose roots are wanted, where they lie on the way.
     """
     last = head.last
     for at, entry in enumerate(entries):
@@ -62,8 +68,22 @@ def verify(
         last = digest
     if entries and following is not None and last != following:
         return Broken(head.size + len(entries) - 1, _CHAIN)
-    tree, filled = extend(head.tree, [entry.leaf for entry in entries])
-    return Verified(Head(head.origin, last, tree), tuple(filled))
+    tree, filled, roots = _grown(head.tree, entries, sizes)
+    return Verified(Head(head.origin, last, tree), tuple(filled), roots)
+
+
+def _grown(
+    tree: CompactRange, entries: Sequence[Entry], sizes: Collection[int]
+) -> tuple[CompactRange, list[Node], dict[int, bytes]]:
+    start, filled, roots = tree.size, list[Node](), {}
+    end = start + len(entries)
+    for size in sorted({end, *(each for each in sizes if start < each < end)}):
+        between = entries[tree.size - start : size - start]
+        tree, more = extend(tree, [entry.leaf for entry in between])
+        filled += more
+        if size in sizes:
+            roots[size] = tree.root()
+    return tree, filled, roots
 
 
 def _checked(entry: Entry, origin: str, seq: int) -> bytes:
@@ -78,10 +98,10 @@ def _checked(entry: Entry, origin: str, seq: int) -> bytes:
     columns = (entry.event_id, entry.request_id, entry.action, entry.actor, entry.ts)
     if columns != tuple(map(found.get, _COLUMNS)):
         raise InvalidMessage("a column is not what the bytes say")
-    return _prev(found)
+    return named_prev(found)
 
 
-def _prev(found: Mapping[str, Any]) -> bytes:
+def named_prev(found: Mapping[str, Any]) -> bytes:
     try:
         return bytes.fromhex(found["prev"])
     except (KeyError, TypeError, ValueError):
@@ -94,6 +114,6 @@ def _next_prev(
     if at + 1 == len(entries):
         return following
     try:
-        return _prev(parse(entries[at + 1].body))
+        return named_prev(parse(entries[at + 1].body))
     except InvalidMessage:
         return None

@@ -1,0 +1,1 @@
+"""The signer of checkpoints: its keys, and what it remembers."""

@@ -1,0 +1,268 @@
+"""Passes over a log: what a checkpoint is signed on, and what an auditor asks for.
+
+Rows are read in order and recomputed from their bytes. An incremental pass begins at
+what was signed last, so it never finds a change in an older row; a full pass begins at
+nothing.
+"""
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import TypeVar
+
+from pipeline.audit import Entry, Head, empty
+from pipeline.canonical import parse
+from pipeline.checkpoint import Checkpoint, VerifyKey, open_checkpoint
+from pipeline.errors import IntegrityError, InvalidMessage
+from pipeline.merkle import (
+    HASH_BYTES,
+    TILE_HEIGHT,
+    TILE_WIDTH,
+    Node,
+    Nodes,
+    consistency_proof,
+    tree_at,
+    verify_consistency,
+)
+from pipeline.ports.ledger import Logs
+from pipeline.tiles import Tile, fold, nodes_from, split, tiles_of
+from pipeline.verification import Broken, Verified, named_prev, verify
+from schemas.ids import TenantId
+
+CHUNK = 16 * TILE_WIDTH
+"""Rows that are read at once."""
+Progress = Callable[[int], None]
+"""Is told how many records were checked so far."""
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a full pass found.
+
+    Attributes:
+        checkpoints: how many were checked.
+        broken: the first record that does not hold; None: the log holds.
+    """
+
+    origin: str
+    size: int
+    root: bytes
+    checkpoints: int
+    broken: Broken | None
+
+
+async def full_pass(
+    logs: Logs,
+    tenant: TenantId,
+    keys: Collection[VerifyKey],
+    outside: Collection[str] = (),
+    progress: Progress = lambda _: None,
+) -> Report | None:
+    """Recompute a log from its bytes: chain, leaves, columns, tiles, checkpoints.
+
+    Args:
+        logs: where the log lies.
+        tenant: whose log it is.
+        keys: the log's, under which its checkpoints must open.
+        outside: checkpoints that somebody else held: they alone tell of a cut tail, a
+            rollback, a rewritten history.
+        progress: is told of each chunk.
+
+    Returns:
+        None where the tenant has no log.
+    """
+    # Checkpoints first: one that is signed meanwhile counts records that we do not.
+    notes = [*await logs.checkpoints(tenant), *outside]
+    head = await logs.head(tenant)
+    if head is None:
+        return None
+    try:
+        signed = [_opened(note, keys, head) for note in notes]
+        found = await _holds(logs, tenant, head, signed, progress)
+    except Refused as refused:
+        return _report(head, 0, refused.broken)
+    return _report(found.head, len(signed), None)
+
+
+def _report(head: Head, checkpoints: int, broken: Broken | None) -> Report:
+    return Report(head.origin, head.size, head.tree.root(), checkpoints, broken)
+
+
+class Refused(IntegrityError):
+    """The pass ends here, at the first thing that does not hold."""
+
+    def __init__(self, seq: int, reason: str) -> None:
+        super().__init__(f"record {seq}: {reason}")
+        self.broken = Broken(seq, reason)
+
+
+def _opened(note: str, keys: Collection[VerifyKey], head: Head) -> Checkpoint:
+    try:
+        checkpoint = open_checkpoint(note, keys)
+    except InvalidMessage as error:
+        raise Refused(head.size, f"a checkpoint does not open: {error}") from None
+    if checkpoint.origin != head.origin:
+        raise Refused(head.size, "a checkpoint is of another log")
+    return checkpoint
+
+
+async def _holds(
+    logs: Logs,
+    tenant: TenantId,
+    head: Head,
+    signed: Sequence[Checkpoint],
+    progress: Progress,
+) -> Verified:
+    sizes = {each.size for each in signed}
+    found = await rows_behind(
+        logs, tenant, empty(head.origin), head, sizes=sizes, progress=progress
+    )
+    for each in sorted(signed, key=lambda one: one.size):
+        if each.size > head.size:
+            raise Refused(head.size, "records are missing that a checkpoint counts")
+        if found.roots.get(each.size) != each.root:
+            raise Refused(each.size, "a checkpoint is of another history")
+    await _tiles(logs, tenant, found)
+    await _nothing_behind(logs, tenant, head)
+    return found
+
+
+async def _nothing_behind(logs: Logs, tenant: TenantId, end: Head) -> None:
+    """Is a row that lies behind the end one that was appended meanwhile?"""
+    if await logs.read(tenant, end.size, 1):
+        now = await logs.head(tenant)
+        if now is None or now.size <= end.size:
+            raise Refused(end.size, "a record lies behind the end of the log")
+
+
+async def rows_behind(
+    logs: Logs,
+    tenant: TenantId,
+    start: Head,
+    end: Head,
+    *,
+    sizes: Collection[int] = (),
+    progress: Progress = lambda _: None,
+) -> Verified:
+    """Recompute the rows between two ends of a log.
+
+    Raises:
+        Refused: the first of them that does not hold.
+    """
+    head, filled, roots = start, list[Node](), dict[int, bytes]()
+    while head.size < end.size:
+        limit = min(CHUNK + 1, end.size - head.size)
+        rows = await logs.read(tenant, head.size, limit)
+        found = verify(head, rows[:CHUNK], _following(rows, end), sizes)
+        if isinstance(found, Broken):
+            raise Refused(found.seq, found.reason)
+        if found.head.size == head.size:
+            raise Refused(head.size, "a record is missing")
+        head = found.head
+        filled += found.filled
+        roots.update(found.roots)
+        progress(head.size)
+    if head != end:
+        raise Refused(head.size, "the end of the log is not where its head says")
+    return Verified(head, tuple(filled), roots)
+
+
+def _following(rows: Sequence[Entry], end: Head) -> bytes | None:
+    if len(rows) <= CHUNK:
+        return end.last
+    try:
+        return named_prev(parse(rows[CHUNK].body))
+    except InvalidMessage:
+        return None
+
+
+async def _tiles(logs: Logs, tenant: TenantId, found: Verified) -> None:
+    """Are the stored tiles those of the records? Proofs are made of them."""
+    nodes = {(each.level, each.index): each.hash for each in found.filled}
+    for tile in _full(found.head.size):
+        stored = await logs.hashes(tenant, tile.level or 0, tile.index, TILE_WIDTH)
+        above = nodes[TILE_HEIGHT * ((tile.level or 0) + 1), tile.index]
+        whole = len(stored) == TILE_WIDTH * HASH_BYTES
+        if not whole or fold(split(stored)) != above:
+            first = tile.index * TILE_WIDTH << TILE_HEIGHT * (tile.level or 0)
+            raise Refused(first, "a tile is not that of the records")
+    tree = await reading(logs, tenant, lambda each: tree_at(each, found.head.size))
+    if tree != found.head.tree:
+        first = found.head.size // TILE_WIDTH * TILE_WIDTH
+        raise Refused(first, "a partial tile is not that of the records")
+
+
+def _full(size: int) -> Iterator[Tile]:
+    for tile in tiles_of(size):
+        if tile.level is not None and tile.width == TILE_WIDTH:
+            yield tile
+
+
+async def reading(logs: Logs, tenant: TenantId, compute: Callable[[Nodes], T]) -> T:
+    """What ``compute`` makes of a log's nodes.
+
+    It runs twice: which tiles it reads depends on sizes alone, so the first run, on
+    zeros, tells which ones to fetch.
+
+    Raises:
+        Refused: a tile is missing or too short.
+    """
+    wanted: dict[tuple[int, int], int] = {}
+
+    def wish(level: int, index: int, width: int) -> bytes:
+        wanted[level, index] = max(width, wanted.get((level, index), 0))
+        return bytes(width * HASH_BYTES)
+
+    compute(nodes_from(wish))
+    tiles = {
+        place: await logs.hashes(tenant, *place, width)
+        for place, width in wanted.items()
+    }
+    for (level, index), width in wanted.items():
+        if len(tiles[level, index]) != width * HASH_BYTES:
+            first = index * TILE_WIDTH << TILE_HEIGHT * level
+            raise Refused(first, "a tile is missing")
+    return compute(nodes_from(lambda level, index, _: tiles[level, index]))
+
+
+async def since(
+    logs: Logs, tenant: TenantId, before: Checkpoint | None, head: Head
+) -> Checkpoint:
+    """The checkpoint of ``head``, if it is what was signed before and verified rows.
+
+    Raises:
+        Refused: a rollback, a fork, a row that does not hold, tiles that do not prove
+            that the old tree is the beginning of the new one.
+    """
+    start = empty(head.origin)
+    if before is not None:
+        if before.size > head.size:
+            raise Refused(head.size, "the log is shorter than it was signed")
+        start = await _signed_end(logs, tenant, before)
+    await rows_behind(logs, tenant, start, head)
+    new = Checkpoint(head.origin, head.size, head.tree.root())
+    if before is not None:
+        await _prove(logs, tenant, before, new)
+    return new
+
+
+async def _signed_end(logs: Logs, tenant: TenantId, before: Checkpoint) -> Head:
+    tree = await reading(logs, tenant, lambda nodes: tree_at(nodes, before.size))
+    if tree.root() != before.root:
+        raise Refused(before.size, "the log is another than was signed")
+    rows = await logs.read(tenant, before.size - 1, 1)
+    if not rows:
+        raise Refused(before.size - 1, "a record is missing")
+    return Head(before.origin, sha256(rows[0].body).digest(), tree)
+
+
+async def _prove(
+    logs: Logs, tenant: TenantId, before: Checkpoint, new: Checkpoint
+) -> None:
+    sizes = before.size, new.size
+    proof = await reading(logs, tenant, lambda nodes: consistency_proof(nodes, *sizes))
+    try:
+        verify_consistency(*sizes, before.root, new.root, proof)
+    except InvalidMessage:
+        raise Refused(before.size, "the tiles do not prove the new tree") from None

@@ -1,0 +1,91 @@
+"""The checkpointer: verifies what is new on each log, signs it, publishes it."""
+
+from dataclasses import dataclass
+
+from infra.log import Log
+from pipeline.audit import Head
+from pipeline.errors import IntegrityError
+from pipeline.passes import Refused, since
+from pipeline.ports.ledger import Logs
+from pipeline.ports.signer import Signed, Signer, SignerState
+from pipeline.ports.system import Clock
+from schemas.ids import TenantId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checkpointer:
+    """Signs each log that grew; what was refused stays refused until somebody looks.
+
+    Persist, then publish: after a crash in between, the next round publishes what was
+    persisted. Of two checkpointers one loses the swap and publishes nothing.
+    """
+
+    logs: Logs
+    signer: Signer
+    state: SignerState
+    clock: Clock
+    log: Log
+
+    async def round(self) -> bool:
+        """Every log once; False: there is no more to do now.
+
+        Raises:
+            IntegrityError: a log was refused or is gone; all others had their turn.
+        """
+        origins, refused = set[str](), 0
+        for tenant in await self.logs.tenants():
+            if head := await self.logs.head(tenant):
+                origins.add(head.origin)
+                refused += not await self._one(tenant, head)
+        gone = set(await self.state.origins()) - origins
+        if refused or gone:
+            raise IntegrityError("a log is not what was signed", "checkpointer")
+        return False
+
+    async def _one(self, tenant: TenantId, head: Head) -> bool:
+        try:
+            signed = await self.checkpoint(tenant, head)
+        except Refused as refused:
+            seq = refused.broken.seq
+            # Its text is ours, but a trace says nothing that the seq does not.
+            self.log.error("checkpoint_refused", tenant=tenant, seq=seq)  # noqa: TRY400
+            return False
+        if signed is not None:
+            size = signed.checkpoint.size
+            self.log.info("checkpoint_signed", tenant=tenant, size=size)
+        return True
+
+    async def checkpoint(self, tenant: TenantId, head: Head) -> Signed | None:
+        """Sign and publish what one log is now; None where there is nothing new.
+
+        Raises:
+            Refused: the log is not what was signed before, grown.
+        """
+        before = await self.state.last(head.origin)
+        if before is not None:
+            await self._publish(tenant, before)
+        if before is not None and _unchanged(before, head):
+            return None
+        return await self._sign(tenant, head, before)
+
+    async def _sign(
+        self, tenant: TenantId, head: Head, before: Signed | None
+    ) -> Signed | None:
+        old = before.checkpoint if before else None
+        new = await since(self.logs, tenant, old, head)
+        signed = Signed(new, await self.signer.sign(new))
+        if not await self.state.swap(before, signed):
+            return None
+        await self._publish(tenant, signed)
+        return signed
+
+    async def _publish(self, tenant: TenantId, signed: Signed) -> None:
+        if await self.logs.latest(tenant) != signed.note:
+            await self.logs.publish(tenant, signed.note, self.clock.now())
+        if await self.logs.latest(tenant) != signed.note:
+            raise Refused(signed.checkpoint.size, "another checkpoint was published")
+
+
+def _unchanged(before: Signed, head: Head) -> bool:
+    old = before.checkpoint
+    return (old.size, old.root) == (head.size, head.tree.root())

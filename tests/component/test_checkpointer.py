@@ -1,0 +1,258 @@
+"""The checkpointer: what it signs, what it refuses, what a crash leaves behind."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from typing_extensions import override
+
+from infra.log import Log
+from infra.memory.ledger import MemoryLedger
+from infra.signer.ed25519 import FileSigner, PublicKeys, ensure_key
+from infra.signer.state import FileState
+from infra.system import SystemClock, SystemEntropy
+from pipeline.checkpoint import Checkpoint, open_checkpoint
+from pipeline.errors import IntegrityError, RetryableError
+from pipeline.merkle import leaf_hash
+from pipeline.passes import Refused
+from pipeline.ports.signer import Signed
+from producers.checkpointer import Checkpointer
+from schemas.ids import TenantId
+from tests.support.audit import NOON, OTHER, TENANT, recorded
+
+CLOCK = SystemClock()
+
+
+class Ledger(MemoryLedger):
+    """The twin, whose rows and tiles can be bent as a superuser would."""
+
+    async def names(self, *names: str, tenant: TenantId = TENANT) -> None:
+        await self.append([recorded(each, tenant=tenant) for each in names])
+
+    def rewrite(self, seq: int) -> None:
+        """Change a row so that it holds for itself."""
+        entries = self._entries[TENANT]
+        body = entries[seq].body.replace(b"system:test", b"system:tess")
+        leaf = leaf_hash(body)
+        entries[seq] = replace(entries[seq], body=body, leaf=leaf, actor="system:tess")
+
+    def cut(self, other: "Ledger") -> None:
+        """Take the place of an older or another ledger."""
+        self._heads.update(other._heads)
+        self._entries.update(other._entries)
+
+
+class Forgetful(FileState):
+    """A signer's memory that fails after it was written."""
+
+    @override
+    async def swap(self, before: Signed | None, after: Signed) -> bool:
+        await super().swap(before, after)
+        raise RetryableError("killed")
+
+
+@pytest.fixture
+def keys(tmp_path: Path) -> PublicKeys:
+    return ensure_key(tmp_path, bytes(32), NOON)
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> FileState:
+    return FileState(tmp_path / "state")
+
+
+@pytest.fixture
+def ledger() -> Ledger:
+    return Ledger("test.example", SystemEntropy())
+
+
+@pytest.fixture
+def checkpointer(
+    tmp_path: Path, keys: PublicKeys, state: FileState, ledger: Ledger
+) -> Checkpointer:
+    return Checkpointer(
+        logs=ledger,
+        signer=FileSigner(tmp_path, CLOCK),
+        state=state,
+        clock=CLOCK,
+        log=Log("test"),
+    )
+
+
+async def published(ledger: Ledger, keys: PublicKeys) -> list[Checkpoint]:
+    head = await ledger.head(TENANT)
+    assert head is not None
+    notes = await ledger.checkpoints(TENANT)
+    return [open_checkpoint(note, keys.named(head.origin)) for note in notes]
+
+
+async def test_a_log_that_grew_is_signed_and_published(
+    checkpointer: Checkpointer, ledger: Ledger, keys: PublicKeys
+) -> None:
+    await ledger.names("a", "b")
+    await checkpointer.round()
+    await ledger.names(*map(str, range(600)))
+    await checkpointer.round()
+
+    head = await ledger.head(TENANT)
+    assert head is not None
+    checkpoints = await published(ledger, keys)
+    assert [3, 603] == [each.size for each in checkpoints]
+    assert head.tree.root() == checkpoints[-1].root
+
+
+async def test_an_unchanged_log_is_not_signed_again(
+    checkpointer: Checkpointer, ledger: Ledger, keys: PublicKeys
+) -> None:
+    await ledger.names("a")
+    for _ in range(3):
+        await checkpointer.round()
+
+    assert 1 == len(await published(ledger, keys))
+
+
+async def test_each_tenant_has_its_own(
+    checkpointer: Checkpointer, ledger: Ledger
+) -> None:
+    await ledger.names("a")
+    await ledger.names("a", "b", tenant=OTHER)
+
+    await checkpointer.round()
+
+    assert [1, 1] == [len(await ledger.checkpoints(t)) for t in (TENANT, OTHER)]
+
+
+async def other_ledger(ledger: Ledger, *names: str) -> Ledger:
+    """A ledger of the same origin with another history."""
+    head = await ledger.head(TENANT)
+    assert head is not None
+    random = bytes.fromhex(head.origin.rpartition("/")[2])
+
+    class Fixed(SystemEntropy):
+        @override
+        def bytes(self, count: int) -> bytes:
+            return random
+
+    made = Ledger("test.example", Fixed())
+    await made.names(*names)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("history", "seq"),
+    [(("a",), 2), (("a", "c"), 3), (("a", "c", "d", "e"), 3)],
+    ids=["rollback", "fork", "a rewritten history that grew"],
+)
+async def test_another_history_is_refused(
+    checkpointer: Checkpointer,
+    ledger: Ledger,
+    history: Sequence[str],
+    seq: int,
+) -> None:
+    await ledger.names("a", "b")
+    await checkpointer.round()
+    ledger.cut(await other_ledger(ledger, *history))
+    head = await ledger.head(TENANT)
+    assert head is not None
+
+    with pytest.raises(Refused) as refused:
+        await checkpointer.checkpoint(TENANT, head)
+
+    assert seq == refused.value.broken.seq
+    assert 1 == len(await ledger.checkpoints(TENANT))
+    with pytest.raises(IntegrityError):
+        await checkpointer.round()
+
+
+@pytest.mark.parametrize("seq", [4, 5])
+async def test_a_new_row_that_does_not_hold_is_refused(
+    checkpointer: Checkpointer, ledger: Ledger, seq: int
+) -> None:
+    await ledger.names("a", "b")
+    await checkpointer.round()
+    await ledger.names("c", "d", "e")
+    ledger.rewrite(seq)
+    head = await ledger.head(TENANT)
+    assert head is not None
+
+    with pytest.raises(Refused) as refused:
+        await checkpointer.checkpoint(TENANT, head)
+
+    assert seq == refused.value.broken.seq
+
+
+async def test_old_tiles_that_do_not_prove_the_new_tree_are_refused(
+    checkpointer: Checkpointer, ledger: Ledger
+) -> None:
+    await ledger.names(*map(str, range(10)))
+    await checkpointer.round()
+    await ledger.names("new")
+    ledger.rewrite(3)
+
+    with pytest.raises(IntegrityError):
+        await checkpointer.round()
+
+
+async def test_a_log_that_vanished_is_told(
+    checkpointer: Checkpointer, ledger: Ledger
+) -> None:
+    await ledger.names("a")
+    await ledger.names("a", tenant=OTHER)
+    await checkpointer.round()
+    await ledger.names("b")
+    del ledger._heads[OTHER]
+
+    with pytest.raises(IntegrityError):
+        await checkpointer.round()
+
+    assert 2 == len(await ledger.checkpoints(TENANT))
+
+
+async def test_what_was_persisted_before_a_crash_is_published_after_it(
+    checkpointer: Checkpointer, ledger: Ledger, state: FileState, keys: PublicKeys
+) -> None:
+    await ledger.names("a")
+    crashing = replace(checkpointer, state=Forgetful(state.folder))
+    with pytest.raises(RetryableError):
+        await crashing.round()
+    assert [] == await published(ledger, keys)
+    await ledger.names("b")
+
+    await checkpointer.round()
+
+    assert [2, 3] == [each.size for each in await published(ledger, keys)]
+
+
+async def test_of_two_checkpointers_one_publishes(
+    checkpointer: Checkpointer, ledger: Ledger, state: FileState, keys: PublicKeys
+) -> None:
+    await ledger.names("a")
+    head = await ledger.head(TENANT)
+    assert head is not None
+
+    class Late(FileState):
+        """Looks before the other signs, swaps after it."""
+
+        @override
+        async def last(self, origin: str) -> Signed | None:
+            return None
+
+    first = await checkpointer.checkpoint(TENANT, head)
+    late = replace(checkpointer, state=Late(state.folder))
+
+    assert None is await late.checkpoint(TENANT, head)
+    assert first is not None
+    assert [first.checkpoint] == await published(ledger, keys)
+
+
+async def test_a_published_checkpoint_that_was_replaced_is_told(
+    checkpointer: Checkpointer, ledger: Ledger
+) -> None:
+    await ledger.names("a")
+    await checkpointer.round()
+    notes = ledger._notes[TENANT]
+    notes[2] = notes[2].replace("\n2\n", "\n3\n")
+
+    with pytest.raises(IntegrityError):
+        await checkpointer.round()
