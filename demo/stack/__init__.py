@@ -75,7 +75,13 @@ class Stack:
         return self.postgres.pid
 
 
-def start(root: Path = ROOT, *, durable: bool = True, detached: bool = False) -> Stack:
+def start(
+    root: Path = ROOT,
+    *,
+    durable: bool = True,
+    detached: bool = False,
+    local: bool = False,
+) -> Stack:
     """Start what does not run, wait for it, and say where it is.
 
     Args:
@@ -83,6 +89,8 @@ def start(root: Path = ROOT, *, durable: bool = True, detached: bool = False) ->
         durable: off, Postgres does not wait for the disk. For tests only.
         detached: the stack outlives this process; else it ends when this one does,
             even by a kill.
+        local: local processes, whatever else there is: for tests that kill them or
+            read their folders.
 
     Raises:
         StackError: it cannot be had; the text says what to do.
@@ -90,7 +98,7 @@ def start(root: Path = ROOT, *, durable: bool = True, detached: bool = False) ->
     root = root.resolve()
     root.mkdir(parents=True, exist_ok=True)
     with locked(root / "lock"):
-        record = _record(root, durable=durable)
+        record = _record(root, durable=durable, local=local)
         kafka, postgres = parts(root, record)
         ours = [part for part in (kafka, postgres) if not isinstance(part, Given)]
         missing = [part for part in ours if not part.running]
@@ -125,30 +133,31 @@ def stop(root: Path = ROOT) -> None:
 
 
 @contextmanager
-def temporary(*, durable: bool = False) -> Iterator[Stack]:
-    """A stack of one's own for the length of a block; its data goes with it."""
+def temporary(*, durable: bool = False, local: bool = False) -> Iterator[Stack]:
+    """A stack of one's own for the length of a block; its data goes with it.
+
+    ``durable`` and ``local`` are those of ``start``.
+    """
     root = Path(tempfile.mkdtemp(prefix="sluice-"))
     try:
-        yield start(root, durable=durable)
+        yield start(root, durable=durable, local=local)
     finally:
         with locked(root / "lock"):
             _end(root, discard=True)
         shutil.rmtree(root)
 
 
-def _record(root: Path, *, durable: bool) -> Record:
+def _record(root: Path, *, durable: bool, local: bool) -> Record:
     """What was started there, where it fits; else a new choice, remembered."""
+    environment = os.environ  # noqa: TID251 - the user's addresses
     record = records.read(root)
-    if record is not None and record.choice.fits(os.environ):  # noqa: TID251 - the user's
-        if record.durable != durable:
-            raise StackError(
-                f"the stack in {root} was started with durable={record.durable};"
-                " stop it first"
-            )
-        return record
-    _end(root)
-    record = Record(choose(os.environ, engine_answers), durable)  # noqa: TID251 - as above
-    records.write(root, record)
+    if record is None or not record.choice.fits(environment, local=local):
+        _end(root)
+        choice = choose(environment, engine_answers, local=local)
+        record = Record(choice, durable)
+        records.write(root, record)
+    if record.durable != durable:
+        raise StackError(f"{root} holds a stack with durable={record.durable}")
     return record
 
 

@@ -18,29 +18,30 @@ class Source(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """Where each part comes from."""
+    """Where each part comes from.
+
+    Attributes:
+        asked: local processes were asked for, whatever else there is.
+    """
 
     kafka: Source
     postgres: Source
+    asked: bool = False
 
-    def fits(self, environment: Mapping[str, str]) -> bool:
-        """Whether the same addresses are given now as when this was chosen."""
-        now = (
-            _given(environment, KAFKA_ADDRESS),
-            _given(environment, POSTGRES_ADDRESS),
-        )
-        return now == (self.kafka is Source.GIVEN, self.postgres is Source.GIVEN)
+    def fits(self, environment: Mapping[str, str], *, local: bool) -> bool:
+        """Whether the same is asked for, or given, now as when this was chosen."""
+        given = tuple(source is Source.GIVEN for source in (self.kafka, self.postgres))
+        return self.asked if local else not self.asked and given == _given(environment)
 
     @property
     def sentence(self) -> str:
         """What was chosen and why, in one line."""
-        kafka, postgres = NAMES[self.kafka]
+        kafka, postgres = NAMES[self.kafka][0], NAMES[self.postgres][1]
+        if self.asked:
+            return f"{kafka} and {postgres} as local processes, as asked"
         if self.kafka is self.postgres:
             return f"{kafka} and {postgres} {TOGETHER[self.kafka]}"
-        return (
-            f"{kafka} {ALONE[self.kafka]}; {NAMES[self.postgres][1]}"
-            f" {ALONE[self.postgres]}"
-        )
+        return f"{kafka} {ALONE[self.kafka]}; {postgres} {ALONE[self.postgres]}"
 
 
 OURS = ("Kafka 4.3.1", "Postgres 18")
@@ -62,19 +63,20 @@ ALONE = {
 
 
 def choose(
-    environment: Mapping[str, str], engine_answers: Callable[[], bool]
+    environment: Mapping[str, str], engine_answers: Callable[[], bool], *, local: bool
 ) -> Choice:
     """An address that the user gave; else Docker where it answers; else local.
 
     The engine is asked only where an address is missing. An empty address is none.
     """
-    kafka = _given(environment, KAFKA_ADDRESS)
-    postgres = _given(environment, POSTGRES_ADDRESS)
-    if kafka and postgres:
-        return Choice(Source.GIVEN, Source.GIVEN)
-    other = Source.DOCKER if engine_answers() else Source.LOCAL
-    return Choice(Source.GIVEN if kafka else other, Source.GIVEN if postgres else other)
+    if local:
+        return Choice(Source.LOCAL, Source.LOCAL, asked=True)
+    given = _given(environment)
+    other = Source.LOCAL if all(given) or not engine_answers() else Source.DOCKER
+    kafka, postgres = (Source.GIVEN if address else other for address in given)
+    return Choice(kafka, postgres)
 
 
-def _given(environment: Mapping[str, str], name: str) -> bool:
-    return bool(environment.get(name))
+def _given(environment: Mapping[str, str]) -> tuple[bool, bool]:
+    kafka, postgres = environment.get(KAFKA_ADDRESS), environment.get(POSTGRES_ADDRESS)
+    return bool(kafka), bool(postgres)

@@ -82,6 +82,8 @@ class Daemon:
         Neither a terminal's Ctrl-C nor a kill of the caller's process group reaches it.
         It inherits no file descriptor of the caller.
         """
+        if not Path("/proc/self/stat").exists():
+            raise StackError("local processes need Linux; start Docker")
         done = subprocess.run(
             ["/bin/sh", "-c", LAUNCH, "sh", log, *command],
             start_new_session=True,

@@ -111,9 +111,9 @@ class Kafka(LocalPart):
     @override
     def wait(self) -> None:
         if not until(lambda: self._ready() or not self.running, READY_WITHIN_S):
-            raise StackError(f"Kafka is not ready; see {self.log}")
+            raise self.failed("Kafka is not ready in time")
         if not self.running:
-            raise StackError(f"Kafka ended at its start; see {self.log}")
+            raise self.failed("Kafka ended at its start")
 
     @override
     def stop(self) -> None:

@@ -10,6 +10,9 @@ from typing_extensions import override
 from demo.stack.daemon import Daemon
 from demo.stack.errors import StackError
 
+LAST_WORDS = 2000
+"""Characters of a log that stand in an error."""
+
 
 class Part(Protocol):
     """One of the two."""
@@ -103,6 +106,11 @@ class LocalPart(Part):
     @override
     def log(self) -> Path:
         return self.folder / "log"
+
+    def failed(self, how: str) -> StackError:
+        """What went wrong, with the last that the process said."""
+        last = self.log.read_text(errors="replace")[-LAST_WORDS:]
+        return StackError(f"{how}; the end of {self.log}:\n{last}")
 
     @override
     def kill(self) -> None:

@@ -73,7 +73,7 @@ class Postgres(LocalPart):
     @override
     def wait(self) -> None:
         if not until(self._ready, READY_WITHIN_S):
-            raise StackError(f"Postgres is not ready; see {self.log}")
+            raise self.failed("Postgres is not ready in time")
 
     @override
     def stop(self) -> None:
@@ -96,7 +96,7 @@ class Postgres(LocalPart):
             return accepts(self._port)
         last_words = b"".join(self.log.read_bytes().splitlines()[-2:])
         if not any(words in last_words for words in LEFT_OVER):
-            raise StackError(f"Postgres ended at its start; see {self.log}")
+            raise self.failed("Postgres ended at its start")
         self.launch()
         return False
 
@@ -134,6 +134,8 @@ def as_other_user() -> Sequence[str]:
     """
     if os.geteuid() != 0:
         return ()
+    if shutil.which("setpriv", path=os.defpath) is None:
+        raise StackError("Postgres refuses root, and setpriv (util-linux) is missing")
     user = _other_user()
     identity = (f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups")
     rights = ("--inh-caps=+dac_override", "--ambient-caps=+dac_override")

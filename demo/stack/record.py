@@ -31,8 +31,9 @@ def read(root: Path) -> Record | None:
         stored = json.loads(_file(root).read_text())
     except FileNotFoundError:
         return None
-    sources = {part: Source(name) for part, name in stored["choice"].items()}
-    return Record(Choice(**sources), stored["durable"])
+    choice = stored["choice"]
+    kafka, postgres = Source(choice["kafka"]), Source(choice["postgres"])
+    return Record(Choice(kafka, postgres, choice["asked"]), stored["durable"])
 
 
 def forget(root: Path) -> None:

@@ -26,7 +26,7 @@ PARENT = """
 import sys, time
 from pathlib import Path
 from demo.stack import start
-stack = start(Path(sys.argv[1]), durable=False)
+stack = start(Path(sys.argv[1]), durable=False, local=True)
 print(stack.kafka_pid, stack.postgres_pid, stack.found, flush=True)
 time.sleep(120)
 """
@@ -52,7 +52,7 @@ def own_root() -> Iterator[Path]:
 @pytest.fixture(scope="module")
 def own(own_root: Path) -> Stack:
     """A durable stack that the tests of this module may kill, and start again."""
-    return start(own_root)
+    return start(own_root, local=True)
 
 
 async def create(stack: Stack, topic: str) -> None:
@@ -97,11 +97,16 @@ async def ask(stack: Stack, sql: str) -> object:
 
 
 def command(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run ``python -m demo.stack`` to its end."""
+    """Run ``python -m demo.stack`` to its end, where only local processes can be."""
+    alone = {
+        "DOCKER_HOST": "unix:///nowhere",
+        "SLUICE_KAFKA_BOOTSTRAP": "",
+        "SLUICE_DATABASE_URL": "",
+    }
     return subprocess.run(
         [sys.executable, "-m", "demo.stack", *words],
         cwd=CHECKOUT,
-        env={**os.environ, **environment},  # noqa: TID251 - a child's own
+        env={**os.environ, **alone, **environment},  # noqa: TID251 - a child's own
         capture_output=True,
         text=True,
         check=False,
@@ -169,7 +174,7 @@ def test_the_password_is_its_owners_alone(own_root: Path, own: Stack) -> None:
 def test_a_second_start_finds_the_first(own_root: Path, own: Stack) -> None:
     pids = (own.kafka_pid, own.postgres_pid)
 
-    again = start(own_root)
+    again = start(own_root, local=True)
 
     assert again.found
     assert pids == (again.kafka_pid, again.postgres_pid)
@@ -182,7 +187,7 @@ def test_a_second_start_does_not_change_what_is_durable(
     assert own.postgres_pid
 
     with pytest.raises(StackError, match="durable=True"):
-        start(own_root, durable=False)
+        start(own_root, durable=False, local=True)
 
 
 async def test_a_killed_broker_comes_back_with_its_records(own: Stack) -> None:
@@ -217,7 +222,7 @@ async def test_a_start_starts_only_what_is_missing(own_root: Path, own: Stack) -
     kafka_pid = own.kafka_pid
     own.postgres.kill()
 
-    again = start(own_root)
+    again = start(own_root, local=True)
 
     assert not again.found
     assert kafka_pid == again.kafka_pid
@@ -243,7 +248,7 @@ def test_given_addresses_are_used_and_left_alone(
 
 
 async def test_what_was_stopped_starts_with_its_data(root: Path) -> None:
-    first = start(root, durable=False)
+    first = start(root, durable=False, local=True)
     await ask(first, "CREATE TABLE kept AS SELECT 7 AS seven")
     await create(first, "kept")
     await produce(first, "kept", b"of the first start")
@@ -252,7 +257,7 @@ async def test_what_was_stopped_starts_with_its_data(root: Path) -> None:
     stop(root)
     assert set() == processes_of(root)
     assert None is find(root)
-    second = start(root, durable=False)
+    second = start(root, durable=False, local=True)
 
     assert not second.found
     assert first.kafka_bootstrap == second.kafka_bootstrap

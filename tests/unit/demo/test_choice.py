@@ -24,7 +24,7 @@ GIVEN, DOCKER, LOCAL = Source.GIVEN, Source.DOCKER, Source.LOCAL
 def test_an_address_comes_before_docker_and_docker_before_local(
     environment: dict[str, str], expected: Choice, *, engine: bool
 ) -> None:
-    chosen = choose(environment, lambda: engine)
+    chosen = choose(environment, lambda: engine, local=False)
 
     assert expected == chosen
 
@@ -33,7 +33,7 @@ def test_docker_is_not_asked_where_both_addresses_are_given() -> None:
     def engine_answers() -> bool:
         raise AssertionError("the engine was asked")
 
-    chosen = choose(KAFKA | POSTGRES, engine_answers)
+    chosen = choose(KAFKA | POSTGRES, engine_answers, local=False)
 
     assert Choice(GIVEN, GIVEN) == chosen
 
@@ -76,10 +76,20 @@ def test_the_sentence_says_what_and_why(choice: Choice, expected: str) -> None:
     assert expected == choice.sentence
 
 
+def test_what_is_asked_for_comes_first() -> None:
+    chosen = choose(KAFKA | POSTGRES, lambda: True, local=True)
+
+    assert Choice(LOCAL, LOCAL, asked=True) == chosen
+    assert "Kafka 4.3.1 and Postgres 18 as local processes, as asked" == chosen.sentence
+    assert chosen.fits(KAFKA, local=True)
+    assert not chosen.fits({}, local=False)
+
+
 def test_a_choice_fits_while_the_same_addresses_are_given() -> None:
     choice = Choice(GIVEN, LOCAL)
 
-    assert choice.fits(KAFKA)
-    assert not choice.fits({})
-    assert not choice.fits(POSTGRES)
-    assert not choice.fits(KAFKA | POSTGRES)
+    assert choice.fits(KAFKA, local=False)
+    assert not choice.fits({}, local=False)
+    assert not choice.fits(KAFKA, local=True)
+    assert not choice.fits(POSTGRES, local=False)
+    assert not choice.fits(KAFKA | POSTGRES, local=False)

@@ -10,12 +10,13 @@ from demo.stack.record import Record
 
 
 @pytest.mark.parametrize("durable", [True, False])
+@pytest.mark.parametrize("asked", [True, False])
 @pytest.mark.parametrize("kafka", Source)
 @pytest.mark.parametrize("postgres", Source)
 def test_what_is_written_is_read(
-    tmp_path: Path, kafka: Source, postgres: Source, *, durable: bool
+    tmp_path: Path, kafka: Source, postgres: Source, *, durable: bool, asked: bool
 ) -> None:
-    written = Record(Choice(kafka, postgres), durable)
+    written = Record(Choice(kafka, postgres, asked), durable)
 
     record.write(tmp_path, written)
 
