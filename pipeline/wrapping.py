@@ -6,8 +6,16 @@ may make 2^29.5 data keys in 90 days; so each is wrapped under a key of its own:
     key = HKDF-SHA-256(KEK, salt = key id, info = "sluice/wrap/1\n" and tenant, 32)
     aad = each of tenant, key id, KEK version (u32): u16 big-endian length, the bytes
     wrapped = nonce (12), then AES-256-GCM(key, nonce, DEK, aad) (48)
+
+A tenant's few long-lived secrets lie under its key too, each bound to its row:
+
+    key = HKDF-SHA-256(KEK, no salt, info = "sluice/secret/1\n" and purpose, 32)
+    aad = each of tenant, purpose, row, KEK version (u32): u16 big-endian length, bytes
+    sealed = KEK version (4), nonce (12), AES-256-GCM(key, nonce, secret, aad)
 """
 
+from dataclasses import dataclass
+from enum import StrEnum
 from typing import Final
 
 from cryptography.exceptions import InvalidTag
@@ -21,6 +29,28 @@ from pipeline.sealing import NONCE_BYTES, DataKey, framed
 from schemas.ids import TenantId
 
 _LABEL: Final = b"sluice/wrap/1\n"
+_SECRET_OVERHEAD: Final = 32  # version 4, nonce 12, tag 16
+_SECRET_LABEL: Final = b"sluice/secret/1\n"
+
+
+class SecretPurpose(StrEnum):
+    """What a tenant's long-lived secret is for."""
+
+    SUBJECT_KEY = "subject_key"
+    WEBHOOK_SECRET = "webhook_secret"  # noqa: S105 - its name, not a secret
+
+
+@dataclass(frozen=True, slots=True)
+class SecretRef:
+    """Where a secret belongs; sealed for one place, it opens in no other.
+
+    Attributes:
+        row: the id of the row that keeps the sealed bytes.
+    """
+
+    tenant_id: TenantId
+    purpose: SecretPurpose
+    row: str
 
 
 def wrap(kek: bytes, key: bytes, nonce: bytes, aad: bytes) -> bytes:
@@ -61,6 +91,36 @@ def unwrap_dek(
     return unwrap(wrapping, wrapped, _aad(tenant, key_id, version))
 
 
+def seal_secret(
+    kek: bytes, version: int, ref: SecretRef, plain: bytes, nonce: bytes
+) -> bytes:
+    """A secret under version ``version`` of its tenant's key."""
+    key = _secret_key(kek, ref)
+    return version.to_bytes(4, "big") + wrap(key, plain, nonce, _bound(ref, version))
+
+
+def secret_version(sealed: bytes) -> int:
+    """Which version of the tenant's key a sealed secret says it needs.
+
+    Raises:
+        IntegrityError: this is no sealed secret.
+    """
+    version = int.from_bytes(sealed[:4], "big")
+    if len(sealed) < _SECRET_OVERHEAD or not 0 < version < 1 << 31:
+        raise IntegrityError("expected a sealed secret")
+    return version
+
+
+def open_secret(kek: bytes, ref: SecretRef, sealed: bytes) -> bytes:
+    """The secret.
+
+    Raises:
+        IntegrityError: it was sealed by another key or for another row, or was bent.
+    """
+    version = secret_version(sealed)
+    return unwrap(_secret_key(kek, ref), sealed[4:], _bound(ref, version))
+
+
 def _wrapping_key(kek: bytes, tenant: TenantId, key_id: KeyId) -> bytes:
     salt = key_id_bytes(key_id)
     return HKDF(SHA256(), 32, salt, _LABEL + tenant.encode()).derive(kek)
@@ -68,3 +128,13 @@ def _wrapping_key(kek: bytes, tenant: TenantId, key_id: KeyId) -> bytes:
 
 def _aad(tenant: TenantId, key_id: KeyId, version: int) -> bytes:
     return framed(tenant.encode(), key_id_bytes(key_id), version.to_bytes(4, "big"))
+
+
+def _secret_key(kek: bytes, ref: SecretRef) -> bytes:
+    info = _SECRET_LABEL + ref.purpose.encode()
+    return HKDF(SHA256(), 32, None, info).derive(kek)
+
+
+def _bound(ref: SecretRef, version: int) -> bytes:
+    texts = (ref.tenant_id, ref.purpose, ref.row)
+    return framed(*(text.encode() for text in texts), version.to_bytes(4, "big"))

@@ -76,7 +76,7 @@ class MemoryKeys(KeyStore, KeyKeeper, KeyPartitions):
 
     @override
     async def rotate(self, tenant: TenantId) -> int:
-        if not self._active(tenant):
+        if not self.active(tenant):
             raise KeyDestroyed("the tenant has no key")
         self._versions[tenant] += 1
         return self._versions[tenant]
@@ -149,12 +149,13 @@ class MemoryKeys(KeyStore, KeyKeeper, KeyPartitions):
     def _open(self) -> set[Partition]:
         return self._partitions - self._detached.keys()
 
-    def _active(self, tenant: TenantId) -> bool:
+    def active(self, tenant: TenantId) -> bool:
+        """Was it enrolled, and not terminated?"""
         return tenant in self._versions and tenant not in self._terminated
 
     def _create(self, new: NewKey) -> bool:
         name = new.key.tenant_id, new.key.key_id
-        if not self._active(new.key.tenant_id) or name in self._tombstones:
+        if not self.active(new.key.tenant_id) or name in self._tombstones:
             return False
         self._keys.setdefault(name, new)
         return True

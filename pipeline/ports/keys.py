@@ -8,6 +8,7 @@ from typing import Protocol
 
 from pipeline.keystore import KeyId, Partition
 from pipeline.sealing import DataKey
+from pipeline.wrapping import SecretRef
 from schemas.ids import RequestId, TenantId
 
 
@@ -254,6 +255,41 @@ class KeyKeeper(Protocol):
         """Destroy every version of the tenant's key, then all its data keys.
 
         Resumable: after an error, or when repeated, it gives the first evidence again.
+        """
+        ...
+
+
+class Secrets(Protocol):
+    """Seals tenants' long-lived secrets; who asks keeps the bytes, in its own row."""
+
+    async def seal(self, ref: SecretRef, plain: bytes) -> bytes:
+        """Seal under the tenant's present key.
+
+        Raises:
+            KeyDestroyed: the tenant was terminated, or was never enrolled.
+        """
+        ...
+
+    async def open(self, ref: SecretRef, sealed: bytes) -> bytes:
+        """The secret.
+
+        Raises:
+            KeyDestroyed: the tenant was terminated.
+            IntegrityError: it was sealed for another row, or was bent.
+        """
+        ...
+
+
+class Subjects(Protocol):
+    """Pseudonyms of people, so that one can be forgotten without being named."""
+
+    async def pseudonym(self, tenant: TenantId, person: str) -> bytes:
+        """32 bytes: HMAC-SHA-256 of the person's id under a key of the tenant's.
+
+        Law: equal for equal tenants and ids, for as long as the tenant lives.
+
+        Raises:
+            KeyDestroyed: the tenant was terminated, or was never enrolled.
         """
         ...
 

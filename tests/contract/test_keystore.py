@@ -1,6 +1,7 @@
 """What every keystore must do: the twin's and Postgres's, with the file provider."""
 
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from typing_extensions import override
 
 from demo.stack import Stack
 from infra.memory.keystore import MemoryKeys
+from infra.memory.secrets import MemorySecrets, MemorySubjects
 from infra.system import SystemClock
 from pipeline.errors import IntegrityError, InvalidMessage, KeyDestroyed, RetryableError
 from pipeline.keystore import TRANSIENT, KeyId, Partition, class_named
@@ -21,6 +23,7 @@ from pipeline.ports.keys import (
     OfSubject,
     Reason,
 )
+from pipeline.wrapping import SecretPurpose, SecretRef
 from schemas.ids import RequestId, TenantId
 from tests.support.keystore import (
     MONTH,
@@ -376,6 +379,62 @@ class KeystoreContract:
         assert [1, 0] == rewritten
         assert {ref(stays): stays.key} == await keys.store.fetch([ref(stays)])
 
+    async def test_a_secret_opens_in_its_place_alone(
+        self, keys: Keys, tenant: TenantId
+    ) -> None:
+        place = SecretRef(tenant, SecretPurpose.WEBHOOK_SECRET, "row-1")
+        sealed = await keys.secrets.seal(place, b"whsec")
+        other = await enrolled(keys)
+        elsewhere = [
+            replace(place, row="row-2"),
+            replace(place, purpose=SecretPurpose.SUBJECT_KEY),
+            replace(place, tenant_id=other),
+        ]
+
+        assert b"whsec" == await keys.secrets.open(place, sealed)
+        assert b"whsec" not in sealed
+        for each in elsewhere:
+            with pytest.raises(IntegrityError):
+                await keys.secrets.open(each, sealed)
+        bent_end = sealed[:-1] + bytes([sealed[-1] ^ 1])
+        for bent in (b"", sealed[:31], b"\xff" + sealed[1:], bent_end):
+            with pytest.raises(IntegrityError):
+                await keys.secrets.open(place, bent)
+
+    async def test_a_secret_opens_after_a_rotation(
+        self, keys: Keys, tenant: TenantId
+    ) -> None:
+        place = SecretRef(tenant, SecretPurpose.WEBHOOK_SECRET, "row")
+        old = await keys.secrets.seal(place, b"old")
+        await keys.keeper.rotate(tenant)
+        new = await keys.secrets.seal(place, b"new")
+
+        assert b"old" == await keys.secrets.open(place, old)
+        assert b"new" == await keys.secrets.open(place, new)
+
+    async def test_who_has_no_key_has_no_secrets_and_no_people(
+        self, keys: Keys
+    ) -> None:
+        stranger = new_tenant()
+        place = SecretRef(stranger, SecretPurpose.WEBHOOK_SECRET, "row")
+
+        with pytest.raises(KeyDestroyed):
+            await keys.secrets.seal(place, b"whsec")
+        with pytest.raises(KeyDestroyed):
+            await keys.subjects.pseudonym(stranger, "anna")
+
+    async def test_a_pseudonym_is_the_same_each_time_and_for_nobody_else(
+        self, keys: Keys, tenant: TenantId
+    ) -> None:
+        other = await enrolled(keys)
+        anna = await keys.subjects.pseudonym(tenant, "anna")
+        await keys.keeper.rotate(tenant)
+
+        assert 32 == len(anna)
+        assert anna == await keys.subjects.pseudonym(tenant, "anna")
+        assert anna != await keys.subjects.pseudonym(tenant, "bert")
+        assert anna != await keys.subjects.pseudonym(other, "anna")
+
 
 async def enrolled(keys: Keys) -> TenantId:
     tenant = new_tenant()
@@ -389,7 +448,13 @@ class TestMemoryKeystore(KeystoreContract):
     async def keys(self) -> Keys:
         memory = MemoryKeys(SystemClock())
         await memory.prepare([MONTH, WEEK, NOW])
-        return Keys(store=memory, keeper=memory, partitions=memory)
+        return Keys(
+            store=memory,
+            keeper=memory,
+            partitions=memory,
+            secrets=MemorySecrets(memory),
+            subjects=MemorySubjects(memory),
+        )
 
 
 @pytest.fixture(scope="module")

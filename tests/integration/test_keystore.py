@@ -29,7 +29,7 @@ from tests.support.keystore import (
 
 pytestmark = pytest.mark.integration
 
-FENCED = ("tenant_keys", "kek", "dek", "destroyed")
+FENCED = ("tenant_keys", "kek", "dek", "destroyed", "subject_key")
 CLAIM = """
     select set_config('role', 'sluice_keystore_tenant', true),
            set_config('request.jwt.claims', $1, true),
@@ -114,7 +114,7 @@ async def test_with_a_wrong_claim_nothing_is_read_or_deleted(
                 ]
                 seen.append(await app.execute("delete from keystore.dek"))
 
-    assert [0, 0, 0, 0, "DELETE 0"] * 3 == seen
+    assert [0, 0, 0, 0, 0, "DELETE 0"] * 3 == seen
     assert {ref(new): new.key} == await keys.store.fetch([ref(new)])
 
 
@@ -180,7 +180,7 @@ async def test_the_owner_reads_nothing(
             for table in (*FENCED, "dek_3_20261122")
         ]
 
-    assert [0, 0, 0, 0, 0] == counts
+    assert [0] * 6 == counts
 
 
 async def test_another_process_sees_an_erasure_at_once(
@@ -203,6 +203,20 @@ async def test_another_process_sees_an_erasure_at_once(
     assert [Destroyed(), stays.key] == list(after.values())
     assert [Destroyed(), Destroyed()] == list(ended.values())
     assert [False] == refused
+
+
+async def test_every_process_has_the_same_pseudonyms(
+    keystore: Database, keys: Keys, tenant: TenantId, tmp_path: Path
+) -> None:
+    async with opened(keystore, kms(tmp_path)) as other:
+        found = await asyncio.gather(
+            *(
+                each.subjects.pseudonym(tenant, "anna")
+                for each in (keys, other, keys, other)
+            )
+        )
+
+    assert 1 == len(set(found))
 
 
 async def test_another_process_wraps_under_the_new_version_at_once(

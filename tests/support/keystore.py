@@ -15,6 +15,7 @@ from infra.keystore.keeper import PostgresKeyKeeper
 from infra.keystore.keks import KekCache
 from infra.keystore.loader import KekLoader
 from infra.keystore.partitions import PostgresKeyPartitions
+from infra.keystore.secrets import KekSecrets, PostgresSubjects
 from infra.keystore.store import PostgresKeyStore
 from infra.kms.file import FileKms
 from infra.kms.folder import KeyFolder
@@ -26,6 +27,8 @@ from pipeline.ports.keys import (
     KeyRef,
     KeyStore,
     NewKey,
+    Secrets,
+    Subjects,
 )
 from pipeline.sealing import DataKey
 from schemas.ids import RequestId, TenantId
@@ -44,6 +47,8 @@ class Keys:
     store: KeyStore
     keeper: KeyKeeper
     partitions: KeyPartitions
+    secrets: Secrets
+    subjects: Subjects
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,11 +119,17 @@ async def opened(
         asyncpg.create_pool(made.app, min_size=least, max_size=4) as app,
         asyncpg.create_pool(made.keeper, min_size=least, max_size=4) as keeper,
     ):
-        loader = KekLoader(app, provider, KekCache(SystemClock()))
+        clock = SystemClock()
+        loader = KekLoader(app, provider, KekCache(clock))
+        secrets = KekSecrets(keks=loader, entropy=ENTROPY)
         yield Keys(
             store=PostgresKeyStore(pool=app, keks=loader, entropy=ENTROPY),
             keeper=PostgresKeyKeeper(pool=keeper, kms=provider, entropy=ENTROPY),
             partitions=PostgresKeyPartitions(keeper),
+            secrets=secrets,
+            subjects=PostgresSubjects(
+                pool=app, secrets=secrets, entropy=ENTROPY, clock=clock
+            ),
         )
 
 

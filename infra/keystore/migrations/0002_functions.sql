@@ -247,6 +247,7 @@ begin
     raise 'expected a closed tenant';
   end if;
   delete from keystore.kek k where k.tenant_id = tenant;
+  delete from keystore.subject_key k where k.tenant_id = tenant;
   delete from keystore.dek d using (
     select day, class, key_id from keystore.dek
      where tenant_id = tenant limit most
