@@ -143,6 +143,8 @@ class RequestFinished(Schema):
     """A request's one end, and the whole story of its decisions.
 
     Attributes:
+        terms: None where the record that carried them could not be read; they stand in
+            the request's row.
         reason: why it was blocked or failed; None where it was completed.
         answer: the body that the caller gets, in its own dialect.
         model: the model that the provider said it used.
@@ -150,7 +152,7 @@ class RequestFinished(Schema):
 
     kind: ClassVar[str] = "request.finished.v1"
 
-    terms: Terms
+    terms: Terms | None
     outcome: Outcome
     reason: Code | None = None
     answer: SealedContent | None = None

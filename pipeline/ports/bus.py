@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from typing_extensions import override
+
 from schemas.topics import Outgoing
 
 
@@ -26,8 +28,24 @@ class Record:
     timestamp_ms: int
     appended: bool
 
+    @override
     def __repr__(self) -> str:
         return f"Record({self.topic}[{self.partition}]@{self.offset})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RawOutgoing:
+    """Bytes on their way to one partition, as they are (dead letters)."""
+
+    topic: str
+    partition: int
+    key: bytes | None
+    value: bytes
+    headers: tuple[tuple[str, bytes], ...]
+
+    @override
+    def __repr__(self) -> str:
+        return f"RawOutgoing({self.topic}[{self.partition}])"
 
 
 class Publisher(Protocol):
@@ -42,6 +60,11 @@ class Publisher(Protocol):
         """
         ...
 
-    async def publish_raw(self, records: Sequence[Record]) -> None:
-        """Send records as they are, to their own topic and partition (dead letters)."""
+    async def publish_raw(self, outgoing: RawOutgoing) -> None:
+        """Send bytes as they are; return once they are durable.
+
+        Raises:
+            RetryableError: not acknowledged; its fate is unknown.
+            InvalidMessage: too large for its topic.
+        """
         ...

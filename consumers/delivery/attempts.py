@@ -1,0 +1,93 @@
+"""From an error to a decision, and how long to wait before trying again."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from pipeline.errors import IntegrityError, InvalidMessage, RetryableError
+from pipeline.ports.system import Entropy
+from schemas.topics import Outgoing
+
+QUICK_S = (0.05, 0.2, 0.8)
+"""Tries in place after the first, before the partition waits."""
+ATTEMPTS = 5
+"""Of an error that nobody translated; after them the record is buried."""
+LONGEST_WAIT_S = 60.0
+
+
+class Reason(StrEnum):
+    """Why a record was buried."""
+
+    INVALID_MESSAGE = "invalid_message"
+    HANDLER_ERROR = "handler_error"
+
+
+@dataclass(frozen=True, slots=True)
+class Handled:
+    """The handler is done; this is to be published."""
+
+    outgoing: Sequence[Outgoing[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Bury:
+    """One dead letter, then on.
+
+    Attributes:
+        where: class and field names, or a place in our code; no values.
+    """
+
+    reason: Reason
+    where: str
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """Try again; where tries in place did not help, wait."""
+
+
+@dataclass(frozen=True, slots=True)
+class Halt:
+    """Stop this partition here until somebody looks."""
+
+
+Verdict: TypeAlias = Handled | Bury | Again | Halt
+
+
+def judge(error: Exception, failed: int) -> Bury | Again | Halt:
+    """What happens next. ``failed``: untranslated errors of this record, this one too.
+
+    Law: a :class:`RetryableError` has no last attempt.
+    """
+    if isinstance(error, InvalidMessage):
+        return Bury(Reason.INVALID_MESSAGE, error.where)
+    if isinstance(error, RetryableError):
+        return Again()
+    if isinstance(error, IntegrityError):
+        return Halt()
+    if failed >= ATTEMPTS:
+        return Bury(Reason.HANDLER_ERROR, place(error))
+    return Again()
+
+
+def translated(error: Exception) -> bool:
+    """Is it an error of ours that says what happens next?"""
+    return isinstance(error, InvalidMessage | RetryableError | IntegrityError)
+
+
+def place(error: BaseException) -> str:
+    """The error's class and the line that raised it; never its text."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    if trace is None:
+        return type(error).__name__
+    file = Path(trace.tb_frame.f_code.co_filename).name
+    return f"{type(error).__name__} {file}:{trace.tb_lineno}"
+
+
+def back_off(waits: int, entropy: Entropy) -> float:
+    """Seconds to wait after ``waits`` waits before: full jitter, 60 at most."""
+    return entropy.uniform(0, min(LONGEST_WAIT_S, 2.0 ** min(waits, 10)))

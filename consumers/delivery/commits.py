@@ -1,0 +1,38 @@
+"""Committing what is finished: never backwards, and again where it was refused."""
+
+from consumers.delivery.means import Means
+from pipeline.ports.partitions import Partitions
+
+
+class Commits:
+    """The offsets of one member: what is finished, and what the group knows of it."""
+
+    def __init__(self, group: str, partitions: Partitions, means: Means) -> None:
+        self._group = group
+        self._partitions = partitions
+        self._means = means
+        self._owed: dict[int, int] = {}
+        self.done: dict[int, int] = {}
+        """By partition, one past the last finished, since its assignment."""
+
+    def finished(self, partition: int, offset: int) -> None:
+        """All before ``offset`` is finished."""
+        if offset > self.done.get(partition, -1):
+            self.done[partition] = self._owed[partition] = offset
+
+    async def settle(self) -> None:
+        """Commit what is owed; what is refused stays owed."""
+        owed = dict(self._owed)
+        if not owed:
+            return
+        if not await self._partitions.commit(owed):
+            self._means.signals.commit_refused(self._group)
+            return
+        for partition, offset in owed.items():
+            if self._owed.get(partition) == offset:
+                del self._owed[partition]
+
+    def forget(self) -> None:
+        """The partitions were taken away; their new owner begins at the committed."""
+        self._owed.clear()
+        self.done.clear()

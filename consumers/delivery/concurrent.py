@@ -1,0 +1,323 @@
+"""Many records at once, in lanes; what is committed stays contiguous."""
+
+import asyncio
+from collections import deque
+from collections.abc import Collection, Hashable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from typing_extensions import override
+
+from consumers.delivery.attempts import Again, Bury, Halt, Handled, back_off
+from consumers.delivery.brake import Brake
+from consumers.delivery.commits import Commits
+from consumers.delivery.dead import Corpse
+from consumers.delivery.means import Means, within
+from consumers.delivery.offsets import Window
+from consumers.delivery.prepared import Item, each, read
+from consumers.delivery.stops import Stops
+from consumers.delivery.subscriptions import Lanes, Subscription
+from consumers.delivery.trials import Call, Trials
+from pipeline.errors import RetryableError
+from pipeline.ports.bus import Record
+from pipeline.ports.partitions import Listener, Partitions
+from schemas.topics import Outgoing
+
+LEAVE_WITHIN_S = 10.0
+OVERDUE = timedelta(seconds=30)
+
+
+@dataclass(slots=True, eq=False)
+class Job:
+    """One record on its way.
+
+    Attributes:
+        deadline: when its handler must be done; None: it has none.
+        waits: how often it went back into its lane.
+        since: when it first did, in monotonic seconds.
+    """
+
+    record: Record
+    call: Call
+    lane: Hashable
+    epoch: int
+    deadline: datetime | None = None
+    waits: int = 0
+    since: float | None = None
+
+
+@dataclass(slots=True)
+class Lane:
+    """What waits, and how many run."""
+
+    queue: deque[Job] = field(default_factory=deque)
+    running: int = 0
+
+
+class Concurrent(Listener):
+    """One member of a concurrent subscription's group."""
+
+    def __init__(
+        self, subscription: Subscription, partitions: Partitions, means: Means
+    ) -> None:
+        group = subscription.group
+        if not isinstance(subscription.work, Lanes):
+            raise TypeError("expected a concurrent subscription")
+        self._work = subscription.work
+        self._bounds = subscription.work.bounds
+        self._subscription = subscription
+        self._partitions = partitions
+        self._means = means
+        self._trials = Trials(group, means)
+        self._brake = Brake()
+        self._epoch = 0
+        self._leaving = False
+        self._windows: dict[int, Window] = {}
+        self._paused: set[int] = set()
+        self._lanes: dict[Hashable, Lane] = {}
+        self._running: dict[asyncio.Task[None], Job] = {}
+        self._sleeping: dict[asyncio.Task[None], float] = {}
+        self.stops = Stops(group, partitions, means)
+        self.commits = Commits(group, partitions, means)
+
+    async def batch(self, records: Sequence[Record]) -> None:
+        """Take one poll into the lanes; return before they are handled."""
+        if self._leaving or self.stops.held:
+            self._rewind(records)
+            return
+        epoch = self._epoch
+        found = read(self._subscription, records)
+        try:
+            items = await each(self._work, found, self._means)
+        except RetryableError as error:
+            self._means.signals.retried(self._subscription.group, type(error).__name__)
+            self._all_wait(records)
+            return
+        if epoch == self._epoch and not self._leaving:
+            for item in items:
+                self._take(item)
+            self._pause()
+            self._start()
+
+    @override
+    async def revoked(self, partitions: Collection[int]) -> None:
+        await self._let_go(LEAVE_WITHIN_S)
+        self._epoch += 1
+        self._windows.clear()
+        self._paused.clear()
+        self._trials.clear()
+        self.commits.forget()
+
+    @override
+    async def assigned(self, partitions: Collection[int]) -> None:
+        self._leaving = False
+        self.stops.restore(partitions)
+
+    async def leave(self, seconds: float) -> None:
+        """Start nothing more; what runs gets so long."""
+        self._partitions.pause(self._partitions.assigned())
+        await self._let_go(seconds)
+        self.stops.close()
+        for task in [*self._running]:
+            task.cancel()
+
+    def release(self) -> None:
+        """An operator looked."""
+        self._brake.release()
+        self.stops.release()
+        self._start()
+
+    def overdue(self) -> bool:
+        """Does a handler run long after its deadline?"""
+        now = self._means.clock.now()
+        deadlines = (job.deadline for job in self._running.values())
+        return any(at is not None and now > at + OVERDUE for at in deadlines)
+
+    @property
+    def waiting_since(self) -> float | None:
+        """When the longest wait began; None: nothing waits."""
+        since = [*self._sleeping.values()]
+        if self.stops.waiting_since is not None:
+            since.append(self.stops.waiting_since)
+        return min(since, default=None)
+
+    async def _let_go(self, seconds: float) -> None:
+        self._leaving = True
+        for lane in self._lanes.values():
+            lane.queue.clear()
+        for task in [*self._sleeping]:
+            task.cancel()
+        running = [t for t, job in self._running.items() if job.epoch == self._epoch]
+        if running:
+            await within(self._means.clock, seconds, asyncio.wait(running))
+        await self.commits.settle()
+
+    def _rewind(self, records: Sequence[Record]) -> None:
+        for partition, offset in _firsts(records).items():
+            self._partitions.rewind(partition, offset)
+
+    def _all_wait(self, records: Sequence[Record]) -> None:
+        for partition, offset in _firsts(records).items():
+            self.stops.wait(partition, offset)
+
+    def _take(self, item: Item) -> None:
+        record, event = item.record, item.event
+        window = self._windows.setdefault(record.partition, Window())
+        if record.partition in self.stops.halted or not window.take(record.offset):
+            return
+        self.stops.moved(record.partition)
+        if event is None:
+            self._run(self._job(record, item.call))
+            return
+        lane = self._work.lane(event)
+        queue = self._lanes.setdefault(lane, Lane()).queue
+        if item.overflow and len(queue) >= self._bounds.queued_per_lane:
+            self._run(self._job(record, item.overflow))
+            return
+        deadline = self._work.deadline and self._work.deadline(event)
+        queue.append(self._job(record, item.call, lane, deadline))
+
+    def _job(
+        self,
+        record: Record,
+        call: Call,
+        lane: Hashable = None,
+        deadline: datetime | None = None,
+    ) -> Job:
+        async def published() -> Sequence[Outgoing[Any]]:
+            await self._means.publisher.publish(await call())
+            return ()
+
+        return Job(record, published, lane, self._epoch, deadline)
+
+    def _pause(self) -> None:
+        full = {
+            partition
+            for partition, window in self._windows.items()
+            if window.unfinished >= self._bounds.taken
+        }
+        self._partitions.pause(full - self._paused)
+        self._paused |= full
+
+    def _go_on(self, partition: int) -> None:
+        window = self._windows.get(partition)
+        if window is None or partition not in self._paused:
+            return
+        if window.unfinished <= self._bounds.taken // 2:
+            self._paused.discard(partition)
+            if not self.stops.stands(partition) and not self._leaving:
+                self._partitions.resume([partition])
+
+    def _start(self) -> None:
+        """Start what there is room for, each lane in turn."""
+        lanes = deque(lane for lane in self._lanes.values() if lane.queue)
+        while lanes and self._has_room():
+            lane = lanes.popleft()
+            if lane.running >= self._bounds.per_lane:
+                continue
+            self._run(lane.queue.popleft())
+            if lane.queue:
+                lanes.append(lane)
+
+    def _has_room(self) -> bool:
+        room = len(self._running) < self._bounds.total
+        return room and not self._leaving and not self.stops.held
+
+    def _run(self, job: Job) -> None:
+        lane = self._lanes.setdefault(job.lane, Lane())
+        lane.running += 1
+        task = asyncio.create_task(self._carry_out(job))
+        self._running[task] = job
+        task.add_done_callback(self._ran)
+
+    def _ran(self, task: asyncio.Task[None]) -> None:
+        job = self._running.pop(task)
+        lane = self._lanes[job.lane]
+        lane.running -= 1
+        if not lane.running and not lane.queue:
+            del self._lanes[job.lane]
+        self._start()
+
+    async def _carry_out(self, job: Job) -> None:
+        try:
+            await self._tried(job)
+        except Exception as error:  # noqa: BLE001 - the loop that must go on
+            self._means.signals.retried(self._subscription.group, type(error).__name__)
+            self._later(job)
+
+    async def _tried(self, job: Job) -> None:
+        match await self._trials.run(job.record, job.call):
+            case Handled():
+                self._brake.handled()
+                self._ended(job)
+            case Bury() as verdict:
+                await self._bury(job, verdict)
+            case Again():
+                self._later(job)
+            case Halt() if job.epoch == self._epoch:
+                self.stops.halt(job.record.partition, job.record.offset)
+
+    def _later(self, job: Job) -> None:
+        """Back into its lane after a while."""
+        if job.epoch != self._epoch or self._leaving:
+            return
+        since = self._means.clock.monotonic()
+        task = asyncio.create_task(self._sleep(job))
+        self._sleeping[task] = job.since = job.since or since
+        task.add_done_callback(self._slept)
+        self._tell()
+
+    async def _sleep(self, job: Job) -> None:
+        seconds = back_off(job.waits, self._means.entropy)
+        job.waits += 1
+        await self._means.clock.sleep(seconds)
+        if job.epoch == self._epoch and not self._leaving:
+            self._lanes.setdefault(job.lane, Lane()).queue.append(job)
+            self._start()
+
+    def _slept(self, task: asyncio.Task[None]) -> None:
+        del self._sleeping[task]
+        self._tell()
+
+    def _tell(self) -> None:
+        waiting = len(self._sleeping)
+        self._means.signals.waiting(self._subscription.group, waiting)
+
+    async def _bury(self, job: Job, verdict: Bury) -> None:
+        tried = self._trials.tried(job.record)
+        corpse = Corpse(
+            topic=self._subscription.topic,
+            group=self._subscription.group,
+            record=job.record,
+            verdict=verdict,
+            attempts=tried.attempts,
+            first_at=tried.first_at,
+            stranger=self._subscription.stranger,
+        )
+        await self._means.burial.bury(corpse)
+        self._means.signals.buried(self._subscription.group, verdict.reason)
+        self._brake.buried()
+        self._ended(job)
+        if self._brake.pulled:
+            self.stops.hold()
+
+    def _ended(self, job: Job) -> None:
+        """Its effects are durable; an old epoch's end is another member's matter."""
+        if job.epoch != self._epoch:
+            return
+        partition, window = job.record.partition, self._windows[job.record.partition]
+        self._trials.forget(job.record)
+        window.finish(job.record.offset)
+        if window.ready is not None:
+            self.commits.finished(partition, window.ready)
+        self._means.signals.handled(self._subscription.group, 1)
+        self._go_on(partition)
+
+
+def _firsts(records: Sequence[Record]) -> dict[int, int]:
+    """The first offset of each partition."""
+    first: dict[int, int] = {}
+    for record in records:
+        first.setdefault(record.partition, record.offset)
+    return first

@@ -1,0 +1,33 @@
+"""What both modes are given."""
+
+import asyncio
+from collections.abc import Awaitable
+from dataclasses import dataclass
+
+from consumers.delivery.dead import Burial
+from consumers.delivery.signals import Signals
+from pipeline.ports.bus import Publisher
+from pipeline.ports.system import Clock, Entropy
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Means:
+    """The world, as delivery sees it."""
+
+    publisher: Publisher
+    clock: Clock
+    entropy: Entropy
+    burial: Burial
+    signals: Signals
+
+
+async def within(clock: Clock, seconds: float, waited: Awaitable[object]) -> bool:
+    """Wait for ``waited``, at most so long. True: it ended in time."""
+    done = asyncio.ensure_future(waited)
+    timer = asyncio.ensure_future(clock.sleep(seconds))
+    try:
+        await asyncio.wait({done, timer}, return_when=asyncio.FIRST_COMPLETED)
+        return done.done()
+    finally:
+        done.cancel()
+        timer.cancel()

@@ -1,0 +1,294 @@
+"""Subscriptions at work: FastStream pushes batches in, health looks on, stop drains."""
+
+import asyncio
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any, Protocol
+
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord
+from faststream.kafka import KafkaBroker
+from faststream.middlewares import AckPolicy
+from typing_extensions import override
+
+from consumers.delivery.concurrent import Concurrent
+from consumers.delivery.means import Means
+from consumers.delivery.ordered import Ordered
+from consumers.delivery.progress import TURNS_WITHIN_S, WAITS_WITHIN_S, Progress
+from consumers.delivery.subscriptions import Lanes, Subscription
+from pipeline.errors import RetryableError
+from pipeline.ports.bus import Record
+from pipeline.ports.partitions import Partitions
+
+DRAIN_S = 120.0
+COMMIT_EVERY_S = 0.5
+LOOK_EVERY_S = 5.0
+
+
+class Kafka(Protocol):
+    """The cluster, as delivery needs it (``infra.kafka.clients.KafkaClients``)."""
+
+    @property
+    def consumer(self) -> Mapping[str, Any]:
+        """Settings of every consumer."""
+        ...
+
+    def broker(self) -> KafkaBroker:
+        """A new FastStream broker, that only consumes."""
+        ...
+
+    def partitions(
+        self, consumer: Callable[[], AIOKafkaConsumer | None], topic: str
+    ) -> Partitions:
+        """The hand on a topic's partitions."""
+        ...
+
+    def record(self, raw: "ConsumerRecord[Any, Any]") -> Record:
+        """A consumed record in our words."""
+        ...
+
+    async def answers(self) -> bool:
+        """Does a broker answer a fresh connection?"""
+        ...
+
+
+async def without_headers(records: Any, original: Any) -> Any:
+    """Parse for FastStream, which must not read what a stranger wrote.
+
+    It decodes each header as UTF-8 before any handler runs, and loses in silence the
+    record where that fails.
+    """
+    message = await original(tuple(replace(r, headers=()) for r in records))
+    message.raw_message = records
+    return message
+
+
+async def as_is(message: Any) -> Any:
+    """Decode nothing: the records themselves."""
+    return message.raw_message
+
+
+class Member:
+    """One subscription at work."""
+
+    def __init__(self, subscription: Subscription, kafka: Kafka, means: Means) -> None:
+        self._kafka = kafka
+        self._means = means
+        self.subscription = subscription
+        self.assigned_once = False
+        self.progress = Progress(means.clock)
+        self.taken: dict[int, int] = {}
+        self.partitions = kafka.partitions(self._consumer, subscription.topic.name)
+        kind = Concurrent if isinstance(subscription.work, Lanes) else Ordered
+        self.mode: Ordered | Concurrent = kind(subscription, self.partitions, means)
+        self._begin: dict[int, int] = {}
+        self._subscriber: Any = None
+
+    def declare(self, broker: KafkaBroker) -> None:
+        """Tell FastStream. The one subscriber of Sluice."""
+        self._subscriber = broker.subscriber(
+            self.subscription.topic.name,
+            group_id=self.subscription.group,
+            batch=True,
+            max_records=self.subscription.max_records,
+            # After an empty poll it sleeps so long once more.
+            batch_timeout_ms=2,
+            ack_policy=AckPolicy.MANUAL,
+            # A stranger's reply_to header would name a topic for our results.
+            no_reply=True,
+            parser=without_headers,
+            decoder=as_is,
+            listener=_Rebalances(self),
+            **self._kafka.consumer,
+        )
+        self._subscriber(self.batch)
+
+    async def batch(self, records: Sequence[Any]) -> None:
+        """What FastStream calls."""
+        for raw in records:
+            self.taken[raw.partition] = raw.offset + 1
+        await self.mode.batch([self._kafka.record(raw) for raw in records])
+
+    async def revoked(self, partitions: Collection[int]) -> None:
+        """Let go."""
+        await self.mode.revoked(partitions)
+
+    async def assigned(self, partitions: Collection[int]) -> None:
+        """Begin where it is stored, or else where the group says."""
+        self.taken.clear()
+        await self.mode.assigned(partitions)
+        with suppress(RetryableError):
+            await self._begin_at(partitions)
+        self.progress.keep(frozenset(partitions))
+        self.assigned_once = True
+
+    async def leave(self, seconds: float) -> None:
+        """Finish what is in hand, and leave the group."""
+        await self.mode.leave(seconds)
+        if self._subscriber is not None:
+            await self._subscriber.stop()
+
+    async def look(self) -> None:
+        """Ask how much there is to do, and note what moved."""
+        ours = self.partitions.assigned()
+        self.progress.keep(ours)
+        try:
+            bounds: Mapping[int, range] = await self.partitions.bounds(ours)
+        except RetryableError:
+            excused = not await self._kafka.answers()
+            for partition in ours:
+                self._saw(partition, None, excused=excused)
+            return
+        lags = {p: max(0, at.stop - self._finished(p, at)) for p, at in bounds.items()}
+        for partition, lag in lags.items():
+            self._saw(partition, lag, excused=self.mode.stops.stands(partition))
+        self._means.signals.lag(self.subscription.group, sum(lags.values()))
+
+    def why_not_ready(self) -> str | None:
+        """A word; None: ready."""
+        stops, since = self.mode.stops, self.mode.waiting_since
+        if not self.assigned_once:
+            return "not_assigned"
+        if stops.held:
+            return "held"
+        if stops.halted:
+            return "halted"
+        if since is not None and self._means.clock.monotonic() - since > WAITS_WITHIN_S:
+            return "waiting"
+        return None
+
+    def why_not_alive(self) -> str | None:
+        """A word; None: alive."""
+        if self.progress.stalled:
+            return "stalled"
+        return "overdue" if self.mode.overdue() else None
+
+    def _consumer(self) -> AIOKafkaConsumer | None:
+        return None if self._subscriber is None else self._subscriber.consumer
+
+    def _finished(self, partition: int, bounds: range) -> int:
+        begin = self._begin.get(partition, bounds.start)
+        return self.mode.commits.done.get(partition, begin)
+
+    def _saw(self, partition: int, lag: int | None, *, excused: bool) -> None:
+        self.progress.saw(
+            partition,
+            taken=self.taken.get(partition, -1),
+            finished=self.mode.commits.done.get(partition, -1),
+            lag=lag,
+            excused=excused,
+        )
+
+    async def _begin_at(self, partitions: Collection[int]) -> None:
+        committed = await self.partitions.committed(partitions)
+        self._begin = {p: at for p, at in committed.items() if at is not None}
+        if self.subscription.offsets is not None:
+            stored = await self.subscription.offsets(sorted(partitions))
+            for partition, offset in stored.items():
+                self.partitions.rewind(partition, offset)
+            self._begin.update(stored)
+        bounds = await self.partitions.bounds(partitions)
+        for partition, at in bounds.items():
+            lost = at.start - self._begin.get(partition, at.start)
+            if lost > 0:
+                self._means.signals.expired(self.subscription.group, partition, lost)
+
+
+class _Rebalances(ConsumerRebalanceListener):  # type: ignore[misc]
+    """aiokafka drops what its listeners raise, so nothing here may rest on that."""
+
+    def __init__(self, member: Member) -> None:
+        self._member = member
+
+    @override
+    async def on_partitions_revoked(self, revoked: Any) -> None:
+        await self._member.revoked({tp.partition for tp in revoked})
+
+    @override
+    async def on_partitions_assigned(self, assigned: Any) -> None:
+        await self._member.assigned({tp.partition for tp in assigned})
+
+
+class Delivery:
+    """Runs subscriptions until it is asked to stop."""
+
+    def __init__(
+        self,
+        subscriptions: Sequence[Subscription],
+        *,
+        kafka: Kafka,
+        means: Means,
+        drain_s: float = DRAIN_S,
+    ) -> None:
+        self._means = means
+        self._drain_s = drain_s
+        self._broker = kafka.broker()
+        self._members = [Member(one, kafka, means) for one in subscriptions]
+        self._turned = means.clock.monotonic()
+        self._stopping = False
+        for member in self._members:
+            member.declare(self._broker)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Deliver until ``stop`` is set; then drain, commit and leave the groups."""
+        await self._broker.start()
+        watching = [
+            asyncio.create_task(self._repeat(COMMIT_EVERY_S, self._settle)),
+            asyncio.create_task(self._repeat(LOOK_EVERY_S, self._look)),
+        ]
+        try:
+            await stop.wait()
+        finally:
+            self._stopping = True
+            for task in watching:
+                task.cancel()
+            leaving = (member.leave(self._drain_s) for member in self._members)
+            await asyncio.gather(*leaving)
+            await self._broker.stop()
+
+    def alive(self) -> bool:
+        """False: restart this process."""
+        return not any(why.partition(":")[2] in DEADLY for why in self.reasons())
+
+    def ready(self) -> bool:
+        """False: something keeps it from its work; it may mend by itself."""
+        return not self.reasons()
+
+    def reasons(self) -> Sequence[str]:
+        """``group:word`` for each reason why it is not ready or not alive."""
+        found = [
+            f"{member.subscription.group}:{why}"
+            for member in self._members
+            for why in (member.why_not_ready(), member.why_not_alive())
+            if why is not None
+        ]
+        if self._stopping:
+            found.append("delivery:stopping")
+        if self._means.clock.monotonic() - self._turned > TURNS_WITHIN_S:
+            found.append("delivery:loop_blocked")
+        return found
+
+    def release(self, group: str) -> None:
+        """An operator looked at what was held or halted: go on."""
+        for member in self._members:
+            if member.subscription.group == group:
+                member.mode.release()
+
+    async def _settle(self) -> None:
+        self._turned = self._means.clock.monotonic()
+        for member in self._members:
+            await member.mode.commits.settle()
+
+    async def _look(self) -> None:
+        await asyncio.gather(*(member.look() for member in self._members))
+
+    async def _repeat(self, seconds: float, job: Callable[[], Any]) -> None:
+        while True:
+            await self._means.clock.sleep(seconds)
+            try:
+                await job()
+            except Exception as error:  # noqa: BLE001 - the loop that must go on
+                self._means.signals.unexpected("delivery", type(error).__name__)
+
+
+DEADLY = frozenset({"stalled", "overdue", "loop_blocked"})

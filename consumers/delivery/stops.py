@@ -1,0 +1,123 @@
+"""Which partitions stand still now, and why."""
+
+import asyncio
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from consumers.delivery.attempts import back_off
+from consumers.delivery.means import Means
+from pipeline.ports.partitions import Partitions
+
+
+@dataclass(slots=True)
+class Wait:
+    """A partition that waits: since when, how often, and what wakes it."""
+
+    since: float
+    count: int = 0
+    timer: asyncio.Task[None] | None = None
+
+
+class Stops:
+    """Waiting ends by itself; halted and held end when somebody looked."""
+
+    def __init__(self, group: str, partitions: Partitions, means: Means) -> None:
+        self._group = group
+        self._partitions = partitions
+        self._means = means
+        self._waits: dict[int, Wait] = {}
+        self._halted: set[int] = set()
+        self.held = False
+        """The brake is pulled: nothing of the subscription moves."""
+
+    @property
+    def halted(self) -> frozenset[int]:
+        """Where what we stored contradicts itself."""
+        return frozenset(self._halted)
+
+    @property
+    def waiting_since(self) -> float | None:
+        """When the longest wait began; None: nothing waits."""
+        return min((wait.since for wait in self._waits.values()), default=None)
+
+    def stands(self, partition: int) -> bool:
+        """Does it stand still for a reason that we know?"""
+        return self.held or partition in self._halted or partition in self._waits
+
+    def wait(self, partition: int, offset: int) -> None:
+        """Rewind to ``offset`` and come back to it after a while."""
+        self._partitions.rewind(partition, offset)
+        self._partitions.pause([partition])
+        wait = self._waits.setdefault(partition, Wait(self._means.clock.monotonic()))
+        seconds = back_off(wait.count, self._means.entropy)
+        wait.count += 1
+        _cancel(wait)
+        wait.timer = asyncio.create_task(self._wake(partition, seconds))
+        self._tell()
+
+    def moved(self, partition: int) -> None:
+        """A record of it was finished: it waits no more."""
+        if partition in self._waits:
+            _cancel(self._waits.pop(partition))
+            self._tell()
+
+    def halt(self, partition: int, offset: int) -> None:
+        """Rewind to ``offset`` and stay there."""
+        self._partitions.rewind(partition, offset)
+        self._partitions.pause([partition])
+        self._halted.add(partition)
+        self._tell()
+
+    def hold(self) -> None:
+        """Stop everything."""
+        self.held = True
+        self._partitions.pause(self._partitions.assigned())
+        self._tell()
+
+    def release(self) -> None:
+        """An operator looked: try halted and held partitions again."""
+        self.held = False
+        self._halted.clear()
+        free = [p for p in self._partitions.assigned() if p not in self._waits]
+        self._partitions.resume(free)
+        self._tell()
+
+    def restore(self, assigned: Collection[int]) -> None:
+        """After a rebalance, which forgot every pause: pause again what stands.
+
+        A halted partition is read once more, from the record that halted it.
+        """
+        for partition in set(self._waits) - set(assigned):
+            _cancel(self._waits.pop(partition))
+        self._halted.clear()
+        self._partitions.pause(assigned if self.held else self._asleep())
+        self._tell()
+
+    def close(self) -> None:
+        """Nothing wakes any more."""
+        for wait in self._waits.values():
+            _cancel(wait)
+
+    def _asleep(self) -> list[int]:
+        return [
+            partition
+            for partition, wait in self._waits.items()
+            if wait.timer is not None and not wait.timer.done()
+        ]
+
+    async def _wake(self, partition: int, seconds: float) -> None:
+        await self._means.clock.sleep(seconds)
+        if not self.held and partition not in self._halted:
+            self._partitions.resume([partition])
+
+    def _tell(self) -> None:
+        signals = self._means.signals
+        held = len(self._partitions.assigned()) if self.held else 0
+        signals.waiting(self._group, len(self._waits))
+        signals.stopped(self._group, "halted", len(self._halted))
+        signals.stopped(self._group, "held", held)
+
+
+def _cancel(wait: Wait) -> None:
+    if wait.timer is not None:
+        wait.timer.cancel()

@@ -1,0 +1,94 @@
+"""Trying a record in place, and remembering how often it failed."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from consumers.delivery.attempts import (
+    QUICK_S,
+    Again,
+    Bury,
+    Halt,
+    Handled,
+    Verdict,
+    judge,
+    place,
+    translated,
+)
+from consumers.delivery.means import Means
+from pipeline.errors import SluiceError
+from pipeline.ports.bus import Record
+from schemas.topics import Outgoing
+
+Call = Callable[[], Awaitable[Sequence[Outgoing[Any]]]]
+
+
+@dataclass(slots=True)
+class Tried:
+    """How a record fared so far.
+
+    Attributes:
+        attempts: how often it was tried.
+        failed: how often with an error that nobody translated.
+    """
+
+    first_at: datetime
+    attempts: int = 0
+    failed: int = 0
+
+
+class Trials:
+    """The attempts of one member's records."""
+
+    def __init__(self, group: str, means: Means) -> None:
+        self._group = group
+        self._means = means
+        self._tried: dict[tuple[int, int], Tried] = {}
+
+    async def run(self, record: Record, call: Call) -> Verdict:
+        """Try once, and three times more where that may help."""
+        for pause in (*QUICK_S, None):
+            try:
+                outgoing = await call()
+            except Exception as error:  # noqa: BLE001 - the loop that must go on
+                verdict = self._judged(record, error)
+            else:
+                return Handled(outgoing)
+            if pause is None or not isinstance(verdict, Again):
+                return verdict
+            await self._means.clock.sleep(pause)
+        return Again()
+
+    def tried(self, record: Record) -> Tried:
+        """How a record fared so far."""
+        key = (record.partition, record.offset)
+        return self._tried.setdefault(key, Tried(self._means.clock.now()))
+
+    def forget(self, record: Record) -> None:
+        """It came to an end."""
+        self._tried.pop((record.partition, record.offset), None)
+
+    def clear(self) -> None:
+        """The partitions were taken away."""
+        self._tried.clear()
+
+    def _judged(self, record: Record, error: Exception) -> Bury | Again | Halt:
+        tried = self.tried(record)
+        tried.attempts += 1
+        if not translated(error):
+            tried.failed += 1
+            self._means.signals.unexpected(self._group, place(error))
+        verdict = judge(error, tried.failed)
+        if isinstance(verdict, Again):
+            self._means.signals.retried(self._group, type(error).__name__)
+        return verdict
+
+
+def invalid(error: SluiceError) -> Call:
+    """A call that only says that its record cannot be read."""
+
+    async def call() -> Sequence[Outgoing[Any]]:
+        raise error
+
+    return call

@@ -1,0 +1,1 @@
+"""Kafka through aiokafka: the one place that knows its clients."""

@@ -1,0 +1,190 @@
+"""Topics as declared: created where they are missing, refused where they differ.
+
+``python -m infra.kafka.topics BOOTSTRAP [--replication N]``.
+"""
+
+import argparse
+import asyncio
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+
+from pipeline.errors import RetryableError, SluiceError
+from schemas.topics import (
+    DEAD_LETTER_MARGIN_BYTES,
+    MAX_RECORD_BYTES,
+    RETENTION_MS,
+    SEGMENT_MS,
+    TOPICS,
+    Topic,
+)
+
+
+class TopicsDiffer(SluiceError):
+    """A topic on the cluster is not what was declared; the text says how."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layout:
+    """How one topic lies on the cluster.
+
+    Attributes:
+        settings: the configuration that we set, by Kafka's own names.
+    """
+
+    name: str
+    partitions: int
+    replication: int
+    settings: Mapping[str, str]
+
+
+def layouts(topics: Sequence[Topic[Any]], replication: int) -> Iterator[Layout]:
+    """Each topic's layout, and its dead letters'."""
+    for topic in topics:
+        yield _layout(topic.name, topic.partitions, replication, MAX_RECORD_BYTES)
+        if topic.dead is not None:
+            limit = MAX_RECORD_BYTES + DEAD_LETTER_MARGIN_BYTES
+            yield _layout(topic.dead, topic.partitions, replication, limit)
+
+
+def _layout(name: str, partitions: int, replication: int, limit: int) -> Layout:
+    settings = {
+        "cleanup.policy": "delete",
+        "retention.ms": str(RETENTION_MS),
+        "retention.bytes": "-1",
+        "segment.ms": str(SEGMENT_MS),
+        # Retention counts from the append: a producer's clock cannot stretch it.
+        "message.timestamp.type": "LogAppendTime",
+        "min.insync.replicas": str(min(2, replication)),
+        "unclean.leader.election.enable": "false",
+        "max.message.bytes": str(limit),
+    }
+    return Layout(
+        name=name, partitions=partitions, replication=replication, settings=settings
+    )
+
+
+def differences(wanted: Layout, found: Layout | None) -> Iterator[str]:
+    """What is not as it should be, in words for an operator."""
+    if found is None:
+        yield f"{wanted.name}: missing"
+        return
+    for noun in ("partitions", "replication"):
+        count, there = getattr(wanted, noun), getattr(found, noun)
+        if count != there:
+            yield f"{wanted.name}: {noun}: expected {count}, found {there}"
+    for key, want in wanted.settings.items():
+        have = found.settings.get(key)
+        if want != have:
+            yield f"{wanted.name}: {key}: expected {want}, found {have}"
+
+
+async def create(
+    bootstrap: str, *, replication: int, topics: Sequence[Topic[Any]] = TOPICS
+) -> None:
+    """Create what is missing, then :func:`check`."""
+    wanted = list(layouts(topics, replication))
+    new = [
+        NewTopic(at.name, at.partitions, at.replication, topic_configs=at.settings)
+        for at in wanted
+    ]
+    async with _admin(bootstrap) as admin:
+        answer = await admin.create_topics(new)
+        for name, code, *_ in answer.topic_errors:
+            _created(name, code)
+    await check(bootstrap, replication=replication, topics=topics)
+
+
+def _created(name: str, code: int) -> None:
+    error = for_code(code)
+    if code and error is not TopicAlreadyExistsError:
+        raise TopicsDiffer(f"{name}: not created: {error.__name__}")
+
+
+async def check(
+    bootstrap: str, *, replication: int, topics: Sequence[Topic[Any]] = TOPICS
+) -> None:
+    """Compare every topic with its declaration.
+
+    Raises:
+        TopicsDiffer: one is missing or different; all differences are in the text.
+        RetryableError: Kafka does not answer.
+    """
+    wanted = list(layouts(topics, replication))
+    async with _admin(bootstrap) as admin:
+        found = await _found(admin, [layout.name for layout in wanted])
+    wrong = [text for at in wanted for text in differences(at, found.get(at.name))]
+    if wrong:
+        raise TopicsDiffer("; ".join(wrong))
+
+
+async def _found(
+    admin: AIOKafkaAdminClient, names: Sequence[str]
+) -> Mapping[str, Layout]:
+    described = await admin.describe_topics()
+    there = {topic["topic"]: topic["partitions"] for topic in described}
+    present = [name for name in names if name in there]
+    settings = await _settings(admin, present) if present else {}
+    return {
+        name: Layout(
+            name=name,
+            partitions=len(there[name]),
+            replication=min(len(part["replicas"]) for part in there[name]),
+            settings=settings[name],
+        )
+        for name in present
+    }
+
+
+async def _settings(
+    admin: AIOKafkaAdminClient, names: Sequence[str]
+) -> Mapping[str, Mapping[str, str]]:
+    asked = [ConfigResource(ConfigResourceType.TOPIC, name) for name in names]
+    return {
+        resource[3]: {entry[0]: entry[1] for entry in resource[4]}
+        for response in await admin.describe_configs(asked)
+        for resource in response.resources
+    }
+
+
+class _admin:  # noqa: N801 - reads as a function
+    """An admin client for the length of a block; its errors become ours."""
+
+    def __init__(self, bootstrap: str) -> None:
+        self._client = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+
+    async def __aenter__(self) -> AIOKafkaAdminClient:
+        try:
+            await self._client.start()
+        except KafkaError:
+            await self._client.close()
+            raise RetryableError("expected an answer from Kafka") from None
+        return self._client
+
+    async def __aexit__(self, _: object, error: object, __: object) -> None:
+        await self._client.close()
+        if isinstance(error, KafkaError | TimeoutError):
+            raise RetryableError("expected an answer from Kafka") from None
+
+
+def main() -> int:
+    """Create and compare; 1 where a topic differs."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("bootstrap", help="host:port[,host:port…]")
+    parser.add_argument("--replication", type=int, default=3)
+    chosen = parser.parse_args()
+    try:
+        asyncio.run(create(chosen.bootstrap, replication=chosen.replication))
+    except SluiceError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
