@@ -6,7 +6,7 @@ from infra.log import Log
 from pipeline.audit import Head
 from pipeline.errors import IntegrityError
 from pipeline.passes import Refused, since
-from pipeline.ports.ledger import Logs
+from pipeline.ports.ledger import SignedLogs
 from pipeline.ports.signer import Signed, Signer, SignerState
 from pipeline.ports.system import Clock
 from schemas.ids import TenantId
@@ -20,7 +20,7 @@ class Checkpointer:
     persisted. Of two checkpointers one loses the swap and publishes nothing.
     """
 
-    logs: Logs
+    logs: SignedLogs
     signer: Signer
     state: SignerState
     clock: Clock

@@ -18,7 +18,7 @@ from pipeline.audit import (
 )
 from pipeline.checkpoint import parse_note
 from pipeline.merkle import TILE_WIDTH
-from pipeline.ports.ledger import Appended, Ledger, Logs, SourceOffsets, appended
+from pipeline.ports.ledger import Appended, Ledger, SignedLogs, SourceOffsets, appended
 from pipeline.ports.system import Entropy
 from pipeline.tiles import fold
 from schemas.audit import TERMINAL
@@ -26,7 +26,7 @@ from schemas.ids import RequestId, TenantId
 
 
 @dataclass(frozen=True, slots=True)
-class MemoryLedger(Ledger, Logs):
+class MemoryLedger(Ledger, SignedLogs):
     """Logs in dictionaries; as durable as the process."""
 
     domain: str

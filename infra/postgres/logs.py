@@ -14,7 +14,7 @@ from pipeline.audit import Entry, Head
 from pipeline.checkpoint import parse_note
 from pipeline.errors import RetryableError
 from pipeline.merkle import HASH_BYTES, TILE_WIDTH, CompactRange
-from pipeline.ports.ledger import Logs
+from pipeline.ports.ledger import SignedLogs
 from schemas.events import timestamp
 from schemas.ids import EventId, RequestId, TenantId
 
@@ -86,7 +86,7 @@ def waiting() -> Iterator[None]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PostgresLogs(Logs):
+class PostgresLogs(SignedLogs):
     """Reads as ``role``: what a tenant may see, or what the checkpointer must."""
 
     pool: asyncpg.Pool

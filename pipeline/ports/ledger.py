@@ -108,6 +108,10 @@ class Logs(Protocol):
         """The checkpoint that was published last."""
         ...
 
+
+class SignedLogs(Logs, Protocol):
+    """Logs whose checkpoints are published."""
+
     async def publish(self, tenant: TenantId, note: str, at: datetime) -> None:
         """Store a signed checkpoint; the same again changes nothing."""
         ...

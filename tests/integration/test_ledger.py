@@ -279,7 +279,7 @@ async def test_a_killed_session_is_waited_for(made: Database, books: Books) -> N
     async with connected(made.admin) as connection:
         await connection.execute(
             "select pg_terminate_backend(pid) from pg_stat_activity"
-            " where usename = 'sluice_audit' and datname = current_database()"
+            " where usename = 'sluice_worker' and datname = current_database()"
         )
 
     outcomes = [await outcome(books, tenant) for _ in range(3)]

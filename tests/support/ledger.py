@@ -14,8 +14,9 @@ import asyncpg
 
 from infra.postgres.ledger import PostgresLedger
 from infra.postgres.logs import PostgresLogs
+from infra.postgres.migrate import migrate
 from infra.system import SystemEntropy
-from pipeline.ports.ledger import Ledger, Logs
+from pipeline.ports.ledger import Ledger, SignedLogs
 from schemas.ids import TenantId
 
 MIGRATIONS = Path(__file__).parents[2] / "infra" / "postgres" / "migrations"
@@ -29,7 +30,7 @@ class Database:
     """A migrated database: the superuser's DSN, and those of the two logins."""
 
     admin: str
-    audit: str
+    worker: str
     checkpointer: str
 
 
@@ -38,7 +39,7 @@ class Books:
     """Both ports of one ledger."""
 
     ledger: Ledger
-    logs: Logs
+    logs: SignedLogs
 
 
 def new_tenant() -> TenantId:
@@ -51,7 +52,7 @@ def database(superuser: str) -> Iterator[Database]:
     name = f"ledger_{token_hex(6)}"
     made = Database(
         admin=dsn(superuser, name),
-        audit=dsn(superuser, name, "sluice_audit"),
+        worker=dsn(superuser, name, "sluice_worker"),
         checkpointer=dsn(superuser, name, "sluice_checkpointer"),
     )
     _apart(_make(superuser, made.admin, name))
@@ -74,13 +75,13 @@ async def opened(
     """The adapters, as their processes would open them."""
     async with (
         asyncpg.create_pool(
-            made.audit, min_size=1, max_size=4, server_settings=dict(settings or {})
-        ) as audit,
+            made.worker, min_size=1, max_size=4, server_settings=dict(settings or {})
+        ) as worker,
         asyncpg.create_pool(made.checkpointer, min_size=1, max_size=2) as reader,
     ):
         yield Books(
             ledger=PostgresLedger(
-                pool=audit, domain=DOMAIN, entropy=ENTROPY, deadline_s=deadline_s
+                pool=worker, domain=DOMAIN, entropy=ENTROPY, deadline_s=deadline_s
             ),
             logs=PostgresLogs(pool=reader, role="sluice_ledger_signer"),
         )
@@ -104,7 +105,6 @@ async def execute(dsn: str, statement: str) -> None:
 
 async def _make(superuser: str, admin: str, name: str) -> None:
     await execute(superuser, f"create database {name}")
-    for path in sorted(MIGRATIONS.glob("*.sql")):
-        await execute(admin, f"begin; {path.read_text()}; commit")
-    for login in ("sluice_audit", "sluice_checkpointer"):
+    await migrate(admin, MIGRATIONS)
+    for login in ("sluice_worker", "sluice_checkpointer"):
         await execute(admin, f"alter role {login} password '{SECRET}'")

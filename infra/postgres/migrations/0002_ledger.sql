@@ -14,8 +14,7 @@ begin
   foreach wanted in array array[
     'sluice_ledger_writer nologin nobypassrls', -- appends
     'sluice_ledger_signer nologin nobypassrls', -- reads logs, keeps checkpoints
-    'sluice_audit login noinherit nobypassrls',        -- the consumer group audit
-    'sluice_checkpointer login noinherit nobypassrls'  -- the checkpointer
+    'sluice_checkpointer login noinherit nobypassrls' -- a process and a key of its own
   ] loop
     begin
       execute 'create role ' || wanted;
@@ -26,7 +25,7 @@ begin
 end
 $$;
 
-grant sluice_ledger_writer to sluice_audit;
+grant sluice_ledger_writer to sluice_worker; -- which runs the consumer group audit
 grant sluice_ledger_signer, sluice_finder to sluice_checkpointer;
 grant usage on schema auth, sluice to sluice_ledger_writer, sluice_ledger_signer;
 
@@ -182,14 +181,6 @@ alter table sluice.ledger_head enable always trigger only_grows;
 -- A batch comes sorted by tenant, so that two batches lock heads in the same order;
 -- `counts` says how many of the arrays' members are each tenant's.
 
-create function sluice.ledger_act_for(tenant uuid) returns void
-  language sql volatile
-begin atomic
-  select set_config('request.jwt.claims',
-                    jsonb_build_object('tenant_id', tenant)::text, true),
-         set_config('sluice.tenant_id', tenant::text, true);
-end;
-
 -- Lock the heads; say what the logs hold already of the batch. `ends` has the request
 -- id of each event that ends a request, null for the others. A tenant without a log
 -- gets one, of the origin that is proposed for it.
@@ -208,7 +199,7 @@ declare
 begin
   for place in 1 .. cardinality(tenants) loop
     last := first + counts[place] - 1;
-    perform sluice.ledger_act_for(tenants[place]);
+    perform auth.become(tenants[place]);
     tenant := tenants[place];
     perform from sluice.ledger_head h where h.tenant_id = tenant for update;
     if not found then
@@ -253,7 +244,7 @@ declare
 begin
   for place in 1 .. cardinality(tenants) loop
     last := first + counts[place] - 1;
-    perform sluice.ledger_act_for(tenants[place]);
+    perform auth.become(tenants[place]);
     insert into sluice.ledger_entry
       (seq, event_id, request_id, action, actor, ts, body, leaf_hash)
       select sizes[place] - counts[place] + n.at - 1, n.event_id, n.request_id,
@@ -300,11 +291,13 @@ end
 $$;
 
 revoke execute on function
-  sluice.ledger_act_for, sluice.ledger_open, sluice.ledger_append, sluice.ledger_fill,
+  sluice.ledger_open, sluice.ledger_append, sluice.ledger_fill,
   sluice.ledger_refuse, sluice.ledger_grow
   from public;
 grant execute on function
-  sluice.ledger_act_for, sluice.ledger_open, sluice.ledger_append, sluice.ledger_fill
+  sluice.ledger_open, sluice.ledger_append, sluice.ledger_fill
   to sluice_ledger_writer;
+
+grant execute on function auth.become to sluice_ledger_writer;
 
 reset role;
