@@ -45,8 +45,10 @@ class Credentials(Protocol):
         """Who holds these client credentials now (RFC 6749 section 4.4)."""
         ...
 
-    async def stands(self, principal: Principal, issued_at: datetime) -> bool:
-        """Is a token that this principal got at ``issued_at`` still good?"""
+    async def client_now(
+        self, tenant: TenantId, client_id: str, issued_at: datetime
+    ) -> Principal | None:
+        """Who holds a token that this client got at ``issued_at``; None: revoked."""
         ...
 
 

@@ -1,0 +1,78 @@
+"""Connections, and the one door to a tenant's rows."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, TypeAlias
+from uuid import UUID
+
+import asyncpg
+import orjson
+
+from infra.postgres.logs import waiting
+from schemas.ids import TenantId
+
+if TYPE_CHECKING:
+    Connection: TypeAlias = asyncpg.pool.PoolConnectionProxy[asyncpg.Record]
+else:
+    Connection = asyncpg.pool.PoolConnectionProxy
+
+_AS_TENANT = """
+select set_config('role', 'sluice_tenant', true),
+       set_config('request.jwt.claims', $1, true),
+       set_config('sluice.tenant_id', $2, true)
+"""
+_AS_DOOR = """
+select set_config('role', 'sluice_door', true),
+       set_config('sluice.presented', $1, true)
+"""
+
+
+async def open_pool(
+    dsn: str, *, size: int, statement_cache: bool = True
+) -> asyncpg.Pool:
+    """A pool; jsonb travels as bytes of JSON."""
+    return await asyncpg.create_pool(
+        dsn,
+        min_size=1,
+        max_size=size,
+        init=_init,
+        statement_cache_size=100 if statement_cache else 0,
+    )
+
+
+async def _init(connection: asyncpg.Connection) -> None:
+    await connection.set_type_codec(
+        "jsonb",
+        schema="pg_catalog",
+        encoder=lambda value: b"\x01" + value,
+        decoder=lambda data: data[1:],
+        format="binary",
+    )
+
+
+@asynccontextmanager
+async def as_tenant(
+    pool: asyncpg.Pool, tenant: TenantId, *, readonly: bool = False
+) -> AsyncIterator[Connection]:
+    """One transaction in which row-level security shows this tenant alone.
+
+    Raises:
+        RetryableError: Postgres is away.
+    """
+    claims = orjson.dumps({"tenant_id": tenant}).decode()
+    with waiting():
+        async with (
+            pool.acquire() as connection,
+            connection.transaction(readonly=readonly),
+        ):
+            await connection.execute(_AS_TENANT, claims, str(UUID(tenant)))
+            yield connection
+
+
+@asynccontextmanager
+async def as_door(pool: asyncpg.Pool, presented: str) -> AsyncIterator[Connection]:
+    """One transaction that sees the presented credential's row, or none."""
+    with waiting():
+        async with pool.acquire() as connection, connection.transaction(readonly=True):
+            await connection.execute(_AS_DOOR, presented)
+            yield connection
