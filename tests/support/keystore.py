@@ -19,6 +19,7 @@ from infra.keystore.secrets import KekSecrets, PostgresSubjects
 from infra.keystore.store import PostgresKeyStore
 from infra.kms.file import FileKms
 from infra.kms.folder import KeyFolder
+from infra.postgres.migrate import migrate
 from infra.system import SystemClock, SystemEntropy
 from pipeline.keystore import Partition, class_named, key_id
 from pipeline.ports.keys import (
@@ -143,8 +144,7 @@ def _dsn(superuser: str, name: str, login: str | None = None) -> str:
 
 async def _make(superuser: str, admin: str, name: str) -> None:
     await _execute(superuser, f"create database {name}")
-    for path in sorted(MIGRATIONS.glob("*.sql")):
-        await _execute(admin, f"begin; {path.read_text()}; commit")
+    await migrate(admin, MIGRATIONS)
     for login in ("app", "keeper"):
         await _execute(admin, f"alter role sluice_keystore_{login} password '{SECRET}'")
 
