@@ -18,12 +18,12 @@ from typing import Any
 from pydantic import AwareDatetime, ValidationError
 from typing_extensions import override
 
+from infra.signer.ed25519 import PublicKeys
 from pipeline.audit import Entry, Head
 from pipeline.canonical import parse
 from pipeline.checkpoint import VerifyKey, parse_key, parse_note
 from pipeline.errors import InvalidMessage
-from pipeline.merkle import HASH_BYTES, TILE_WIDTH, tree_at
-from pipeline.passes import reading
+from pipeline.merkle import HASH_BYTES, TILE_WIDTH, CompactRange, extend, leaf_hash
 from pipeline.ports.ledger import Logs
 from pipeline.tiles import Tile, bundle, tiles_of
 from schemas.base import Schema
@@ -70,7 +70,7 @@ def read_keys(path: Path) -> tuple[VerifyKey, ...]:
         raise InvalidMessage("expected the keys of a log", path.name) from None
 
 
-async def export(logs: Logs, tenant: TenantId, keys: NamedKeys, folder: Path) -> Head:
+async def export(logs: Logs, tenant: TenantId, keys: PublicKeys, folder: Path) -> Head:
     """Write one log below ``folder``, up to its last checkpoint's size or beyond.
 
     Raises:
@@ -84,11 +84,24 @@ async def export(logs: Logs, tenant: TenantId, keys: NamedKeys, folder: Path) ->
     place = folder / log_id(head.origin)
     place.mkdir(parents=True)
     _write_notes(place, notes)
-    (place / VKEYS).write_text(keys.model_dump_json(indent=2))
+    (place / VKEYS).write_text(_named(keys, head.origin).model_dump_json(indent=2))
     await _write_records(logs, tenant, head, place)
     for tile in tiles_of(head.size):
         await _write_tile(logs, tenant, tile, place)
     return head
+
+
+def _named(keys: PublicKeys, origin: str) -> NamedKeys:
+    return NamedKeys(
+        keys=tuple(
+            NamedKey(
+                vkey=VerifyKey(origin, each.public).text,
+                not_before=each.not_before,
+                not_after=each.not_after,
+            )
+            for each in keys.keys
+        )
+    )
 
 
 def log_id(origin: str) -> str:
@@ -147,11 +160,11 @@ class ExportedLogs(Logs):
         size = len(self._lines(tenant)) - 1
         if not size:
             return None
-        first, *_, last = (
-            *self._bodies(tenant, 0, 1),
-            *self._bodies(tenant, size - 1, 1),
-        )
-        tree = await reading(self, tenant, lambda nodes: tree_at(nodes, size))
+        (first,) = self._bodies(tenant, 0, 1)
+        tree, last = CompactRange(), first
+        for start in range(0, size, CHUNK):
+            bodies = self._bodies(tenant, start, CHUNK)
+            tree, last = extend(tree, map(leaf_hash, bodies))[0], bodies[-1]
         return Head(str(_columns(first).get("log")), sha256(last).digest(), tree)
 
     @override

@@ -13,6 +13,8 @@ from pipeline.checkpoint import parse_note
 from pipeline.errors import IntegrityError, InvalidMessage
 from pipeline.ports.signer import Signed, SignerState
 
+STATE = "state"
+"""The folder of the state inside the signer's own."""
 LOCK = "state.lock"
 
 

@@ -1,0 +1,229 @@
+"""``sluice audit verify`` on an export: what holds, what does not, the exit codes."""
+
+import asyncio
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from infra.exports import ExportedLogs, export, log_id
+from infra.log import Log
+from infra.memory.ledger import MemoryLedger
+from infra.signer.ed25519 import FileSigner, ensure_key
+from infra.signer.state import STATE, FileState
+from infra.system import SystemClock, SystemEntropy
+from producers.checkpointer import Checkpointer
+from producers.cli.audit import audit
+from tests.support.audit import NOON, TENANT, recorded, request_id
+
+SIZE = 601
+BATCHES = (255, 2, 343)
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """A log of 601 records with three checkpoints, as a folder."""
+
+    folder: Path
+    place: Path
+    signer: Path
+
+    def line(self, seq: int, change: Callable[[bytes], bytes]) -> None:
+        path = self.place / "records.jsonl"
+        lines = path.read_bytes().splitlines(keepends=True)
+        lines[seq] = change(lines[seq])
+        path.write_bytes(b"".join(lines))
+
+    def flip(self, path: str, at: int) -> None:
+        data = bytearray((self.place / path).read_bytes())
+        data[at] ^= 1
+        (self.place / path).write_bytes(data)
+
+    def verify(self, *options: str) -> Result:
+        command = ["verify", "--export", str(self.folder), *options]
+        return CliRunner().invoke(audit, command)
+
+
+async def make(base: Path) -> Exported:
+    ledger = MemoryLedger("test.example", SystemEntropy())
+    keys = ensure_key(base / "signer", bytes(32), NOON)
+    clock = SystemClock()
+    checkpointer = Checkpointer(
+        logs=ledger,
+        signer=FileSigner(base / "signer", clock),
+        state=FileState(base / "signer" / STATE),
+        clock=clock,
+        log=Log("test"),
+    )
+    names = iter(range(SIZE))
+    for count in BATCHES:
+        batch = [str(next(names)) for _ in range(count)]
+        await ledger.append([recorded(each, request=each) for each in batch])
+        await checkpointer.round()
+    head = await export(ledger, TENANT, keys, base / "export")
+    place = base / "export" / log_id(head.origin)
+    return Exported(base / "export", place, base / "signer")
+
+
+@pytest.fixture
+def exported(tmp_path: Path) -> Exported:
+    return asyncio.run(make(tmp_path))
+
+
+def test_an_untouched_export_holds(exported: Exported) -> None:
+    result = exported.verify()
+
+    assert 0 == result.exit_code, result.output
+    assert "601 records, 3 checkpoints" in result.output
+
+
+def test_it_holds_beside_what_the_signer_and_a_stranger_kept(
+    exported: Exported, tmp_path: Path
+) -> None:
+    kept = tmp_path / "kept"
+    kept.write_text((exported.place / "checkpoints" / "258").read_text())
+    keys = str(exported.place / "vkeys.json")
+
+    result = exported.verify(
+        "--signer", str(exported.signer), "--known", str(kept), "--keys", keys
+    )
+
+    assert 0 == result.exit_code, result.output
+    assert "5 checkpoints" in result.output
+
+
+@pytest.mark.parametrize("seq", [0, 1, 255, 256, 257, 511, 512, 599, 600])
+def test_an_altered_record_is_named(exported: Exported, seq: int) -> None:
+    exported.line(seq, lambda line: line.replace(b"system:", b"systen:"))
+
+    result = exported.verify()
+
+    assert 1 == result.exit_code
+    assert f"record {seq}:" in result.output
+
+
+@pytest.mark.parametrize("seq", [1, 256, 599])
+def test_a_record_taken_out_is_named(exported: Exported, seq: int) -> None:
+    exported.line(seq, lambda _: b"")
+
+    result = exported.verify()
+
+    assert 1 == result.exit_code
+    assert f"record {seq}:" in result.output
+
+
+def test_a_record_put_in_is_named(exported: Exported) -> None:
+    exported.line(300, lambda line: line + line)
+
+    assert "record 301:" in exported.verify().output
+
+
+def test_a_cut_tail_is_told_by_the_checkpoints(exported: Exported) -> None:
+    exported.line(600, lambda _: b"")
+
+    result = exported.verify()
+
+    assert 1 == result.exit_code
+    assert "record 600: records are missing that a checkpoint counts" in result.output
+
+
+def test_a_cut_tail_with_its_checkpoint_is_told_by_what_was_kept(
+    exported: Exported,
+) -> None:
+    """The tiles are cut as well: inside, nothing is wrong."""
+    for seq in range(SIZE - 1, 257, -1):
+        exported.line(seq, lambda _: b"")
+    (exported.place / "checkpoints" / "601").unlink()
+
+    alone = exported.verify()
+    signer = exported.verify("--signer", str(exported.signer))
+
+    assert 0 == alone.exit_code, alone.output
+    assert 1 == signer.exit_code
+    assert "record 258: records are missing" in signer.output
+
+
+@pytest.mark.parametrize(
+    ("path", "at", "seq"),
+    [("tile/0/000", 0, 0), ("tile/0/001", 8191, 511), ("tile/0/002.p/89", 32, 513)],
+)
+def test_an_altered_tile_is_told(
+    exported: Exported, path: str, at: int, seq: int
+) -> None:
+    exported.flip(path, at)
+
+    result = exported.verify()
+
+    assert 1 == result.exit_code
+    assert f"record {seq}:" in result.output
+
+
+def test_an_altered_tile_of_roots_is_told(exported: Exported) -> None:
+    exported.flip("tile/1/000.p/2", 0)
+
+    assert 1 == exported.verify().exit_code
+
+
+@pytest.mark.parametrize("line", [0, 1, 2, 4])
+def test_an_altered_checkpoint_is_told(exported: Exported, line: int) -> None:
+    path = exported.place / "checkpoints" / "258"
+    lines = path.read_text().split("\n")
+    lines[line] = ("3" if lines[line][0] != "3" else "4") + lines[line][1:]
+    path.write_text("\n".join(lines))
+
+    assert 1 == exported.verify().exit_code
+
+
+def test_a_key_that_was_put_into_the_list_is_told_by_the_true_list(
+    exported: Exported, tmp_path: Path
+) -> None:
+    path = exported.place / "vkeys.json"
+    true = tmp_path / "vkeys.json"
+    true.write_bytes(path.read_bytes())
+    other = ensure_key(tmp_path / "other", bytes([1] * 32), NOON)
+    keys = json.loads(path.read_text())
+    origin = keys["keys"][0]["vkey"].split("+")[0]
+    keys["keys"][0]["vkey"] = other.named(origin)[0].text
+    path.write_text(json.dumps(keys))
+
+    assert 1 == exported.verify().exit_code
+    assert 0 == exported.verify("--keys", str(true)).exit_code
+
+
+def test_what_is_no_export_cannot_be_told(exported: Exported, tmp_path: Path) -> None:
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    (exported.place / "vkeys.json").unlink()
+
+    assert 3 == exported.verify().exit_code
+    assert 3 == CliRunner().invoke(audit, ["verify", "--export", str(empty)]).exit_code
+
+
+def test_wrong_usage_is_said_so() -> None:
+    assert 2 == CliRunner().invoke(audit, ["verify", "--export", "/nowhere"]).exit_code
+    assert 2 == CliRunner().invoke(audit, ["verify"], env={}).exit_code
+
+
+async def test_an_export_reads_as_the_log_that_it_was(tmp_path: Path) -> None:
+    exported = await make(tmp_path)
+    logs = ExportedLogs(exported.folder)
+    (tenant,) = await logs.tenants()
+
+    found = await logs.by_request(tenant, request_id("300"))
+
+    assert [301] == [each.seq for each in found]
+    assert 3 == len(await logs.checkpoints(tenant))
+    assert (exported.place / "checkpoint").read_text() == await logs.latest(tenant)
+
+
+async def test_no_export_is_overwritten(tmp_path: Path) -> None:
+    ledger = MemoryLedger("test.example", SystemEntropy())
+    await ledger.append([recorded("a")])
+    keys = ensure_key(tmp_path / "signer", bytes(32), NOON)
+    await export(ledger, TENANT, keys, tmp_path / "export")
+
+    with pytest.raises(FileExistsError):
+        await export(ledger, TENANT, keys, tmp_path / "export")
