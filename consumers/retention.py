@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.contents import Contents
+from pipeline.erasure import completed
 from pipeline.errors import RetryableError
 from pipeline.ports.keys import (
     Destroyed,
@@ -18,14 +19,11 @@ from pipeline.ports.retention import Plan, Purges
 from pipeline.ports.system import Clock
 from pipeline.receipts import Destruction, receipt
 from pipeline.sealing import Purpose
-from schemas.audit import AuditRecorded, Erase
-from schemas.events import Event, after, timestamp
-from schemas.ids import Actor, RequestId
+from schemas.events import Event
+from schemas.ids import RequestId
 from schemas.retention import ErasureOrdered, Forgotten, Receipt
-from schemas.topics import AUDIT_RECORDED, Outgoing
+from schemas.topics import Outgoing
 
-SOURCE = "/sluice/retention"
-ACTION = "erasure.completed"
 CANARY = b"a canary that must not be read again"
 
 
@@ -49,7 +47,7 @@ class RetentionConsumer:
         rows = await self.purges.delete_rows(plan)
         erased = await self.keeper.destroy(_selector(event))
         await self._read_back(plan)
-        recorded = _recorded(event, plan)
+        recorded = completed(event, plan.as_of)
         done = Destruction(
             job=plan.job,
             tenant=plan.tenant,
@@ -96,22 +94,3 @@ def _selector(event: Event[ErasureOrdered]) -> OfRequest | OfSubject:
     if order.scope == "request":
         return OfRequest(tenant, RequestId(order.ref))
     return OfSubject(tenant, bytes.fromhex(order.ref))
-
-
-def _recorded(event: Event[ErasureOrdered], plan: Plan) -> Outgoing[AuditRecorded]:
-    """What the ledger keeps: it is why content of this scope opens no more."""
-    order = event.data
-    data = AuditRecorded(
-        action=ACTION,
-        actor=Actor("system:retention"),
-        status="ok",
-        request_id=RequestId(order.ref) if order.scope == "request" else None,
-        erase=Erase(scope=order.scope, ref=order.ref, as_of=timestamp(plan.as_of)),
-    )
-    attributes = after(
-        event.attributes,
-        AuditRecorded.kind,
-        source=SOURCE,
-        time=plan.as_of,
-    )
-    return Outgoing(AUDIT_RECORDED, Event(attributes, data))
