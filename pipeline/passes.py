@@ -8,11 +8,12 @@ nothing.
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
+from itertools import pairwise
 from typing import TypeVar
 
 from pipeline.audit import Entry, Head, empty
 from pipeline.canonical import parse
-from pipeline.checkpoint import Checkpoint, VerifyKey, open_checkpoint
+from pipeline.checkpoint import Checkpoint, VerifyKey, open_checkpoint, open_note
 from pipeline.errors import IntegrityError, InvalidMessage
 from pipeline.merkle import (
     HASH_BYTES,
@@ -55,7 +56,7 @@ class Report:
 async def full_pass(
     logs: Logs,
     tenant: TenantId,
-    keys: Collection[VerifyKey],
+    keys: Sequence[VerifyKey],
     outside: Collection[str] = (),
     progress: Progress = lambda _: None,
 ) -> Report | None:
@@ -64,7 +65,7 @@ async def full_pass(
     Args:
         logs: where the log lies.
         tenant: whose log it is.
-        keys: the log's, under which its checkpoints must open.
+        keys: the log's, oldest first, under which its checkpoints must open.
         outside: checkpoints that somebody else held: they alone tell of a cut tail, a
             rollback, a rewritten history.
         progress: is told of each chunk.
@@ -78,7 +79,7 @@ async def full_pass(
     if head is None:
         return None
     try:
-        signed = [_opened(note, keys, head) for note in notes]
+        signed = _opened(notes, keys, head)
         found = await _holds(logs, tenant, head, signed, progress)
     except Refused as refused:
         return _report(head, 0, refused.broken)
@@ -97,14 +98,29 @@ class Refused(IntegrityError):
         self.broken = Broken(seq, reason)
 
 
-def _opened(note: str, keys: Collection[VerifyKey], head: Head) -> Checkpoint:
-    try:
-        checkpoint = open_checkpoint(note, keys)
-    except InvalidMessage as error:
-        raise Refused(head.size, f"a checkpoint does not open: {error}") from None
-    if checkpoint.origin != head.origin:
-        raise Refused(head.size, "a checkpoint is of another log")
-    return checkpoint
+def _opened(
+    notes: Collection[str], keys: Sequence[VerifyKey], head: Head
+) -> list[Checkpoint]:
+    """The checkpoints, by size.
+
+    A key that was handed over does not come back: of two checkpoints the longer one is
+    signed by a key at least as new. So a key that was stolen after its time is told.
+    """
+    opened = []
+    for note in notes:
+        try:
+            checkpoint = open_checkpoint(note, keys)
+            signed_by = open_note(note, keys).signed_by
+        except InvalidMessage as error:
+            raise Refused(head.size, f"a checkpoint does not open: {error}") from None
+        if checkpoint.origin != head.origin:
+            raise Refused(head.size, "a checkpoint is of another log")
+        opened.append((checkpoint, max(map(keys.index, signed_by))))
+    opened.sort(key=lambda each: each[0].size)
+    for (_, older), (late, newer) in pairwise(opened):
+        if newer < older:
+            raise Refused(late.size, "a checkpoint is signed by a key of the past")
+    return [checkpoint for checkpoint, _ in opened]
 
 
 async def _holds(
@@ -118,7 +134,7 @@ async def _holds(
     found = await rows_behind(
         logs, tenant, empty(head.origin), head, sizes=sizes, progress=progress
     )
-    for each in sorted(signed, key=lambda one: one.size):
+    for each in signed:
         if each.size > head.size:
             raise Refused(head.size, "records are missing that a checkpoint counts")
         if found.roots.get(each.size) != each.root:

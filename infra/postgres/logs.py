@@ -58,8 +58,8 @@ select note from sluice.ledger_checkpoint where tenant_id = $1
  order by size desc limit 1
 """
 PUBLISH = """
-insert into sluice.ledger_checkpoint (size, root, note, signed_at)
-values ($1, $2, $3, $4) on conflict do nothing
+insert into sluice.ledger_checkpoint (size, note, signed_at)
+values ($1, $2, $3) on conflict do nothing
 """
 
 AWAY = (
@@ -156,10 +156,9 @@ class PostgresLogs(SignedLogs):
 
     @override
     async def publish(self, tenant: TenantId, note: str, at: datetime) -> None:
-        checkpoint = parse_note(note)
-        row = (checkpoint.size, checkpoint.root, note, at)
+        size = parse_note(note).size
         async with self._as(tenant, readonly=False) as connection:
-            await connection.execute(PUBLISH, *row)
+            await connection.execute(PUBLISH, size, note, at)
 
 
 async def _partial(

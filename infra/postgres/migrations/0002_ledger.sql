@@ -80,7 +80,6 @@ create table sluice.ledger_tile (
 create table sluice.ledger_checkpoint (
   tenant_id uuid not null default auth.tenant_id() references sluice.ledger_log,
   size bigint not null check (size > 0),
-  root bytea not null check (octet_length(root) = 32),
   note text not null,
   signed_at timestamptz not null,
   primary key (tenant_id, size)

@@ -1,0 +1,372 @@
+"""The tamper matrix: a superuser who switches every fence off, and what tells of it.
+
+Each case names the exact record, or the outside copy without which nobody could tell.
+"""
+
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+import asyncpg
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from demo.stack import Stack
+from infra.log import Log
+from infra.signer.ed25519 import FileSigner, ensure_key, public_keys, rotate_key
+from infra.signer.state import STATE, FileState
+from infra.system import SystemClock
+from pipeline.audit import Recorded, chain, created, empty
+from pipeline.checkpoint import Checkpoint, VerifyKey, sign
+from pipeline.errors import IntegrityError
+from pipeline.passes import Report, full_pass
+from producers.checkpointer import Checkpointer
+from schemas.ids import TenantId
+from tests.support.audit import NOON, recorded
+from tests.support.ledger import Books, Database, database, new_tenant, opened
+
+pytestmark = pytest.mark.integration
+
+SIZE = 701
+SEQ = 300
+CLOCK = SystemClock()
+TABLES = ("ledger_entry", "ledger_head", "ledger_tile", "ledger_checkpoint")
+FLIPPED = "set_byte({0}, 30, get_byte({0}, 30) # 1)"
+
+
+def rewritten(pattern: str, new: str) -> str:
+    """Another text in the record, under a leaf hash that is right for it."""
+    text = f"regexp_replace(convert_from(body, 'UTF8'), '{pattern}', '{new}')"
+    body = f"convert_to({text}, 'UTF8')"
+    return f"body = {body}, leaf_hash = sha256('\\x00'::bytea || {body})"
+
+
+ALTERED = {
+    "a byte of the record": f"body = {FLIPPED.format('body')}",
+    "a byte of the leaf hash": f"leaf_hash = {FLIPPED.format('leaf_hash')}",
+    "the actor": "actor = 'key:other'",
+    "the action": "action = 'request.accepted'",
+    "the time": "ts = ts + interval '1 microsecond'",
+    "the request": "request_id = null",
+    "the event": "event_id = gen_random_uuid()",
+    "the record with its leaf hash": rewritten("screened", "redacted")
+    + ", action = 'request.redacted'",
+    "prev with its leaf hash": rewritten('"prev":"[0-9a-f]+', f'"prev":"{"0" * 64}'),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scene:
+    """A log of 701 records with checkpoints, and the way behind its fences."""
+
+    admin: str
+    books: Books
+    tenant: TenantId
+    signer: Path
+
+    @property
+    def checkpointer(self) -> Checkpointer:
+        return Checkpointer(
+            logs=self.books.logs,
+            signer=FileSigner(self.signer, CLOCK),
+            state=FileState(self.signer / STATE),
+            clock=CLOCK,
+            log=Log("test"),
+        )
+
+    async def signed(self) -> None:
+        head = await self.books.logs.head(self.tenant)
+        assert head is not None
+        await self.checkpointer.checkpoint(self.tenant, head)
+
+    async def judged(self, outside: Sequence[str] = ()) -> Report:
+        head = await self.books.logs.head(self.tenant)
+        assert head is not None
+        keys = public_keys(self.signer).named(head.origin)
+        report = await full_pass(self.books.logs, self.tenant, keys, outside)
+        assert report is not None
+        return report
+
+    async def broken(self, outside: Sequence[str] = ()) -> int | None:
+        report = await self.judged(outside)
+        return report.broken.seq if report.broken else None
+
+    async def kept(self) -> list[str]:
+        """What the signer remembers."""
+        head = await self.books.logs.head(self.tenant)
+        assert head is not None
+        last = await FileState(self.signer / STATE).last(head.origin)
+        assert last is not None
+        return [last.note]
+
+    @asynccontextmanager
+    async def unfenced(self) -> AsyncIterator[asyncpg.Connection]:
+        connection = await asyncpg.connect(self.admin)
+        try:
+            for table in TABLES:
+                await connection.execute(
+                    f"alter table sluice.{table} disable trigger user"
+                )
+            yield connection
+            for table in TABLES:
+                await connection.execute(
+                    f"alter table sluice.{table} enable trigger user"
+                )
+        finally:
+            await connection.close()
+
+    async def tamper(self, statement: str, *values: object) -> None:
+        async with self.unfenced() as connection:
+            done = await connection.execute(statement, self.tenant, *values)
+        assert not done.endswith(" 0"), "nothing was tampered with"
+
+    async def rewrite(self, events: Sequence[Recorded]) -> None:
+        """Put another history, whole in itself, in the place of the log's."""
+        head = await self.books.logs.head(self.tenant)
+        assert head is not None
+        first = created(head.origin, events[0])
+        made = chain(empty(head.origin), [first, *events])
+        leaves = b"".join(entry.leaf for entry in made.entries)
+        async with self.unfenced() as connection:
+            for table in ("ledger_entry", "ledger_tile", "ledger_checkpoint"):
+                await connection.execute(
+                    f"delete from sluice.{table} where tenant_id = $1",  # noqa: S608
+                    self.tenant,
+                )
+            await connection.executemany(
+                "insert into sluice.ledger_entry values ($1,$2,$3,$4,$5,$6,$7,$8,$9)",
+                [
+                    (
+                        self.tenant,
+                        entry.seq,
+                        entry.event_id,
+                        entry.request_id,
+                        entry.action,
+                        entry.actor,
+                        NOON,
+                        entry.body,
+                        entry.leaf,
+                    )
+                    for entry in made.entries
+                ],
+            )
+            await connection.executemany(
+                "insert into sluice.ledger_tile values ($1, 0, $2, $3, $4)",
+                [
+                    (
+                        self.tenant,
+                        tile.index,
+                        leaves[tile.index * 8192 : (tile.index + 1) * 8192],
+                        tile.hash,
+                    )
+                    for tile in made.filled
+                ],
+            )
+            await connection.execute(
+                "update sluice.ledger_head set size = $2, last_hash = $3, range = $4"
+                " where tenant_id = $1",
+                self.tenant,
+                made.head.size,
+                made.head.last,
+                b"".join(made.head.tree.hashes),
+            )
+
+
+@pytest.fixture(scope="module")
+def made(stack: Stack) -> Iterator[Database]:
+    with database(stack.postgres_url) as made:
+        yield made
+
+
+@pytest.fixture
+async def scene(made: Database, tmp_path: Path) -> AsyncIterator[Scene]:
+    ensure_key(tmp_path, bytes(32), CLOCK.now())
+    async with opened(made) as books:
+        scene = Scene(
+            admin=made.admin, books=books, tenant=new_tenant(), signer=tmp_path
+        )
+        for start, end in ((0, 400), (400, 700)):
+            events = history(scene.tenant, end)[start:]
+            await books.ledger.append(events)
+            await scene.signed()
+        yield scene
+
+
+def history(
+    tenant: TenantId, count: int, action: str = "request.screened"
+) -> list[Recorded]:
+    return [
+        recorded(str(each), action, tenant=tenant, request=str(each))
+        for each in range(count)
+    ]
+
+
+async def test_untouched_it_holds(scene: Scene) -> None:
+    report = await scene.judged(await scene.kept())
+
+    assert None is report.broken
+    assert (SIZE, 3) == (report.size, report.checkpoints)
+
+
+@pytest.mark.parametrize("how", ALTERED)
+@pytest.mark.parametrize("seq", [SEQ, SIZE - 1])
+async def test_an_altered_row_is_named(scene: Scene, how: str, seq: int) -> None:
+    await scene.tamper(
+        f"update sluice.ledger_entry set {ALTERED[how]}"  # noqa: S608
+        " where tenant_id = $1 and seq = $2",
+        seq,
+    )
+
+    assert seq == await scene.broken()
+
+
+async def test_a_deleted_row_is_named(scene: Scene) -> None:
+    await scene.tamper(
+        "delete from sluice.ledger_entry where tenant_id = $1 and seq = $2", SEQ
+    )
+
+    assert SEQ == await scene.broken()
+
+
+async def test_swapped_rows_are_named(scene: Scene) -> None:
+    for old, new in ((SEQ, -1), (SEQ + 1, SEQ), (-1, SEQ + 1)):
+        async with scene.unfenced() as connection:
+            await connection.execute(
+                "alter table sluice.ledger_entry"
+                " drop constraint if exists ledger_entry_seq_check"
+            )
+        await scene.tamper(
+            "update sluice.ledger_entry set seq = $3 where tenant_id = $1 and seq = $2",
+            old,
+            new,
+        )
+
+    assert SEQ == await scene.broken()
+
+
+async def test_a_row_behind_the_end_is_named(scene: Scene) -> None:
+    await scene.tamper(
+        "insert into sluice.ledger_entry select tenant_id, seq + 1,"
+        " gen_random_uuid(), null, action, actor, ts, body, leaf_hash"
+        " from sluice.ledger_entry where tenant_id = $1 and seq = $2",
+        SIZE - 1,
+    )
+
+    assert SIZE == await scene.broken()
+
+
+@pytest.mark.parametrize("column", ["hashes", "root"])
+async def test_an_altered_tile_is_told(scene: Scene, column: str) -> None:
+    flipped = FLIPPED.format(column)
+    await scene.tamper(
+        f"update sluice.ledger_tile set {column} = {flipped}"  # noqa: S608
+        " where tenant_id = $1 and n = 1"
+    )
+
+    assert {"hashes": 256, "root": 512}[column] == await scene.broken()
+
+
+async def test_a_tile_that_was_put_before_its_time_is_told(scene: Scene) -> None:
+    await scene.tamper(
+        "insert into sluice.ledger_tile select tenant_id, 0, 2, hashes, root"
+        " from sluice.ledger_tile where tenant_id = $1 and n = 1"
+    )
+
+    assert 512 == await scene.broken()
+
+
+async def test_an_altered_head_is_told(scene: Scene) -> None:
+    await scene.tamper(
+        "update sluice.ledger_head set last_hash = sha256('') where tenant_id = $1"
+    )
+
+    assert SIZE - 1 == await scene.broken()
+
+
+async def forged(scene: Scene, key: VerifyKey, seed: bytes) -> str:
+    """A checkpoint of another history, under whatever key."""
+    text = Checkpoint(key.name, 401, bytes(32)).text
+    return sign(text, [(key, Ed25519PrivateKey.from_private_bytes(seed).sign)])
+
+
+@pytest.mark.parametrize("seed", [bytes(32), bytes([1] * 32)], ids=["ours", "another"])
+async def test_a_replaced_checkpoint_is_told(scene: Scene, seed: bytes) -> None:
+    head = await scene.books.logs.head(scene.tenant)
+    assert head is not None
+    public = Ed25519PrivateKey.from_private_bytes(seed).public_key().public_bytes_raw()
+    note = await forged(scene, VerifyKey(head.origin, public), seed)
+    await scene.tamper(
+        "update sluice.ledger_checkpoint set note = $2"
+        " where tenant_id = $1 and size = 401",
+        note,
+    )
+
+    expected = 401 if seed == bytes(32) else SIZE  # wrong root; or does not open at all
+    assert expected == await scene.broken()
+
+
+async def test_a_key_of_the_past_is_told(scene: Scene, tmp_path: Path) -> None:
+    """Stolen after it was handed over, it signs nothing that comes later."""
+    old = FileSigner(tmp_path, CLOCK)
+    keys = (tmp_path / "keys.json").read_bytes()
+    rotate_key(tmp_path, bytes([1] * 32), CLOCK.now(), overlap=timedelta(0))
+    await scene.books.ledger.append([recorded("new", tenant=scene.tenant)])
+    await scene.signed()
+    await scene.books.ledger.append([recorded("newer", tenant=scene.tenant)])
+    head = await scene.books.logs.head(scene.tenant)
+    assert head is not None
+    assert None is await scene.broken()
+    rotated = (tmp_path / "keys.json").read_bytes()
+    (tmp_path / "keys.json").write_bytes(keys)
+    note = await old.sign(Checkpoint(head.origin, head.size, head.tree.root()))
+    (tmp_path / "keys.json").write_bytes(rotated)
+
+    await scene.books.logs.publish(scene.tenant, note, CLOCK.now())
+
+    assert head.size == await scene.broken()
+
+
+async def test_a_cut_tail_is_told_by_the_signer_alone(scene: Scene) -> None:
+    kept = await scene.kept()
+    await scene.rewrite(history(scene.tenant, 500))
+
+    assert None is await scene.broken()
+    assert 501 == await scene.broken(kept)
+    with pytest.raises(IntegrityError):
+        await scene.signed()
+
+
+async def test_a_rewritten_history_is_told_by_the_signer_alone(scene: Scene) -> None:
+    kept = await scene.kept()
+    await scene.rewrite(history(scene.tenant, 700, "request.redacted"))
+
+    assert None is await scene.broken()
+    assert SIZE == await scene.broken(kept)
+    with pytest.raises(IntegrityError):
+        await scene.signed()
+
+
+async def test_a_rewritten_history_is_told_by_a_checkpoint_that_stayed(
+    scene: Scene,
+) -> None:
+    (first, *_) = await scene.books.logs.checkpoints(scene.tenant)
+    await scene.rewrite(history(scene.tenant, 700, "request.redacted"))
+    await scene.books.logs.publish(scene.tenant, first, CLOCK.now())
+
+    assert 401 == await scene.broken()
+
+
+async def test_a_dropped_log_is_told_by_the_signer(scene: Scene) -> None:
+    tables = ("entry", "tile", "checkpoint", "head", "log")
+    async with scene.unfenced() as connection:
+        await connection.execute("alter table sluice.ledger_log disable trigger user")
+        for table in tables:
+            await connection.execute(
+                f"delete from sluice.ledger_{table} where tenant_id = $1",  # noqa: S608
+                scene.tenant,
+            )
+
+    with pytest.raises(IntegrityError):
+        await scene.checkpointer.round()
