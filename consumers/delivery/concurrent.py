@@ -35,7 +35,6 @@ class Job:
     Attributes:
         deadline: when its handler must be done; None: it has none.
         waits: how often it went back into its lane.
-        since: when it first did, in monotonic seconds.
     """
 
     record: Record
@@ -44,7 +43,6 @@ class Job:
     epoch: int
     deadline: datetime | None = None
     waits: int = 0
-    since: float | None = None
 
 
 @dataclass(slots=True)
@@ -77,7 +75,9 @@ class Concurrent(Listener):
         self._paused: set[int] = set()
         self._lanes: dict[Hashable, Lane] = {}
         self._running: dict[asyncio.Task[None], Job] = {}
-        self._sleeping: dict[asyncio.Task[None], float] = {}
+        self._waiting: dict[Job, float] = {}
+        self._sleeping: set[asyncio.Task[None]] = set()
+        self._halted: list[Job] = []
         self.stops = Stops(group, partitions, means)
         self.commits = Commits(group, partitions, means)
 
@@ -126,6 +126,10 @@ class Concurrent(Listener):
         """An operator looked."""
         self._brake.release()
         self.stops.release()
+        self._partitions.pause(self._paused)
+        for job in self._halted:
+            self._again(job)
+        self._halted.clear()
         self._start()
 
     def overdue(self) -> bool:
@@ -137,7 +141,7 @@ class Concurrent(Listener):
     @property
     def waiting_since(self) -> float | None:
         """When the longest wait began; None: nothing waits."""
-        since = [*self._sleeping.values()]
+        since = [*self._waiting.values()]
         if self.stops.waiting_since is not None:
             since.append(self.stops.waiting_since)
         return min(since, default=None)
@@ -146,8 +150,10 @@ class Concurrent(Listener):
         self._leaving = True
         for lane in self._lanes.values():
             lane.queue.clear()
-        for task in [*self._sleeping]:
+        for task in self._sleeping:
             task.cancel()
+        self._waiting.clear()
+        self._halted.clear()
         running = [t for t, job in self._running.items() if job.epoch == self._epoch]
         if running:
             await within(self._means.clock, seconds, asyncio.wait(running))
@@ -256,32 +262,32 @@ class Concurrent(Listener):
             case Again():
                 self._later(job)
             case Halt() if job.epoch == self._epoch:
+                self._halted.append(job)
                 self.stops.halt(job.record.partition, job.record.offset)
 
     def _later(self, job: Job) -> None:
         """Back into its lane after a while."""
         if job.epoch != self._epoch or self._leaving:
             return
-        since = self._means.clock.monotonic()
-        task = asyncio.create_task(self._sleep(job))
-        self._sleeping[task] = job.since = job.since or since
-        task.add_done_callback(self._slept)
+        self._waiting.setdefault(job, self._means.clock.monotonic())
         self._tell()
+        task = asyncio.create_task(self._sleep(job))
+        self._sleeping.add(task)
+        task.add_done_callback(self._sleeping.discard)
 
     async def _sleep(self, job: Job) -> None:
         seconds = back_off(job.waits, self._means.entropy)
         job.waits += 1
         await self._means.clock.sleep(seconds)
+        self._again(job)
+        self._start()
+
+    def _again(self, job: Job) -> None:
         if job.epoch == self._epoch and not self._leaving:
             self._lanes.setdefault(job.lane, Lane()).queue.append(job)
-            self._start()
-
-    def _slept(self, task: asyncio.Task[None]) -> None:
-        del self._sleeping[task]
-        self._tell()
 
     def _tell(self) -> None:
-        waiting = len(self._sleeping)
+        waiting = len(self._waiting)
         self._means.signals.waiting(self._subscription.group, waiting)
 
     async def _bury(self, job: Job, verdict: Bury) -> None:
@@ -308,6 +314,8 @@ class Concurrent(Listener):
             return
         partition, window = job.record.partition, self._windows[job.record.partition]
         self._trials.forget(job.record)
+        if self._waiting.pop(job, None) is not None:
+            self._tell()
         window.finish(job.record.offset)
         if window.ready is not None:
             self.commits.finished(partition, window.ready)

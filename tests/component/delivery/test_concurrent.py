@@ -1,0 +1,384 @@
+"""Concurrent: lanes, bounds, and a commit that stays contiguous."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from consumers.delivery import Bounds, Subscription, concurrent
+from pipeline.errors import IntegrityError, InvalidMessage, RetryableError
+from schemas.audit import AuditRecorded
+from schemas.events import Event
+from schemas.topics import Outgoing
+from tests.support.audit import recorded
+from tests.support.delivery import SOURCE, Bench, MemoryMember, headers, onward
+
+Audited = Event[AuditRecorded]
+
+
+@pytest.fixture
+def bench() -> Bench:
+    return Bench()
+
+
+class Upstream:
+    """A handler whose calls end when a test says so."""
+
+    def __init__(self) -> None:
+        self.gates: dict[str, asyncio.Event] = {}
+        self.running: list[str] = []
+        self.most = 0
+        self.errors: dict[str, list[Exception]] = {}
+
+    def holds(self, *names: str) -> None:
+        """These hang until they are let go."""
+        for name in names:
+            self.gates[recorded(name).attributes.id] = asyncio.Event()
+
+    def lets_go(self, *names: str) -> None:
+        for name in names:
+            self.gates[recorded(name).attributes.id].set()
+
+    def fails(self, name: str, *errors: Exception) -> None:
+        self.errors[recorded(name).attributes.id] = [*errors]
+
+    async def handle(self, event: Audited, _: object) -> Sequence[Outgoing[Any]]:
+        me = event.attributes.id
+        self.running.append(me)
+        self.most = max(self.most, len(self.running))
+        try:
+            if errors := self.errors.get(me):
+                raise errors.pop(0)
+            if me in self.gates:
+                await self.gates[me].wait()
+        finally:
+            self.running.remove(me)
+        return [onward(event)]
+
+
+async def nothing(_: Sequence[Audited]) -> None:
+    """Nothing is needed."""
+
+
+def one_lane(_: Audited) -> str:
+    return "only"
+
+
+def subscription(
+    upstream: Upstream,
+    *,
+    lane: Callable[[Audited], str] = one_lane,
+    bounds: Bounds | None = None,
+    **more: Any,
+) -> Subscription:
+    return concurrent(
+        SOURCE, upstream.handle, prepare=nothing, lane=lane, bounds=bounds, **more
+    )
+
+
+def subjects(*names: str) -> list[str]:
+    return [recorded(name).attributes.subject for name in names]
+
+
+async def quiet(member: MemoryMember, polls: int = 10) -> None:
+    """Poll, pass the time, commit what is owed."""
+    for _ in range(polls):
+        await member.poll()
+        await member.bench.clock.step()
+    await member.mode.commits.settle()
+
+
+async def test_all_are_handled_and_committed_in_the_end(bench: Bench) -> None:
+    names = [f"n{at}" for at in range(300)]
+    bench.put(*names)
+    member = await bench.member(subscription(Upstream()))
+    await quiet(member)
+
+    assert sorted(subjects(*names)) == sorted(bench.sunk)
+    assert 300 == bench.committed()
+    assert 300 == bench.seen.counted["handled"]
+
+
+async def test_a_batch_returns_before_its_records_are_handled(bench: Bench) -> None:
+    upstream = Upstream()
+    upstream.holds("a", "b")
+    bench.put("a", "b")
+    member = await bench.member(subscription(upstream))
+    await member.poll()
+
+    assert 2 == len(upstream.running)
+    assert bench.committed() is None
+
+
+async def test_a_commit_never_passes_what_is_unfinished(bench: Bench) -> None:
+    upstream = Upstream()
+    upstream.holds("b")
+    bench.put("a", "b", "c", "d")
+    member = await bench.member(subscription(upstream))
+    await quiet(member)
+    before = bench.committed()
+    upstream.lets_go("b")
+    await quiet(member)
+
+    assert (1, 4) == (before, bench.committed())
+
+
+async def test_a_lane_that_hangs_holds_up_itself_alone(bench: Bench) -> None:
+    upstream = Upstream()
+    slow = [f"slow{at}" for at in range(10)]
+    upstream.holds(*slow)
+    bench.put(*slow, "quick")
+    ids = {recorded(name).attributes.id for name in slow}
+    member = await bench.member(
+        subscription(
+            upstream,
+            lane=lambda event: "slow" if event.attributes.id in ids else "quick",
+            bounds=Bounds(total=8, per_lane=3),
+        )
+    )
+    await quiet(member)
+
+    assert subjects("quick") == bench.sunk
+    assert 3 == len(upstream.running)
+
+
+async def test_no_more_than_the_bound_run_at_once(bench: Bench) -> None:
+    upstream = Upstream()
+    bench.put(*(f"n{at}" for at in range(50)))
+    member = await bench.member(
+        subscription(
+            upstream,
+            lane=lambda event: event.attributes.id,
+            bounds=Bounds(total=7, per_lane=7),
+        )
+    )
+    await quiet(member)
+
+    assert 7 >= upstream.most
+    assert 50 == bench.committed()
+
+
+async def test_what_finds_no_room_in_its_lane_ends_otherwise(bench: Bench) -> None:
+    upstream = Upstream()
+    names = [f"n{at}" for at in range(6)]
+    upstream.holds(*names)
+    ended: list[str] = []
+
+    async def overflow(event: Audited, _: object) -> Sequence[Outgoing[Any]]:
+        ended.append(event.attributes.subject)
+        return ()
+
+    bench.put(*names)
+    bounds = Bounds(per_lane=2, queued_per_lane=3)
+    member = await bench.member(
+        subscription(upstream, bounds=bounds, overflow=overflow)
+    )
+    await quiet(member)
+    upstream.lets_go(*names)
+    await quiet(member)
+
+    assert 6 == len(ended) + len(bench.sunk)
+    assert subjects(*names[3:]) == ended
+    assert 6 == bench.committed()
+
+
+async def test_a_full_partition_pauses_and_goes_on_at_half(bench: Bench) -> None:
+    upstream = Upstream()
+    names = [f"n{at}" for at in range(20)]
+    upstream.holds(*names)
+    bench.put(*names)
+    member = await bench.member(subscription(upstream, bounds=Bounds(taken=10)))
+    await member.poll()
+    bench.put("more")
+    paused = await member.poll()
+    upstream.lets_go(*names[:14])
+    await bench.clock.breathe()
+    still = await member.poll()
+    upstream.lets_go(names[14])
+    await bench.clock.breathe()
+    resumed = await member.poll()
+
+    assert (0, 0, 1) == (paused, still, resumed)
+
+
+async def test_waiting_goes_back_into_the_lane(bench: Bench) -> None:
+    upstream = Upstream()
+    upstream.fails("b", *[RetryableError("away")] * 30)
+    bench.put("a", "b", "c")
+    member = await bench.member(subscription(upstream))
+    await quiet(member)
+    before = bench.committed()
+    await quiet(member, 300)
+
+    assert (1, 3) == (before, bench.committed())
+    assert sorted(subjects("a", "b", "c")) == sorted(bench.sunk)
+    assert [] == bench.dead
+    assert member.mode.waiting_since is None
+
+
+async def test_while_one_waits_the_member_says_since_when(bench: Bench) -> None:
+    upstream = Upstream()
+    upstream.fails("b", *[RetryableError("away")] * 1000)
+    bench.put("b")
+    member = await bench.member(subscription(upstream))
+    await quiet(member)
+    first = member.mode.waiting_since
+    await quiet(member, 50)
+
+    assert first is not None
+    assert first == member.mode.waiting_since
+
+
+async def test_a_contradiction_halts_the_partition_and_others_go_on(
+    bench: Bench,
+) -> None:
+    upstream = Upstream()
+    upstream.fails("b", *[IntegrityError("broken")] * 100)
+    bench.put("a", "b", "c")
+    bench.put("x", partition=1)
+    member = await bench.member(subscription(upstream))
+    await quiet(member)
+
+    assert {0} == member.mode.stops.halted
+    assert (1, 1) == (bench.committed(0), bench.committed(1))
+
+
+async def test_released_a_halted_record_is_tried_again(bench: Bench) -> None:
+    upstream = Upstream()
+    upstream.fails("b", IntegrityError("broken"))
+    bench.put("a", "b", "c")
+    member = await bench.member(subscription(upstream))
+    await quiet(member)
+    member.mode.release()
+    await quiet(member)
+
+    assert 3 == bench.committed()
+
+
+async def test_poison_and_bugs_are_buried_and_neighbours_handled(
+    bench: Bench,
+) -> None:
+    upstream = Upstream()
+    upstream.fails("bug", *[ValueError("secret")] * 100)
+    upstream.fails("bad", InvalidMessage("expected better", "field"))
+    bench.put("a", "bug")
+    bench.spoil()
+    bench.put("bad", "b")
+    member = await bench.member(subscription(upstream))
+    await quiet(member, 50)
+
+    reasons = sorted(headers(letter)["dead_reason"] for letter in bench.dead)
+    assert ["handler_error", "invalid_message", "invalid_message"] == reasons
+    assert sorted(subjects("a", "b")) == sorted(bench.sunk)
+    assert 5 == bench.committed()
+
+
+async def test_a_burial_that_fails_is_repeated(bench: Bench) -> None:
+    bench.spoil()
+    bench.publisher.away = lambda topic: topic == SOURCE.dead
+    member = await bench.member(subscription(Upstream()))
+    await quiet(member)
+    before = bench.committed()
+    bench.publisher.away = lambda _: False
+    await quiet(member, 50)
+
+    assert (None, 1) == (before, bench.committed())
+    assert 1 == len(bench.dead)
+
+
+async def test_what_an_old_epoch_finishes_is_ignored(bench: Bench) -> None:
+    upstream = Upstream()
+    upstream.holds("a")
+    bench.put("a", "b")
+    member = await bench.member(subscription(upstream))
+    await member.poll()
+    await bench.clock.run(bench.log.rebalance(SOURCE.name, "test"))
+    upstream.lets_go("a")
+    await bench.clock.breathe()
+    await member.mode.commits.settle()
+    early = bench.committed()
+    await quiet(member)
+
+    assert early is None
+    assert 2 == bench.committed()
+
+
+async def test_revoked_it_starts_nothing_and_waits_for_what_runs(
+    bench: Bench,
+) -> None:
+    upstream = Upstream()
+    upstream.holds("a", "b")
+    bench.put("a", "b", "c")
+    bounds = Bounds(per_lane=2)
+    first = await bench.member(subscription(upstream, bounds=bounds))
+    await first.poll()
+    moving = asyncio.create_task(bench.log.rebalance(SOURCE.name, "test"))
+    await bench.clock.breathe()
+    upstream.lets_go("a", "b")
+    await moving
+    early = (bench.committed(), len(upstream.running))
+    await quiet(first)
+
+    assert (2, 0) == early
+    assert 3 == bench.committed()
+
+
+async def test_leaving_lets_running_calls_finish_and_commits(bench: Bench) -> None:
+    upstream = Upstream()
+    upstream.holds("a")
+    bench.put("a", "b")
+    member = await bench.member(subscription(upstream, bounds=Bounds(per_lane=1)))
+    await member.poll()
+    leaving = asyncio.create_task(member.mode.leave(120))
+    await bench.clock.breathe()
+    upstream.lets_go("a")
+    await bench.clock.run(leaving)
+
+    assert (1, subjects("a")) == (bench.committed(), bench.sunk)
+
+
+async def test_leaving_takes_no_longer_than_it_may(bench: Bench) -> None:
+    upstream = Upstream()
+    upstream.holds("a")
+    bench.put("a")
+    member = await bench.member(subscription(upstream))
+    await member.poll()
+    before = bench.clock.monotonic()
+    await bench.clock.run(member.mode.leave(120))
+
+    assert 120 == bench.clock.monotonic() - before
+    assert bench.committed() is None
+
+
+async def test_a_call_long_past_its_deadline_is_not_alive(bench: Bench) -> None:
+    upstream = Upstream()
+    upstream.holds("a")
+    bench.put("a")
+
+    def deadline(event: Audited) -> Any:
+        return event.attributes.time + timedelta(seconds=60)
+
+    member = await bench.member(subscription(upstream, deadline=deadline))
+    await member.poll()
+    await bench.clock.pass_by(89)
+    before = member.mode.overdue()
+    await bench.clock.pass_by(2)
+
+    assert (False, True) == (before, member.mode.overdue())
+
+
+async def test_a_burst_of_dead_letters_holds_the_subscription(bench: Bench) -> None:
+    for _ in range(40):
+        bench.spoil()
+    member = await bench.member(subscription(Upstream(), bounds=Bounds(taken=25)))
+    await quiet(member)
+    bench.put("later")
+    held = (member.mode.stops.held, await member.poll())
+    member.mode.release()
+    await quiet(member, 20)
+
+    assert (True, 0) == held
+    assert subjects("later") == bench.sunk
+    assert 41 == bench.committed()
