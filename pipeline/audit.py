@@ -27,6 +27,8 @@ from schemas.ids import Actor, EventId, RequestId, TenantId, event_id
 from schemas.requests import Decision
 
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}").fullmatch
+ROOT = TenantId("00000000-0000-0000-0000-000000000000")
+"""Nobody: the root log stands where a tenant's would."""
 SECOND_TERMINAL = "incident.second_terminal"
 _GENESIS = b"ledger-genesis/v1\n"
 _DECISION = ("action", "status", "decision", "guards_required", "guards_ran", "policy")
@@ -89,9 +91,9 @@ def genesis(origin: str) -> bytes:
     return sha256(_GENESIS + origin.encode()).digest()
 
 
-def new_origin(domain: str, random: bytes) -> str:
+def new_origin(tenant: TenantId, domain: str, random: bytes) -> str:
     """The name of a new log: random, so that it says nothing of whose it is."""
-    return f"ledger.{domain}/{random.hex()}"
+    return f"ledger.{domain}/{'root' if tenant == ROOT else random.hex()}"
 
 
 def empty(origin: str) -> Head:
@@ -271,11 +273,29 @@ def _check_uuid(text: str, where: str) -> None:
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """Where a record stands; what a caller that waits for it is told.
+
+    Attributes:
+        leaf: the leaf hash of the record.
+    """
+
+    origin: str
+    seq: int
+    leaf: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Grown:
-    """What a batch is to one log."""
+    """What a batch is to one log.
+
+    Attributes:
+        places: of the batch's events, new and known.
+    """
 
     sifted: Sifted
     chained: Chained
+    places: Mapping[EventId, Place]
 
 
 def grow(
@@ -292,4 +312,11 @@ def grow(
     """
     sifted = sift(events, known, ended)
     first = () if head.size else (created(head.origin, events[0]),)
-    return Grown(sifted, chain(head, (*first, *sifted.fresh)))
+    chained = chain(head, (*first, *sifted.fresh))
+    places = {
+        each: Place(head.origin, parse(body)["seq"], leaf_hash(body))
+        for each, body in known.items()
+    }
+    for entry in chained.entries[len(first) :]:
+        places[entry.event_id] = Place(head.origin, entry.seq, entry.leaf)
+    return Grown(sifted, chained, places)

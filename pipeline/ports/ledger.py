@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from pipeline.audit import Entry, Grown, Head, Recorded
+from pipeline.audit import Entry, Grown, Head, Place, Recorded
+from pipeline.root import Rooted
 from schemas.ids import EventId, RequestId, TenantId
 
 
@@ -18,24 +19,11 @@ class SourceOffsets:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """Where a record stands; what a caller that waits for it is told.
-
-    Attributes:
-        leaf: the leaf hash of the record.
-    """
-
-    origin: str
-    seq: int
-    leaf: bytes
-
-
-@dataclass(frozen=True, slots=True)
 class Appended:
     """What became of a batch.
 
     Attributes:
-        places: of each new record, by the id of its event.
+        places: where each event's record is, by the event's id: also a repeat's.
         repeats: how many events were on the ledger before, or twice in the batch.
         incidents: events that claimed a second end of a request: raise the alarm.
     """
@@ -108,12 +96,21 @@ class Logs(Protocol):
         """The checkpoint that was published last."""
         ...
 
+    async def rooted(self, tenant: TenantId, size: int) -> Rooted | None:
+        """Where the root log commits to the checkpoint of this size."""
+        ...
+
 
 class SignedLogs(Logs, Protocol):
     """Logs whose checkpoints are published."""
 
-    async def publish(self, tenant: TenantId, note: str, at: datetime) -> None:
-        """Store a signed checkpoint; the same again changes nothing."""
+    async def publish(
+        self, tenant: TenantId, note: str, at: datetime, rooted: Rooted | None = None
+    ) -> None:
+        """Store a signed checkpoint, and where the root log commits to it.
+
+        The same again changes nothing.
+        """
         ...
 
 
@@ -121,11 +118,7 @@ def appended(grown: Iterable[Grown]) -> Appended:
     """What became of a batch, from what it was to each log."""
     logs = list(grown)
     return Appended(
-        places={
-            entry.event_id: Place(log.chained.head.origin, entry.seq, entry.leaf)
-            for log in logs
-            for entry in log.chained.entries
-        },
+        places={each: at for log in logs for each, at in log.places.items()},
         repeats=sum(log.sifted.repeats for log in logs),
         incidents=tuple(each for log in logs for each in log.sifted.incidents),
     )

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Protocol
 
+from pipeline.reasons import Reason
 from schemas.requests import Dialect, Route
 
 
@@ -28,12 +29,11 @@ class Unanswered:
     """No usable answer: unreachable, 5xx, 408, 429, too large, or not JSON.
 
     Attributes:
-        reason: ``upstream_unreachable``, ``upstream_error``, ``upstream_timeout``,
-            ``upstream_rate_limited`` or ``upstream_garbage``.
+        reason: one of the ``upstream_…`` reasons.
         retry: the provider certainly did not do the work, or it is safe to repeat.
     """
 
-    reason: str
+    reason: Reason
     retry: bool
 
 

@@ -22,6 +22,13 @@ class Signer(Protocol):
         """The signed note, with a line for each key that is in use."""
         ...
 
+    async def salt(self, note: str) -> bytes:
+        """32 bytes that nobody can guess, always the same for the same note.
+
+        So a crash between the root log's commitment and its publication loses nothing.
+        """
+        ...
+
 
 class SignerState(Protocol):
     """The last checkpoint of each log: what the signer itself remembers.

@@ -1,0 +1,1 @@
+"""What is found in text: one engine, for screening and for redaction."""

@@ -1,0 +1,133 @@
+"""Dialects: the languages of bodies, and where their text lies.
+
+A body stays in its dialect from end to end; stages see text parts and channels. A new
+dialect is one module with these functions, and one row of the table.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+import orjson
+
+from pipeline.dialects import openai_chat
+from pipeline.errors import InvalidMessage
+from pipeline.text import TextPart
+from schemas.requests import Dialect, Usage
+
+MAX_DEPTH: Final = 64
+
+Json = dict[str, Any]
+
+
+class Speaker(Protocol):
+    """What a dialect knows; every function is pure, and takes a JSON object."""
+
+    def check(self, body: Json) -> Sequence[str]:
+        """What is wrong: paths with what was expected there, never what was found."""
+        ...
+
+    def model(self, body: Json) -> str:
+        """The model that a checked body names."""
+        ...
+
+    def wants_stream(self, body: Json) -> bool:
+        """Does a checked body ask for a stream?"""
+        ...
+
+    def parts(self, body: Json) -> tuple[TextPart, ...]:
+        """All text of a request, in body order."""
+        ...
+
+    def outgoing(self, body: Json, model: str) -> Json:
+        """The body for the provider: its own model name, and no stream."""
+        ...
+
+    def answer_parts(self, answer: Json) -> tuple[TextPart, ...] | None:
+        """All text of an answer; None: it is no answer of this dialect."""
+        ...
+
+    def usage(self, answer: Json) -> Usage:
+        """Tokens, as far as the answer tells."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Malformed:
+    """Bytes that are no JSON object; ``expected`` says what one looks like."""
+
+    expected: str
+
+
+SPEAKERS: Final[Mapping[Dialect, Speaker]] = {Dialect.OPENAI_CHAT: openai_chat.SPEAKER}
+
+
+def read(raw: bytes) -> Json | Malformed:
+    """A JSON object (RFC 8259) of bounded depth.
+
+    Lone surrogates and numbers beyond 64 bits are refused: they do not survive a
+    round trip, and what was screened must be what is sent.
+    """
+    try:
+        body = orjson.loads(raw)
+    except orjson.JSONDecodeError:
+        return Malformed("a JSON object in UTF-8")
+    if not isinstance(body, dict):
+        return Malformed("a JSON object")
+    if _too_deep(body, MAX_DEPTH):
+        return Malformed(f"a JSON object nested at most {MAX_DEPTH} deep")
+    return body
+
+
+def _too_deep(value: object, left: int) -> bool:
+    if not isinstance(value, dict | list):
+        return False
+    inner = value.values() if isinstance(value, dict) else value
+    return left == 0 or any(_too_deep(each, left - 1) for each in inner)
+
+
+def written(body: Json) -> bytes:
+    """The bytes of a body, as they are sealed and sent."""
+    return orjson.dumps(body)
+
+
+def replace(body: Json, parts: Sequence[TextPart]) -> Json:
+    """The body with these texts in the places that they came from.
+
+    Law: ``replace(b, parts(b)) == b``. Only what lies on a part's path is copied.
+    """
+    fresh: Json = dict(body)
+    copied: set[tuple[str | int, ...]] = {()}
+    for part in parts:
+        _put(fresh, part, copied)
+    return fresh
+
+
+def _put(fresh: Json, part: TextPart, copied: set[tuple[str | int, ...]]) -> None:
+    place: Any = fresh
+    for depth, step in enumerate(part.path[:-1], start=1):
+        if part.path[:depth] not in copied:
+            place[step] = place[step].copy()
+            copied.add(part.path[:depth])
+        place = place[step]
+    place[part.path[-1]] = part.text
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A body that was checked at admission, and its text."""
+
+    body: Json
+    parts: tuple[TextPart, ...]
+
+
+def opened(dialect: Dialect, raw: bytes) -> Opened:
+    """What was sealed as :func:`written`.
+
+    Raises:
+        InvalidMessage: it is no body of this dialect; nothing unchecked is handled.
+    """
+    body = read(raw)
+    if isinstance(body, Malformed) or SPEAKERS[dialect].check(body):
+        raise InvalidMessage("expected a body that was checked", "content")
+    return Opened(body, SPEAKERS[dialect].parts(body))

@@ -1,0 +1,21 @@
+"""Why a request was blocked or failed: one word each, in every place that tells it."""
+
+from enum import StrEnum
+
+
+class Reason(StrEnum):
+    """Reasons that are not a screening's own (those are dotted, ``security.…``)."""
+
+    DEADLINE_EXCEEDED = "deadline_exceeded"
+    GUARD_UNAVAILABLE = "guard_unavailable"
+    KEY_DESTROYED = "key_destroyed"
+    POISON = "poison"
+    TOO_LARGE = "too_large"
+    UPSTREAM_BUSY = "upstream_busy"
+    UPSTREAM_ERROR = "upstream_error"
+    UPSTREAM_GARBAGE = "upstream_garbage"
+    UPSTREAM_RATE_LIMITED = "upstream_rate_limited"
+    UPSTREAM_REFUSED = "upstream_refused"
+    UPSTREAM_TIMEOUT = "upstream_timeout"
+    UPSTREAM_UNKNOWN = "upstream_unknown"
+    UPSTREAM_UNREACHABLE = "upstream_unreachable"

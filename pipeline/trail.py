@@ -1,0 +1,166 @@
+"""What a request leaves behind: its records, its end, the reply to who waits.
+
+Built in one place from an event, so that every stage tells the story in the same words,
+and a redelivery tells it again under the same ids.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from hashlib import sha256
+from typing import Any
+
+from pipeline.sealing import Purpose
+from pipeline.work import OpenRequest
+from schemas.audit import (
+    MAX_CONTENT,
+    MAX_DECISIONS,
+    AuditRecorded,
+    ContentCommitment,
+    Retained,
+)
+from schemas.events import Attributes, Event, after
+from schemas.ids import RequestId, event_id
+from schemas.requests import (
+    Decision,
+    Outcome,
+    RequestAccepted,
+    RequestFinished,
+    RequestReplied,
+    SealedContent,
+    Terms,
+    Usage,
+)
+from schemas.topics import AUDIT_RECORDED, REPLIES, REQUESTS_FINISHED, Outgoing
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One step of a request, as its stage tells it.
+
+    Attributes:
+        action: e.g. ``request.screened``.
+        status: ``ok``, or the reason why it went no further.
+    """
+
+    action: str
+    status: str = "ok"
+    decisions: Sequence[Decision] = ()
+    guards_ran: Sequence[str] = ()
+    contents: Sequence[tuple[Purpose, SealedContent]] = ()
+    usage: Usage | None = None
+    model: str | None = None
+
+
+def told(
+    event: Event[OpenRequest], step: Step, *, source: str, now: datetime
+) -> Outgoing[AuditRecorded]:
+    """The ledger's record of one step of an open request."""
+    return recorded(event.attributes, event.data.terms, step, source=source, now=now)
+
+
+def stopped(
+    event: Event[OpenRequest],
+    step: Step,
+    *,
+    source: str,
+    now: datetime,
+    outcome: Outcome = Outcome.FAILED,
+) -> list[Outgoing[Any]]:
+    """The record of a step that let a request go no further, and the request's end.
+
+    The end carries all that was decided before, and ``step``'s decisions.
+    """
+    finished = RequestFinished(
+        terms=event.data.terms,
+        outcome=outcome,
+        reason=step.status,
+        decisions=(*decided(event), *step.decisions),
+        guards_ran=(*ran(event), *step.guards_ran),
+        usage=step.usage,
+        model=step.model,
+    )
+    return [
+        told(event, step, source=source, now=now),
+        *ended(event.attributes, finished, source=source, now=now),
+    ]
+
+
+def decided(event: Event[OpenRequest]) -> tuple[Decision, ...]:
+    """All decisions before this event."""
+    return () if isinstance(event.data, RequestAccepted) else event.data.decisions
+
+
+def ran(event: Event[OpenRequest]) -> tuple[str, ...]:
+    """All guards that ran before this event."""
+    return () if isinstance(event.data, RequestAccepted) else event.data.guards_ran
+
+
+def recorded(
+    cause: Attributes, terms: Terms, step: Step, *, source: str, now: datetime
+) -> Outgoing[AuditRecorded]:
+    """The ledger's record of one step.
+
+    Law: its id follows from the cause and the action alone.
+    """
+    data = AuditRecorded(
+        action=step.action,
+        actor=terms.actor,
+        status=step.status,
+        request_id=RequestId(cause.subject),
+        decision=decisive(step.decisions),
+        guards_required=terms.guards_required,
+        guards_ran=tuple(step.guards_ran),
+        policy=terms.policy,
+        model=step.model or terms.model,
+        usage=step.usage,
+        content=tuple(
+            _commitment(purpose, content, terms)
+            for purpose, content in step.contents[:MAX_CONTENT]
+        ),
+        retention=Retained(
+            retention_class=terms.retention.retention_class, day=terms.retention.day
+        ),
+    )
+    made = after(cause, AuditRecorded.kind, source=source, time=now)
+    attributes = replace(made, id=event_id(cause.id, step.action))
+    return Outgoing(AUDIT_RECORDED, Event(attributes, data))
+
+
+def decisive(decisions: Sequence[Decision]) -> tuple[Decision, ...]:
+    """As many as a record holds, those that stopped something first."""
+    ranked = sorted(decisions, key=lambda each: each.verdict in ("allowed", "ran"))
+    return tuple(ranked[:MAX_DECISIONS])
+
+
+def _commitment(
+    purpose: Purpose, content: SealedContent, terms: Terms
+) -> ContentCommitment:
+    return ContentCommitment(
+        purpose=purpose.value,
+        commit=content.commit,
+        sealed_sha256=sha256(content.sealed).hexdigest(),
+        key_id=terms.key_id,
+    )
+
+
+def ended(
+    cause: Attributes,
+    finished: RequestFinished,
+    *,
+    source: str,
+    now: datetime,
+) -> list[Outgoing[Any]]:
+    """A request's end, and the reply where a gateway waits for it."""
+    attributes = after(cause, RequestFinished.kind, source=source, time=now)
+    found: list[Outgoing[Any]] = [
+        Outgoing(REQUESTS_FINISHED, Event(attributes, finished))
+    ]
+    terms = finished.terms
+    if terms is not None and terms.reply_partition is not None:
+        reply = RequestReplied(
+            outcome=finished.outcome, reason=finished.reason, answer=finished.answer
+        )
+        replied = after(cause, RequestReplied.kind, source=source, time=now)
+        found.append(Outgoing(REPLIES, Event(replied, reply), terms.reply_partition))
+    return found
