@@ -14,15 +14,13 @@ from pipeline.errors import KeyDestroyed
 from pipeline.keystore import KeyId
 from pipeline.ports.keys import (
     Erased,
-    KekRef,
     KeyKeeper,
     KeyRef,
-    Kms,
     OfRequest,
     OfSubject,
-    Reason,
     Terminated,
 )
+from pipeline.ports.kms import KekRef, Kms, Reason
 from pipeline.ports.system import Entropy
 from pipeline.sealing import KEY_BYTES
 from schemas.ids import RequestId, TenantId

@@ -10,7 +10,7 @@ from infra.keystore.batches import tenant_uuid
 from infra.keystore.errors import waiting
 from infra.keystore.keks import Kek, KekCache
 from pipeline.errors import KeyDestroyed
-from pipeline.ports.keys import KekRef, Kms, Wrapped
+from pipeline.ports.kms import KekRef, Kms, Wrapped
 from schemas.ids import TenantId
 
 KEK_AAD = b"sluice/kek/1"

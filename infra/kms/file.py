@@ -9,14 +9,7 @@ from typing_extensions import override
 
 from infra.kms.folder import KeyFolder
 from pipeline.errors import RetryableError
-from pipeline.ports.keys import (
-    DestroyEvidence,
-    KekRef,
-    KeyState,
-    Kms,
-    Reason,
-    Wrapped,
-)
+from pipeline.ports.kms import DestroyEvidence, KekRef, KeyState, Kms, Reason, Wrapped
 from pipeline.ports.system import Entropy
 from pipeline.sealing import NONCE_BYTES, framed
 from pipeline.wrapping import unwrap, wrap

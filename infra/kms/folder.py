@@ -21,7 +21,7 @@ from pathlib import Path
 
 from infra.kms import disk
 from pipeline.errors import IntegrityError, KeyDestroyed
-from pipeline.ports.keys import DestroyEvidence, KekRef, KeyState, Reason
+from pipeline.ports.kms import DestroyEvidence, KekRef, KeyState, Reason
 from pipeline.ports.system import Clock, Entropy
 from pipeline.sealing import KEY_BYTES, NONCE_BYTES, framed
 from pipeline.wrapping import unwrap, wrap

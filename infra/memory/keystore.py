@@ -11,20 +11,17 @@ from pipeline.errors import IntegrityError, KeyDestroyed, RetryableError
 from pipeline.keystore import KeyId, Partition, partition_of
 from pipeline.ports.keys import (
     Destroyed,
-    DestroyEvidence,
     Erased,
-    KekRef,
     KeyKeeper,
     KeyPartitions,
     KeyRef,
-    KeyState,
     KeyStore,
     NewKey,
     OfRequest,
     OfSubject,
-    Reason,
     Terminated,
 )
+from pipeline.ports.kms import DestroyEvidence, KekRef, KeyState, Reason
 from pipeline.ports.system import Clock
 from pipeline.sealing import DataKey
 from schemas.ids import TenantId

@@ -14,15 +14,8 @@ from infra.memory.secrets import MemorySecrets, MemorySubjects
 from infra.system import SystemClock
 from pipeline.errors import IntegrityError, InvalidMessage, KeyDestroyed, RetryableError
 from pipeline.keystore import TRANSIENT, KeyId, Partition, class_named
-from pipeline.ports.keys import (
-    Destroyed,
-    Erased,
-    KeyRef,
-    KeyState,
-    OfRequest,
-    OfSubject,
-    Reason,
-)
+from pipeline.ports.keys import Destroyed, Erased, KeyRef, OfRequest, OfSubject
+from pipeline.ports.kms import KeyState, Reason
 from pipeline.wrapping import SecretPurpose, SecretRef
 from schemas.ids import RequestId, TenantId
 from tests.support.keystore import (

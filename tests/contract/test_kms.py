@@ -13,7 +13,7 @@ from infra.kms.file import FileKms
 from infra.kms.folder import KeyFolder
 from infra.system import SystemClock, SystemEntropy
 from pipeline.errors import IntegrityError, KeyDestroyed, RetryableError
-from pipeline.ports.keys import KekRef, KeyState, Kms, Reason, Wrapped
+from pipeline.ports.kms import KekRef, KeyState, Kms, Reason, Wrapped
 from schemas.ids import TenantId
 
 ONE = TenantId("018f3c1a-7c00-7000-8000-000000000001")
