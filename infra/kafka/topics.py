@@ -6,7 +6,8 @@
 import argparse
 import asyncio
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
+from infra.system import SystemClock
 from pipeline.errors import RetryableError, SluiceError
 from schemas.topics import (
     DEAD_LETTER_MARGIN_BYTES,
@@ -23,6 +25,8 @@ from schemas.topics import (
     TOPICS,
     Topic,
 )
+
+VISIBLE_WITHIN_S = 10.0
 
 
 class TopicsDiffer(SluiceError):
@@ -93,11 +97,30 @@ async def create(
         NewTopic(at.name, at.partitions, at.replication, topic_configs=at.settings)
         for at in wanted
     ]
-    async with _admin(bootstrap) as admin:
+    async with _connected(bootstrap) as admin:
         answer = await admin.create_topics(new)
         for name, code, *_ in answer.topic_errors:
             _created(name, code)
+    await _visible(bootstrap, [layout.name for layout in wanted])
     await check(bootstrap, replication=replication, topics=topics)
+
+
+async def _visible(bootstrap: str, names: Sequence[str]) -> None:
+    """Wait until the broker knows what its controller has created."""
+    clock = SystemClock()
+    until = clock.monotonic() + VISIBLE_WITHIN_S
+    async with _connected(bootstrap) as admin:
+        while clock.monotonic() < until:
+            described = await admin.describe_topics()
+            there = {t["topic"] for t in described if _all_led(t["partitions"])}
+            if there.issuperset(names):
+                return
+            await clock.sleep(0.05)
+
+
+def _all_led(partitions: Sequence[Mapping[str, Any]]) -> bool:
+    """Does every partition have a leader?"""
+    return all(partition["leader"] >= 0 for partition in partitions)
 
 
 def _created(name: str, code: int) -> None:
@@ -116,7 +139,7 @@ async def check(
         RetryableError: Kafka does not answer.
     """
     wanted = list(layouts(topics, replication))
-    async with _admin(bootstrap) as admin:
+    async with _connected(bootstrap) as admin:
         found = await _found(admin, [layout.name for layout in wanted])
     wrong = [text for at in wanted for text in differences(at, found.get(at.name))]
     if wrong:
@@ -152,24 +175,17 @@ async def _settings(
     }
 
 
-class _admin:  # noqa: N801 - reads as a function
+@asynccontextmanager
+async def _connected(bootstrap: str) -> AsyncIterator[AIOKafkaAdminClient]:
     """An admin client for the length of a block; its errors become ours."""
-
-    def __init__(self, bootstrap: str) -> None:
-        self._client = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
-
-    async def __aenter__(self) -> AIOKafkaAdminClient:
-        try:
-            await self._client.start()
-        except KafkaError:
-            await self._client.close()
-            raise RetryableError("expected an answer from Kafka") from None
-        return self._client
-
-    async def __aexit__(self, _: object, error: object, __: object) -> None:
-        await self._client.close()
-        if isinstance(error, KafkaError | TimeoutError):
-            raise RetryableError("expected an answer from Kafka") from None
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    try:
+        await admin.start()
+        yield admin
+    except (KafkaError, TimeoutError):
+        raise RetryableError("expected an answer from Kafka") from None
+    finally:
+        await admin.close()
 
 
 def main() -> int:

@@ -1,0 +1,40 @@
+"""The published document of topics is the one that the code makes."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from schemas.asyncapi import document, text
+from schemas.topics import TOPICS
+
+PUBLISHED = Path(__file__).parents[3] / "docs" / "reference" / "asyncapi.json"
+
+
+def references(found: Any) -> Iterator[str]:
+    if isinstance(found, dict):
+        if "$ref" in found:
+            yield found["$ref"]
+        for value in found.values():
+            yield from references(value)
+    elif isinstance(found, list):
+        for value in found:
+            yield from references(value)
+
+
+def test_it_was_generated_from_this_code() -> None:
+    assert text() == PUBLISHED.read_text()
+
+
+def test_every_topic_is_in_it() -> None:
+    assert {topic.name for topic in TOPICS} == set(document()["channels"])
+
+
+def test_every_reference_leads_somewhere() -> None:
+    whole = json.loads(text())
+    for reference in set(references(whole)):
+        found: Any = whole
+        for step in reference.removeprefix("#/").split("/"):
+            found = found[step]
+
+        assert found
