@@ -76,7 +76,7 @@ def parse_key(text: str) -> VerifyKey:
     found = _KEY_TEXT(text)
     if not found:
         raise InvalidMessage("expected name+id+key", "vkey")
-    typed = _base64(found[3], "vkey")
+    typed = parse_base64(found[3], "vkey")
     if len(typed) != 1 + _KEY_BYTES or typed[0] != ED25519:
         raise InvalidMessage("expected an Ed25519 key", "vkey")
     key = VerifyKey(found[1], typed[1:])
@@ -153,7 +153,7 @@ def parse_checkpoint(text: str) -> Checkpoint:
         raise InvalidMessage("expected origin, size and root", "checkpoint")
     if not _SIZE(lines[1]) or int(lines[1]) >= 1 << 63:
         raise InvalidMessage("expected a decimal size", "checkpoint")
-    return Checkpoint(lines[0], int(lines[1]), _base64(lines[2], "checkpoint"))
+    return Checkpoint(lines[0], int(lines[1]), parse_base64(lines[2], "checkpoint"))
 
 
 def parse_note(note: str) -> Checkpoint:
@@ -181,7 +181,7 @@ def _signature(line: str) -> tuple[str, bytes]:
     found = _SIGNATURE(line)
     if not found:
         raise InvalidMessage("expected a signature line", "note")
-    raw = _base64(found[2], "note")
+    raw = parse_base64(found[2], "note")
     if len(raw) <= _ID_BYTES:
         raise InvalidMessage("expected a key id and a signature", "note")
     return found[1], raw
@@ -194,7 +194,7 @@ def _check(key: VerifyKey, signature: bytes, text: str) -> None:
         raise InvalidMessage("expected a true signature", "note") from None
 
 
-def _base64(text: str, where: str) -> bytes:
+def parse_base64(text: str, where: str) -> bytes:
     """Standard base64 with padding, in its one form."""
     try:
         raw = b64decode(text, validate=True)

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from typing_extensions import override
+
 
 class Channel(StrEnum):
     """Who put a text there; thresholds and modes are chosen by it."""
@@ -28,5 +30,6 @@ class TextPart:
     channel: Channel
     text: str
 
+    @override
     def __repr__(self) -> str:
         return f"TextPart(path={self.path!r}, channel={self.channel.value!r})"

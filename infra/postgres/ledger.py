@@ -79,14 +79,14 @@ class PostgresLedger(Ledger):
         events = [event for own in tenants.values() for event in own]
         return (
             list(tenants),
-            [self._new_origin() for _ in tenants],
+            [self._new_origin(each) for each in tenants],
             [len(own) for own in tenants.values()],
             [event.attributes.id for event in events],
             [_ending(event) for event in events],
         )
 
-    def _new_origin(self) -> str:
-        return new_origin(self.domain, self.entropy.bytes(_ORIGIN_BYTES))
+    def _new_origin(self, tenant: TenantId) -> str:
+        return new_origin(tenant, self.domain, self.entropy.bytes(_ORIGIN_BYTES))
 
     @asynccontextmanager
     async def _transaction(self) -> AsyncIterator[PoolConnectionProxy]:

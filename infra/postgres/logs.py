@@ -15,6 +15,7 @@ from pipeline.checkpoint import parse_note
 from pipeline.errors import RetryableError
 from pipeline.merkle import HASH_BYTES, TILE_WIDTH, CompactRange
 from pipeline.ports.ledger import SignedLogs
+from pipeline.root import Rooted
 from schemas.events import timestamp
 from schemas.ids import EventId, RequestId, TenantId
 
@@ -57,9 +58,13 @@ LATEST = """
 select note from sluice.ledger_checkpoint where tenant_id = $1
  order by size desc limit 1
 """
+ROOTED = """
+select root_salt, root_seq from sluice.ledger_checkpoint
+ where tenant_id = $1 and size = $2 and root_salt is not null
+"""
 PUBLISH = """
-insert into sluice.ledger_checkpoint (size, note, signed_at)
-values ($1, $2, $3) on conflict do nothing
+insert into sluice.ledger_checkpoint (size, note, signed_at, root_salt, root_seq)
+values ($1, $2, $3, $4, $5) on conflict do nothing
 """
 
 AWAY = (
@@ -155,10 +160,19 @@ class PostgresLogs(SignedLogs):
         return note
 
     @override
-    async def publish(self, tenant: TenantId, note: str, at: datetime) -> None:
-        size = parse_note(note).size
+    async def rooted(self, tenant: TenantId, size: int) -> Rooted | None:
+        async with self._as(tenant) as connection:
+            row = await connection.fetchrow(ROOTED, tenant, size)
+        return None if row is None else Rooted(row["root_salt"], row["root_seq"])
+
+    @override
+    async def publish(
+        self, tenant: TenantId, note: str, at: datetime, rooted: Rooted | None = None
+    ) -> None:
+        row = (parse_note(note).size, note, at)
+        root = (rooted.salt, rooted.seq) if rooted else (None, None)
         async with self._as(tenant, readonly=False) as connection:
-            await connection.execute(PUBLISH, size, note, at)
+            await connection.execute(PUBLISH, *row, *root)
 
 
 async def _partial(

@@ -10,6 +10,8 @@ from pipeline.sealing import DataKey
 from pipeline.wrapping import SecretRef
 from schemas.ids import RequestId, TenantId
 
+SUBJECT_BYTES = 32
+
 
 @dataclass(frozen=True, slots=True)
 class KeyRef:
@@ -34,6 +36,10 @@ class NewKey:
 
     key: DataKey
     subject: bytes | None = None
+
+    def __post_init__(self) -> None:
+        if self.subject is not None and len(self.subject) != SUBJECT_BYTES:
+            raise ValueError("expected a pseudonym of 32 bytes")
 
 
 @dataclass(frozen=True, slots=True)

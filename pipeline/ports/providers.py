@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Protocol
 
+from typing_extensions import override
+
 from pipeline.reasons import Reason
 from schemas.requests import Dialect, Route
 
@@ -13,6 +15,7 @@ class Answered:
 
     body: bytes
 
+    @override
     def __repr__(self) -> str:
         return f"Answered({len(self.body)} bytes)"
 

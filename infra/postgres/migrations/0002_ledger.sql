@@ -26,7 +26,8 @@ end
 $$;
 
 grant sluice_ledger_writer to sluice_worker; -- which runs the consumer group audit
-grant sluice_ledger_signer, sluice_finder to sluice_checkpointer;
+grant sluice_ledger_signer, sluice_finder, sluice_ledger_writer -- for the root log
+  to sluice_checkpointer;
 grant usage on schema auth, sluice to sluice_ledger_writer, sluice_ledger_signer;
 
 set local role sluice_owner;
@@ -82,6 +83,9 @@ create table sluice.ledger_checkpoint (
   size bigint not null check (size > 0),
   note text not null,
   signed_at timestamptz not null,
+  -- Where the root log commits to this note, and what opens that commitment.
+  root_salt bytea check (octet_length(root_salt) = 32),
+  root_seq bigint check ((root_seq is null) = (root_salt is null)),
   primary key (tenant_id, size)
 );
 

@@ -119,11 +119,16 @@ begin
     perform sluice.act_as(tenants[place]);
     insert into sluice.request as r
       (id, terms, fingerprint, accepted_at, deadline, finished_at, finished_by, finished)
-      select distinct on (n.id) n.id, n.ended -> 'terms', sha256(''), n.at, n.at, n.at,
-             n.event, n.ended
+      select distinct on (n.id) n.id,
+             coalesce(nullif(n.ended -> 'terms', 'null'), stands.terms),
+             sha256(''), n.at, n.at, n.at, n.event, n.ended
         from unnest(ids[first:last], events[first:last], ended[first:last],
-                    at[first:last]) with ordinality n (id, event, ended, at, place)
-       order by n.id, n.place
+                    at[first:last]) with ordinality n (id, event, ended, at, nth)
+        left join sluice.request stands
+          on stands.id = n.id and stands.tenant_id = tenants[place]
+       -- An end that lost its terms ends what was admitted, and nothing else.
+       where n.ended ->> 'terms' is not null or stands.id is not null
+       order by n.id, n.nth
     on conflict (tenant_id, id) do update
       set finished_at = excluded.finished_at, finished_by = excluded.finished_by,
           finished = excluded.finished

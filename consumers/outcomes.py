@@ -1,0 +1,61 @@
+"""Writes the one end of each request."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from pipeline.ports.bus import Record
+from pipeline.ports.requests import Requests
+from pipeline.ports.system import Clock
+from pipeline.trail import Step, recorded
+from schemas.events import Event
+from schemas.ids import RequestId
+from schemas.requests import RequestFinished, Terms
+from schemas.topics import Outgoing
+
+SOURCE: Final = "/sluice/outcomes"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutcomesConsumer:
+    """The first end wins; only the winner is recorded as terminal."""
+
+    requests: Requests
+    clock: Clock
+
+    async def handle(
+        self, batch: Sequence[tuple[Record, Event[RequestFinished]]]
+    ) -> Sequence[Outgoing[Any]]:
+        """The terminal records of those whose end this is."""
+        events = [event for _, event in batch]
+        won = await self.requests.finish(events)
+        return [
+            outgoing
+            for event, first in zip(events, won, strict=True)
+            if first
+            for outgoing in await self._told(event)
+        ]
+
+    async def _told(self, event: Event[RequestFinished]) -> Sequence[Outgoing[Any]]:
+        terms = event.data.terms or await self._admitted(event)
+        if terms is None:
+            return ()
+        data = event.data
+        step = Step(
+            action=f"request.{data.outcome}",
+            status=data.reason or "ok",
+            decisions=data.decisions,
+            guards_ran=data.guards_ran,
+            usage=data.usage,
+            model=data.model,
+        )
+        now = self.clock.now()
+        return [recorded(event.attributes, terms, step, source=SOURCE, now=now)]
+
+    async def _admitted(self, event: Event[RequestFinished]) -> Terms | None:
+        """The terms of a request whose event lost them: those of its row."""
+        attributes = event.attributes
+        state = await self.requests.get(
+            attributes.tenant, RequestId(attributes.subject)
+        )
+        return None if state is None else state.terms

@@ -1,0 +1,210 @@
+"""Calls the provider once, and gives the caller its answer."""
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+import orjson
+
+from pipeline.contents import Contents
+from pipeline.detection.engine import Recipe
+from pipeline.dialects import SPEAKERS, opened, written
+from pipeline.ports.providers import Answered, Providers, Refused, Unanswered
+from pipeline.ports.requests import Done, Held, ProviderCalls, Spent, Taken
+from pipeline.ports.system import Clock
+from pipeline.provider import ATTEMPTS, Released, Result, load, release, result
+from pipeline.reasons import Reason
+from pipeline.redaction import RedactionUnavailable
+from pipeline.sealing import DataKey, Purpose
+from pipeline.tokens import session_nonce
+from pipeline.trail import Step, decided, ended, ran, stopped, told
+from pipeline.work import Bench, Work
+from schemas.events import Event
+from schemas.requests import (
+    Outcome,
+    RequestFinished,
+    RequestRedacted,
+    SealedContent,
+)
+from schemas.topics import Outgoing
+
+SOURCE: Final = "/sluice/provider"
+ACTION: Final = "request.called"
+LEASE: Final = timedelta(seconds=15)
+RENEW_S: Final = 5.0
+RETRY_PAUSE_S: Final = 0.2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProviderConsumer:
+    """Claims the call, makes it, keeps its result, then ends the request."""
+
+    bench: Bench
+    contents: Contents
+    calls: ProviderCalls
+    providers: Providers
+    recipe: Recipe
+    clock: Clock
+
+    async def prepare(self, events: Sequence[Event[RequestRedacted]]) -> Work:
+        """Keys and policies of the batch."""
+        return await self.bench.work(events)
+
+    async def handle(
+        self, event: Event[RequestRedacted], work: Work
+    ) -> Sequence[Outgoing[Any]]:
+        """The request's end."""
+        now = self.clock.now()
+        key = work.key(event, now)
+        if not isinstance(key, DataKey):
+            return self._stopped(event, key)
+        found = await self._result(event, key)
+        if isinstance(found, Reason):
+            return self._stopped(event, found)
+        if found.answer is None:
+            return self._stopped(event, found.reason or Reason.UPSTREAM_GARBAGE)
+        return self._answered(event, work, key, found)
+
+    async def overflow(
+        self, event: Event[RequestRedacted], _: Work
+    ) -> Sequence[Outgoing[Any]]:
+        """The lane is full: the request ends, and holds nobody else."""
+        return self._stopped(event, Reason.UPSTREAM_BUSY)
+
+    async def _result(
+        self, event: Event[RequestRedacted], key: DataKey
+    ) -> Result | Reason:
+        tenant, request = key.tenant_id, key.request_id
+        while self.clock.now() < event.data.terms.deadline:
+            match await self.calls.take(tenant, request, LEASE):
+                case Done(result=sealed):
+                    return self._load(key, sealed)
+                case Spent():
+                    return Reason.UPSTREAM_UNKNOWN
+                case Held(until=until):
+                    await self._wait(min(until, event.data.terms.deadline))
+                case Taken(again=again):
+                    return await self._called(event, key, again=again)
+        return Reason.DEADLINE_EXCEEDED
+
+    async def _wait(self, until: datetime) -> None:
+        left = (until - self.clock.now()).total_seconds()
+        await self.clock.sleep(max(left, 0.0) + 0.05)
+
+    async def _called(
+        self, event: Event[RequestRedacted], key: DataKey, *, again: bool
+    ) -> Result:
+        raw = self.contents.open(key, Purpose.REQUEST, event.data.content)
+        renewing = asyncio.create_task(self._renew(key))
+        try:
+            seen = await self._attempts(event, raw)
+        finally:
+            renewing.cancel()
+            with suppress(asyncio.CancelledError):
+                await renewing
+        made = result(seen, event.data.terms.dialect, again=again)
+        sealed = self.contents.seal(key, Purpose.PROVIDER_RESULT, made.dump())
+        kept = await self.calls.done(
+            key.tenant_id, key.request_id, sealed.model_dump_json().encode()
+        )
+        return self._load(key, kept)
+
+    async def _attempts(
+        self, event: Event[RequestRedacted], raw: bytes
+    ) -> Answered | Refused | Unanswered:
+        terms = event.data.terms
+        speaker = SPEAKERS[terms.dialect]
+        body = written(
+            speaker.outgoing(opened(terms.dialect, raw).body, terms.route.model)
+        )
+        seen: Answered | Refused | Unanswered = Unanswered(
+            Reason.UPSTREAM_TIMEOUT, retry=False
+        )
+        for _ in range(ATTEMPTS):
+            left = (terms.deadline - self.clock.now()).total_seconds()
+            if left <= 0:
+                break
+            seen = await self.providers.call(terms.route, terms.dialect, body, left)
+            if not (isinstance(seen, Unanswered) and seen.retry):
+                break
+            await self.clock.sleep(RETRY_PAUSE_S)
+        return seen
+
+    async def _renew(self, key: DataKey) -> None:
+        while True:
+            await self.clock.sleep(RENEW_S)
+            await self.calls.renew(key.tenant_id, key.request_id, LEASE)
+
+    def _load(self, key: DataKey, kept: bytes) -> Result:
+        sealed = SealedContent.model_validate_json(kept)
+        return load(self.contents.open(key, Purpose.PROVIDER_RESULT, sealed))
+
+    def _answered(
+        self, event: Event[RequestRedacted], work: Work, key: DataKey, found: Result
+    ) -> Sequence[Outgoing[Any]]:
+        data, now = event.data, self.clock.now()
+        released = release(
+            found.answer or {},
+            data.terms.dialect,
+            work.policy(event),
+            self.recipe,
+            vault=self._vault(key, data.vault),
+            nonce=session_nonce(key),
+            model=data.terms.model,
+        )
+        if isinstance(released, RedactionUnavailable):
+            return self._stopped(event, Reason.GUARD_UNAVAILABLE)
+        answer = self.contents.seal(key, Purpose.COMPLETION, released.body)
+        step = _step(released, answer, again=found.again)
+        finished = RequestFinished(
+            terms=data.terms,
+            outcome=Outcome.COMPLETED,
+            answer=answer,
+            decisions=(*decided(event), *released.decisions),
+            guards_ran=tuple(dict.fromkeys((*ran(event), *released.guards_ran))),
+            usage=released.usage,
+            model=released.model,
+        )
+        return [
+            told(event, step, source=SOURCE, now=now),
+            *ended(event.attributes, finished, source=SOURCE, now=now),
+        ]
+
+    def _vault(self, key: DataKey, sealed: SealedContent | None) -> dict[str, str]:
+        if sealed is None:
+            return {}
+        found: dict[str, str] = orjson.loads(
+            self.contents.open(key, Purpose.REVERSIBLE, sealed)
+        )
+        return found
+
+    def _stopped(
+        self, event: Event[RequestRedacted], reason: Reason
+    ) -> Sequence[Outgoing[Any]]:
+        step = Step(action=ACTION, status=reason)
+        return stopped(event, step, source=SOURCE, now=self.clock.now())
+
+
+def _step(released: Released, answer: SealedContent, *, again: bool) -> Step:
+    return Step(
+        action=ACTION,
+        status="ok_called_again" if again else "ok",
+        decisions=released.decisions,
+        guards_ran=released.guards_ran,
+        contents=((Purpose.COMPLETION, answer),),
+        usage=released.usage,
+        model=released.model,
+    )
+
+
+def lane(event: Event[RequestRedacted]) -> str:
+    """The upstream: one that hangs holds nobody else."""
+    return event.data.terms.route.provider
+
+
+def deadline(event: Event[RequestRedacted]) -> datetime:
+    """When the request must have ended."""
+    return event.data.terms.deadline

@@ -1,0 +1,96 @@
+"""Takes what must not leave out of screened requests."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import orjson
+
+from pipeline.contents import Contents
+from pipeline.detection.engine import Recipe
+from pipeline.dialects import opened, replace, written
+from pipeline.ports.system import Clock
+from pipeline.reasons import Reason
+from pipeline.redaction import Redacted, RedactionUnavailable, redact
+from pipeline.sealing import DataKey, Purpose
+from pipeline.tokens import session_nonce
+from pipeline.trail import Step, stopped, told
+from pipeline.work import Bench, Work
+from schemas.events import Event, after
+from schemas.requests import RequestRedacted, RequestScreened
+from schemas.topics import REQUESTS_REDACTED, Outgoing
+
+SOURCE: Final = "/sluice/redaction"
+ACTION: Final = "request.redacted"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RedactionConsumer:
+    """Replaces personal and secret data; seals what can be restored later."""
+
+    bench: Bench
+    contents: Contents
+    recipe: Recipe
+    clock: Clock
+
+    async def prepare(self, events: Sequence[Event[RequestScreened]]) -> Work:
+        """Keys and policies of the batch."""
+        return await self.bench.work(events)
+
+    async def handle(
+        self, event: Event[RequestScreened], work: Work
+    ) -> Sequence[Outgoing[Any]]:
+        """The redacted request, or its end."""
+        now = self.clock.now()
+        key = work.key(event, now)
+        if not isinstance(key, DataKey):
+            step = Step(action=ACTION, status=key)
+            return stopped(event, step, source=SOURCE, now=now)
+        raw = self.contents.open(key, Purpose.REQUEST, event.data.content)
+        body = opened(event.data.terms.dialect, raw)
+        nonce = session_nonce(key)
+        match redact(body.parts, work.policy(event), self.recipe, nonce):
+            case RedactionUnavailable() as failed:
+                step = Step(
+                    action=ACTION,
+                    status=Reason.GUARD_UNAVAILABLE,
+                    decisions=failed.decisions,
+                    guards_ran=failed.guards_ran,
+                )
+                return stopped(event, step, source=SOURCE, now=now)
+            case Redacted() as redacted:
+                sent = written(replace(body.body, redacted.parts))
+                return self._passed(event, key, redacted, sent)
+
+    def _passed(
+        self,
+        event: Event[RequestScreened],
+        key: DataKey,
+        redacted: Redacted,
+        body: bytes,
+    ) -> Sequence[Outgoing[Any]]:
+        now = self.clock.now()
+        content = self.contents.seal(key, Purpose.REQUEST, body)
+        vault = (
+            self.contents.seal(key, Purpose.REVERSIBLE, orjson.dumps(redacted.vault))
+            if redacted.vault
+            else None
+        )
+        data = RequestRedacted(
+            terms=event.data.terms,
+            content=content,
+            vault=vault,
+            decisions=(*event.data.decisions, *redacted.decisions),
+            guards_ran=(*event.data.guards_ran, *redacted.guards_ran),
+        )
+        step = Step(
+            action=ACTION,
+            decisions=redacted.decisions,
+            guards_ran=redacted.guards_ran,
+            contents=((Purpose.REQUEST, content),),
+        )
+        attributes = after(event.attributes, data.kind, source=SOURCE, time=now)
+        return [
+            told(event, step, source=SOURCE, now=now),
+            Outgoing(REQUESTS_REDACTED, Event(attributes, data)),
+        ]
