@@ -35,6 +35,10 @@ class Speaker(Protocol):
         """Does a checked body ask for a stream?"""
         ...
 
+    def person(self, body: Json) -> str | None:
+        """For whom a checked body says that it is, so that they can be forgotten."""
+        ...
+
     def parts(self, body: Json) -> tuple[TextPart, ...]:
         """All text of a request, in body order."""
         ...
@@ -65,8 +69,8 @@ SPEAKERS: Final[Mapping[Dialect, Speaker]] = {Dialect.OPENAI_CHAT: openai_chat.S
 def read(raw: bytes) -> Json | Malformed:
     """A JSON object (RFC 8259) of bounded depth.
 
-    Lone surrogates and numbers beyond 64 bits are refused: they do not survive a
-    round trip, and what was screened must be what is sent.
+    Lone surrogates and infinite numbers are refused; of equal names the last counts.
+    What is sent on is :func:`written` from here, so it is what was screened.
     """
     try:
         body = orjson.loads(raw)

@@ -34,6 +34,7 @@ STRUCTURE: Final = frozenset(
 _NUMBERS: Final = (
     "temperature", "top_p", "presence_penalty", "frequency_penalty",
 )  # fmt: skip
+_STRINGS: Final = ("user", "safety_identifier")
 _COUNTS: Final = ("max_tokens", "max_completion_tokens", "n", "seed", "top_logprobs")
 
 
@@ -51,6 +52,10 @@ class OpenAIChat:
     def wants_stream(self, body: Json) -> bool:
         """``stream: true``."""
         return body.get("stream") is True
+
+    def person(self, body: Json) -> str | None:
+        """``safety_identifier``, or what it replaces, ``user``."""
+        return body.get("safety_identifier") or body.get("user") or None
 
     def parts(self, body: Json) -> tuple[TextPart, ...]:
         """Every string of the body that is no word of the dialect, known or not.
@@ -120,6 +125,9 @@ def _check_fields(body: Json) -> Iterator[str]:
     for name in _COUNTS:
         if body.get(name) is not None and type(body[name]) is not int:
             yield f"{name}: expected an integer"
+    for name in _STRINGS:
+        if not isinstance(body.get(name), str | None):
+            yield f"{name}: expected a string"
     tools = body.get("tools")
     if tools is not None and not _is_objects(tools):
         yield "tools: expected an array of objects"
