@@ -25,6 +25,7 @@ from pipeline.checkpoint import VerifyKey, parse_key, parse_note
 from pipeline.errors import InvalidMessage
 from pipeline.merkle import HASH_BYTES, TILE_WIDTH, CompactRange, extend, leaf_hash
 from pipeline.ports.ledger import Logs
+from pipeline.root import Rooted
 from pipeline.tiles import Tile, bundle, tiles_of
 from schemas.base import Schema
 from schemas.ids import EventId, RequestId, TenantId
@@ -196,6 +197,10 @@ class ExportedLogs(Logs):
     @override
     async def latest(self, tenant: TenantId) -> str | None:
         return next(iter(reversed(await self.checkpoints(tenant))), None)
+
+    @override
+    async def rooted(self, tenant: TenantId, size: int) -> Rooted | None:
+        return None
 
     def _lines(self, tenant: TenantId) -> Sequence[int]:
         """Where each record begins, and the end."""

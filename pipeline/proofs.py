@@ -35,11 +35,11 @@ def parse_proof(text: str) -> TlogProof:
     Raises:
         InvalidMessage: it is no such proof.
     """
-    head, _, note = text.partition("\n\n")
+    head, blank, note = text.partition("\n\n")
     header, *lines = head.split("\n")
     if lines and lines[0].startswith("extra "):
         lines = lines[1:]
-    if header != HEADER or not lines or not lines[0].startswith("index "):
+    if not blank or header != HEADER or not lines or not lines[0].startswith("index "):
         raise InvalidMessage("expected a proof of c2sp.org/tlog-proof@v1", "proof")
     number = lines[0].removeprefix("index ")
     if not number.isascii() or not number.isdigit() or str(int(number)) != number:

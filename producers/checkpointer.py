@@ -1,25 +1,29 @@
 """The checkpointer: verifies what is new on each log, signs it, publishes it."""
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from infra.log import Log
-from pipeline.audit import Head
+from pipeline.audit import ROOT, Head
 from pipeline.errors import IntegrityError
 from pipeline.passes import Refused, since
-from pipeline.ports.ledger import SignedLogs
+from pipeline.ports.ledger import Ledger, SignedLogs
 from pipeline.ports.signer import Signed, Signer, SignerState
 from pipeline.ports.system import Clock
+from pipeline.root import Rooted, committed, heartbeat
 from schemas.ids import TenantId
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checkpointer:
-    """Signs each log that grew; what was refused stays refused until somebody looks.
+    """Signs each log that grew, commits to that in the root log, signs the root log.
 
     Persist, then publish: after a crash in between, the next round publishes what was
-    persisted. Of two checkpointers one loses the swap and publishes nothing.
+    persisted. Of two checkpointers one loses the swap and publishes nothing. What was
+    refused stays refused until somebody looks.
     """
 
+    ledger: Ledger
     logs: SignedLogs
     signer: Signer
     state: SignerState
@@ -27,20 +31,34 @@ class Checkpointer:
     log: Log
 
     async def round(self) -> bool:
-        """Every log once; False: there is no more to do now.
+        """Every log once, then the root; False: there is no more to do now.
 
         Raises:
             IntegrityError: a log was refused or is gone; all others had their turn.
         """
-        origins, refused = set[str](), 0
-        for tenant in await self.logs.tenants():
-            if head := await self.logs.head(tenant):
-                origins.add(head.origin)
-                refused += not await self._one(tenant, head)
-        gone = set(await self.state.origins()) - origins
-        if refused or gone:
+        heads = await self._heads()
+        held = [await self._one(tenant, head) for tenant, head in heads.items()]
+        origins = {head.origin for head in heads.values()}
+        held.append(await self._root(origins))
+        gone = set(await self.state.origins()) - origins - {await self._root_origin()}
+        if gone or not all(held):
             raise IntegrityError("a log is not what was signed", "checkpointer")
         return False
+
+    async def _heads(self) -> Mapping[TenantId, Head]:
+        """The ends of all logs but the root."""
+        tenants = [each for each in await self.logs.tenants() if each != ROOT]
+        heads = {each: await self.logs.head(each) for each in tenants}
+        return {each: head for each, head in heads.items() if head}
+
+    async def _root(self, origins: Collection[str]) -> bool:
+        await self.ledger.append([heartbeat(origins, self.clock.now())])
+        head = await self.logs.head(ROOT)
+        return head is not None and await self._one(ROOT, head)
+
+    async def _root_origin(self) -> str | None:
+        head = await self.logs.head(ROOT)
+        return head.origin if head else None
 
     async def _one(self, tenant: TenantId, head: Head) -> bool:
         try:
@@ -80,10 +98,19 @@ class Checkpointer:
         return signed
 
     async def _publish(self, tenant: TenantId, signed: Signed) -> None:
-        if await self.logs.latest(tenant) != signed.note:
-            await self.logs.publish(tenant, signed.note, self.clock.now())
+        if await self.logs.latest(tenant) == signed.note:
+            return
+        rooted = None if tenant == ROOT else await self._commit(signed)
+        await self.logs.publish(tenant, signed.note, self.clock.now(), rooted)
         if await self.logs.latest(tenant) != signed.note:
             raise Refused(signed.checkpoint.size, "another checkpoint was published")
+
+    async def _commit(self, signed: Signed) -> Rooted:
+        """Commit to a checkpoint in the root log; again, it is found there."""
+        salt = await self.signer.salt(signed.note)
+        event = committed(signed.note, salt, self.clock.now())
+        appended = await self.ledger.append([event])
+        return Rooted(salt, appended.places[event.attributes.id].seq)
 
 
 def _unchanged(before: Signed, head: Head) -> bool:

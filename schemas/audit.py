@@ -74,8 +74,24 @@ class Erase(Schema):
     as_of: Moment
 
 
+class Heartbeat(Schema):
+    """How many logs there are.
+
+    Attributes:
+        sha256: over the sorted SHA-256 of their origins.
+    """
+
+    logs: Annotated[int, Field(ge=0, le=MAX_INTEGER)]
+    sha256: Hex64
+
+
 class _Facts(Schema):
-    """What an event and its record have in common. Absent means left out."""
+    """What an event and its record have in common. Absent means left out.
+
+    Attributes:
+        commit: the root log's salted commitment to another log's checkpoint.
+        heartbeat: the root log's count of logs.
+    """
 
     action: Action
     actor: ActorName
@@ -92,6 +108,8 @@ class _Facts(Schema):
     ] = ()
     retention: Retained | None = None
     erase: Erase | None = None
+    commit: Hex64 | None = None
+    heartbeat: Heartbeat | None = None
 
     @model_validator(mode="after")
     def _integers_are_exact(self) -> Self:

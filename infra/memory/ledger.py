@@ -20,6 +20,7 @@ from pipeline.checkpoint import parse_note
 from pipeline.merkle import TILE_WIDTH
 from pipeline.ports.ledger import Appended, Ledger, SignedLogs, SourceOffsets, appended
 from pipeline.ports.system import Entropy
+from pipeline.root import Rooted
 from pipeline.tiles import fold
 from schemas.audit import TERMINAL
 from schemas.ids import RequestId, TenantId
@@ -34,6 +35,7 @@ class MemoryLedger(Ledger, SignedLogs):
     _heads: dict[TenantId, Head] = field(default_factory=dict)
     _entries: dict[TenantId, list[Entry]] = field(default_factory=dict)
     _notes: dict[TenantId, dict[int, str]] = field(default_factory=dict)
+    _rooted: dict[tuple[TenantId, int], Rooted] = field(default_factory=dict)
     _offsets: dict[str, dict[int, int]] = field(default_factory=dict)
 
     @override
@@ -52,7 +54,7 @@ class MemoryLedger(Ledger, SignedLogs):
         entries = self._entries.get(tenant, [])
         asked = {event.attributes.id for event in events}
         return grow(
-            self._heads.get(tenant) or self._new(),
+            self._heads.get(tenant) or self._new(tenant),
             events,
             {each.event_id: each.body for each in entries if each.event_id in asked},
             {
@@ -62,8 +64,8 @@ class MemoryLedger(Ledger, SignedLogs):
             },
         )
 
-    def _new(self) -> Head:
-        return empty(new_origin(self.domain, self.entropy.bytes(16)))
+    def _new(self, tenant: TenantId) -> Head:
+        return empty(new_origin(tenant, self.domain, self.entropy.bytes(16)))
 
     @override
     async def offsets(self, topic: str) -> Mapping[int, int]:
@@ -108,5 +110,15 @@ class MemoryLedger(Ledger, SignedLogs):
         return next(reversed(await self.checkpoints(tenant)), None)
 
     @override
-    async def publish(self, tenant: TenantId, note: str, at: datetime) -> None:
-        self._notes.setdefault(tenant, {}).setdefault(parse_note(note).size, note)
+    async def rooted(self, tenant: TenantId, size: int) -> Rooted | None:
+        return self._rooted.get((tenant, size))
+
+    @override
+    async def publish(
+        self, tenant: TenantId, note: str, at: datetime, rooted: Rooted | None = None
+    ) -> None:
+        size = parse_note(note).size
+        notes = self._notes.setdefault(tenant, {})
+        if size not in notes and rooted is not None:
+            self._rooted[tenant, size] = rooted
+        notes.setdefault(size, note)

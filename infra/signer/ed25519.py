@@ -7,6 +7,7 @@ While a key is handed over both sign, and one note carries both lines.
 from asyncio import to_thread
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from hmac import digest
 from pathlib import Path
 from typing import Annotated
 
@@ -25,6 +26,7 @@ SEED_BYTES = 32
 KEYS = "keys.json"
 PUBLIC = "public.json"
 LOCK = "lock"
+_SALT = b"sluice/root-salt/v1\n"
 
 Bytes32 = Annotated[bytes, Field(min_length=SEED_BYTES, max_length=SEED_BYTES)]
 
@@ -82,6 +84,11 @@ class FileSigner(Signer):
         if not signers:
             raise IntegrityError("expected a key that signs now", "signer.keys")
         return sign(checkpoint.text, signers)
+
+    @override
+    async def salt(self, note: str) -> bytes:
+        keys = (await to_thread(_load, self.folder)).keys
+        return digest(keys[0].seed, _SALT + note.encode(), "sha256")
 
 
 def ensure_key(folder: Path, seed: bytes, now: datetime) -> PublicKeys:

@@ -52,6 +52,7 @@ async def make(base: Path) -> Exported:
     keys = ensure_key(base / "signer", bytes(32), NOON)
     clock = SystemClock()
     checkpointer = Checkpointer(
+        ledger=ledger,
         logs=ledger,
         signer=FileSigner(base / "signer", clock),
         state=FileState(base / "signer" / STATE),

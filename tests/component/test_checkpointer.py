@@ -72,6 +72,7 @@ def checkpointer(
     tmp_path: Path, keys: PublicKeys, state: FileState, ledger: Ledger
 ) -> Checkpointer:
     return Checkpointer(
+        ledger=ledger,
         logs=ledger,
         signer=FileSigner(tmp_path, CLOCK),
         state=state,

@@ -9,11 +9,12 @@ from typing_extensions import override
 
 from demo.stack import Stack
 from infra.memory.ledger import MemoryLedger
-from pipeline.audit import SECOND_TERMINAL, empty, record
+from pipeline.audit import SECOND_TERMINAL, Place, empty, record
 from pipeline.checkpoint import Checkpoint, VerifyKey, sign
 from pipeline.errors import IntegrityError, InvalidMessage
 from pipeline.merkle import root_between
-from pipeline.ports.ledger import Place, SourceOffsets
+from pipeline.ports.ledger import SourceOffsets
+from pipeline.root import Rooted
 from pipeline.tiles import nodes_from
 from pipeline.verification import Verified, verify
 from schemas.ids import TenantId
@@ -95,7 +96,7 @@ class LedgerContract:
 
         appended = await books.ledger.append(events)
 
-        assert 3 * 5 + 5 == len(appended.places)
+        assert 3 * 5 == len(appended.places)
         origins = set()
         for tenant in tenants:
             await assert_holds(books, tenant)
@@ -127,7 +128,8 @@ class LedgerContract:
 
         again = await books.ledger.append([later, *first, later])
 
-        assert ({}, 4) == (again.places, again.repeats)
+        assert 4 == again.repeats
+        assert [1, 2] == [again.places[e.attributes.id].seq for e in first]
         assert 3 == len(await actions(books, tenant))
 
     async def test_one_new_among_repeats(self, books: Books, tenant: TenantId) -> None:
@@ -137,7 +139,8 @@ class LedgerContract:
             [recorded(n, tenant=tenant) for n in "abc"]
         )
 
-        assert [3] == [place.seq for place in appended.places.values()]
+        assert {1, 2, 3} == {place.seq for place in appended.places.values()}
+        assert 4 == len(await actions(books, tenant))
         assert 2 == appended.repeats
         await assert_holds(books, tenant)
 
@@ -259,11 +262,15 @@ class LedgerContract:
         assert head is not None
         notes = [note_of(head.origin, size) for size in (1, 2)]
 
-        for note in (*notes, notes[0]):
-            await books.logs.publish(tenant, note, NOON)
+        rooted = Rooted(bytes(32), 7)
+        await books.logs.publish(tenant, notes[0], NOON, rooted)
+        await books.logs.publish(tenant, notes[1], NOON)
+        await books.logs.publish(tenant, notes[0], NOON, Rooted(bytes(32), 8))
 
         assert notes == list(await books.logs.checkpoints(tenant))
         assert notes[1] == await books.logs.latest(tenant)
+        found = [await books.logs.rooted(tenant, size) for size in (1, 2, 3)]
+        assert [rooted, None, None] == found
 
 
 class TestMemoryLedger(LedgerContract):

@@ -69,6 +69,7 @@ class Scene:
     @property
     def checkpointer(self) -> Checkpointer:
         return Checkpointer(
+            ledger=self.books.ledger,
             logs=self.books.logs,
             signer=FileSigner(self.signer, CLOCK),
             state=FileState(self.signer / STATE),

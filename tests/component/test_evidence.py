@@ -1,0 +1,227 @@
+"""Logs over HTTP, and the proofs that a tenant takes away."""
+
+from collections.abc import AsyncIterator, Collection
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+from starlette.requests import Request
+
+from infra.log import Log
+from infra.memory.ledger import MemoryLedger
+from infra.signer.ed25519 import FileSigner, PublicKeys, ensure_key
+from infra.signer.state import STATE, FileState
+from infra.system import SystemClock, SystemEntropy
+from pipeline.audit import ROOT, record
+from pipeline.checkpoint import open_checkpoint, parse_note
+from pipeline.errors import InvalidMessage
+from pipeline.merkle import leaf_hash, root_of
+from pipeline.proofs import TlogProof, parse_proof, prove, verify_proof
+from pipeline.root import commitment
+from pipeline.tiles import split, tiles_of, unbundle
+from producers.checkpointer import Checkpointer
+from producers.evidence import evidence
+from schemas.ids import TenantId
+from tests.support.audit import NOON, OTHER, TENANT, recorded
+
+SIZE = 301
+CALLERS: dict[str, Collection[TenantId]] = {
+    "one": (TENANT,),
+    "two": (OTHER,),
+    "operator": (ROOT,),
+    "nobody": (),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scene:
+    """Two tenants' logs with checkpoints, the root log, and a client."""
+
+    ledger: MemoryLedger
+    keys: PublicKeys
+    checkpointer: Checkpointer
+    http: httpx.AsyncClient
+
+    async def get(self, path: str, caller: str = "one") -> httpx.Response:
+        tenant = next(iter(CALLERS.get(caller, ())), TENANT)
+        log = await self.log_id(tenant)
+        return await self.http.get(f"/{log}/{path}", headers={"caller": caller})
+
+    async def log_id(self, tenant: TenantId) -> str:
+        head = await self.ledger.head(tenant)
+        assert head is not None
+        return head.origin.rpartition("/")[2]
+
+
+async def readable(request: Request) -> Collection[TenantId] | None:
+    return CALLERS.get(request.headers.get("caller", ""))
+
+
+@pytest.fixture
+async def scene(tmp_path: Path) -> AsyncIterator[Scene]:
+    ledger, clock = MemoryLedger("test.example", SystemEntropy()), SystemClock()
+    keys = ensure_key(tmp_path, bytes(32), NOON)
+    checkpointer = Checkpointer(
+        ledger=ledger,
+        logs=ledger,
+        signer=FileSigner(tmp_path, clock),
+        state=FileState(tmp_path / STATE),
+        clock=clock,
+        log=Log("test"),
+    )
+    await ledger.append([recorded(str(each)) for each in range(SIZE - 1)])
+    await ledger.append([recorded("a", tenant=OTHER)])
+    await checkpointer.round()
+    transport = httpx.ASGITransport(app=evidence(ledger, readable))
+    async with httpx.AsyncClient(transport=transport, base_url="http://log") as http:
+        yield Scene(ledger=ledger, keys=keys, checkpointer=checkpointer, http=http)
+
+
+async def test_a_log_is_rebuilt_from_what_is_served(scene: Scene) -> None:
+    served = await scene.get("checkpoint")
+    origin = parse_note(served.text).origin
+    checkpoint = open_checkpoint(served.text, scene.keys.named(origin))
+
+    parts = {tile: await scene.get(tile.path) for tile in tiles_of(checkpoint.size)}
+
+    assert {200} == {part.status_code for part in parts.values()}
+    hashes = [p.content for tile, p in parts.items() if tile.level == 0]
+    bundles = [p.content for tile, p in parts.items() if tile.level is None]
+    leaves = split(b"".join(hashes))
+    entries = [each for joined in bundles for each in unbundle(joined)]
+    assert SIZE == len(entries) == checkpoint.size
+    assert [leaf_hash(each) for each in entries] == leaves
+    assert checkpoint.root == root_of(leaves)
+
+
+async def test_what_is_served_says_how_long_it_stands(scene: Scene) -> None:
+    checkpoint, tile = await scene.get("checkpoint"), await scene.get("tile/0/000")
+
+    assert "text/plain; charset=utf-8" == checkpoint.headers["content-type"]
+    assert "private, max-age=5" == checkpoint.headers["cache-control"]
+    assert "application/octet-stream" == tile.headers["content-type"]
+    assert "immutable" in tile.headers["cache-control"]
+    assert 8192 == len(tile.content)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "tile/0/001",
+        "tile/0/001.p/46",
+        "tile/0/001.p/0",
+        "tile/0/000.p/256",
+        "tile/0/002.p/1",
+        "tile/1/000",
+        "tile/2/000.p/1",
+        "tile/entries/001.p/46",
+        "tile/0/0",
+        f"proof/{SIZE}",
+        "proof/x",
+        "",
+        "keys",
+    ],
+)
+async def test_what_is_not_there_is_not_found(scene: Scene, path: str) -> None:
+    assert 404 == (await scene.get(path)).status_code
+
+
+async def test_partials_of_every_size_stay_served(scene: Scene) -> None:
+    await scene.ledger.append([recorded("more")])
+    await scene.checkpointer.round()
+
+    for path in ("tile/0/001.p/45", "tile/0/001.p/46", "tile/entries/001.p/45"):
+        assert 200 == (await scene.get(path)).status_code
+
+
+async def test_a_log_is_its_readers_alone(scene: Scene) -> None:
+    one = await scene.log_id(TENANT)
+    root = await scene.log_id(ROOT)
+    asked = {
+        (log, caller): await scene.http.get(
+            f"/{log}/checkpoint", headers={"caller": caller}
+        )
+        for log in (one, root)
+        for caller in ("one", "two", "operator", "nobody", "stranger")
+    }
+
+    allowed = {pair for pair, answer in asked.items() if answer.status_code == 200}
+    assert {(one, "one"), (root, "operator")} == allowed
+    assert 401 == asked[one, "stranger"].status_code
+    foreign = asked[one, "two"]
+    unknown = await scene.http.get("/0/checkpoint", headers={"caller": "two"})
+    assert (404, foreign.content) == (unknown.status_code, unknown.content)
+    assert "application/problem+json" == foreign.headers["content-type"]
+
+
+@pytest.mark.parametrize("seq", [0, 255, 256, SIZE - 1])
+async def test_a_proof_is_verified_offline(scene: Scene, seq: int) -> None:
+    (entry,) = await scene.ledger.read(TENANT, seq, 1)
+    proof = parse_proof((await scene.get(f"proof/{seq}")).text)
+    keys = scene.keys.named(parse_note(proof.note).origin)
+
+    signed = verify_proof(proof, entry.body, keys)
+
+    assert (SIZE, seq) == (signed.size, proof.index)
+    with pytest.raises(InvalidMessage):
+        verify_proof(proof, entry.body + b" ", keys)
+    with pytest.raises(InvalidMessage):
+        verify_proof(TlogProof(seq ^ 1, proof.hashes, proof.note), entry.body, keys)
+    with pytest.raises(InvalidMessage):
+        verify_proof(proof, entry.body, keys[:0])
+
+
+@pytest.mark.parametrize(
+    "bend",
+    [
+        ("@v1", "@v2"),
+        ("index 5", "index 05"),
+        ("index 5", "index -5"),
+        ("index 5", ""),
+        ("\n\n", "\n"),
+        ("=\n", "\n"),
+    ],
+)
+def test_a_malformed_proof_is_refused(bend: tuple[str, str]) -> None:
+    text = TlogProof(5, (bytes(32),), "note\n").text
+
+    assert TlogProof(5, (bytes(32),), "note\n") == parse_proof(text)
+    assert parse_proof(text) == parse_proof(text.replace("@v1\n", "@v1\nextra YQ==\n"))
+    with pytest.raises(InvalidMessage):
+        parse_proof(text.replace(*bend))
+
+
+async def test_a_tenant_shows_that_there_is_one_history(scene: Scene) -> None:
+    """Record, tenant's checkpoint, salt, root record, root checkpoint."""
+    note = await scene.ledger.latest(TENANT)
+    root_note = await scene.ledger.latest(ROOT)
+    assert note is not None
+    assert root_note is not None
+    rooted = await scene.ledger.rooted(TENANT, SIZE)
+    assert rooted is not None
+    (leaf,) = await scene.ledger.read(ROOT, rooted.seq, 1)
+    proof = await prove(
+        scene.ledger, ROOT, rooted.seq, parse_note(root_note), root_note
+    )
+
+    assert commitment(rooted.salt, note) == record(leaf.body).commit
+    assert commitment(bytes(32), note) != record(leaf.body).commit
+    keys = scene.keys.named("ledger.test.example/root")
+    assert parse_note(root_note) == verify_proof(proof, leaf.body, keys)
+
+
+async def test_the_root_says_how_many_logs_there_are(scene: Scene) -> None:
+    beats = [
+        found.heartbeat
+        for found in (record(e.body) for e in await scene.ledger.read(ROOT, 0, 99))
+        if found.heartbeat
+    ]
+
+    assert [2] == [beat.logs for beat in beats]
+    await scene.checkpointer.round()
+    head = await scene.ledger.head(ROOT)
+    assert head is not None
+    root_note = await scene.ledger.latest(ROOT)
+    assert root_note is not None
+    assert head.size == parse_note(root_note).size == 5
