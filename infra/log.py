@@ -15,23 +15,15 @@ from schemas.ids import EndpointId, EventId, RequestId, TenantId
 
 EventName = Literal[
     "started",
-    "ready",
     "stopping",
     "stopped",
-    "health_listening",
-    "gateway_listening",
-    "partitions_assigned",
-    "partitions_revoked",
-    "batch_waits",
-    "partition_halted",
+    "partition_stopped",
     "dead_letter_written",
-    "brake_pulled",
+    "records_expired",
     "commit_refused",
-    "producer_replaced",
     "unexpected_error",
     "checkpoint_signed",
     "checkpoint_refused",
-    "settings_refused",
     "timed_worker_failed",
 ]
 

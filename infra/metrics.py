@@ -5,6 +5,8 @@ Labels are words of ours: never a tenant, a request, a key or a path.
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from infra.log import Log, Word
+
 _LATENCY_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60)
 
 
@@ -79,4 +81,62 @@ class Metrics:
             "From a request's arrival at the gateway to its answer.",
             buckets=_LATENCY_S,
             registry=registry,
+        )
+
+
+class DeliverySignals:
+    """What the delivery policy tells, as metrics; what somebody must see, as lines."""
+
+    def __init__(self, metrics: Metrics, log: Log) -> None:
+        self._metrics = metrics
+        self._log = log
+
+    def handled(self, group: str, records: int) -> None:
+        """Records whose effects are durable."""
+        self._metrics.handled.labels(group).inc(records)
+
+    def batch(self, group: str, seconds: float) -> None:
+        """From a batch's arrival to its commit."""
+        self._metrics.batch_seconds.labels(group).observe(seconds)
+
+    def retried(self, group: str, error: str) -> None:
+        """An attempt failed and will be repeated."""
+        self._metrics.retries.labels(group, error).inc()
+
+    def unexpected(self, group: str, place: str) -> None:
+        """An error that nobody translated."""
+        self._log.error("unexpected_error", group=Word(group), place=Word(place))
+
+    def buried(self, group: str, reason: str) -> None:
+        """A dead letter is durable."""
+        self._metrics.dead_letters.labels(group, reason).inc()
+        self._log.warning(
+            "dead_letter_written", group=Word(group), reason=Word(reason)
+        )
+
+    def waiting(self, group: str, partitions: int) -> None:
+        """How many wait now."""
+        self._metrics.waiting.labels(group).set(partitions)
+
+    def stopped(self, group: str, state: str, partitions: int) -> None:
+        """How many stand still until somebody looks."""
+        self._metrics.stopped.labels(group, state).set(partitions)
+        if partitions:
+            self._log.error("partition_stopped", group=Word(group), state=Word(state))
+
+    def lag(self, group: str, records: int) -> None:
+        """Records between what is finished and the end."""
+        self._metrics.lag.labels(group).set(records)
+
+    def commit_refused(self, group: str) -> None:
+        """A commit failed."""
+        self._log.warning("commit_refused", group=Word(group))
+
+    def expired(self, group: str, partition: int, records: int) -> None:
+        """Records were deleted by retention, unread."""
+        self._log.error(
+            "records_expired",
+            group=Word(group),
+            partition=partition,
+            records=records,
         )

@@ -43,6 +43,8 @@ class DatabaseSettings(Concern):
     """DSN of the main database with the login of this process."""
     keystore_url: SecretStr
     """DSN of the keystore with the login of this process."""
+    keystore_admin_url: SecretStr | None = None
+    """DSN of the keystore for whoever destroys keys: retention and the operator."""
     admin_url: SecretStr | None = None
     """DSN of the main database for the operator's commands."""
     pool_size: Annotated[int, Field(ge=1, le=100)] = 8
@@ -58,6 +60,8 @@ class KeysSettings(Concern):
     """Where key-encryption keys lie, sealed; mode 0700."""
     root: Path
     """The root key file, kept elsewhere than ``directory``; mode 0600."""
+    own: Path
+    """The folder of Sluice's own keys: tokens, the inbox, receipts; mode 0700."""
 
 
 class LedgerSettings(Concern):

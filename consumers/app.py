@@ -1,0 +1,176 @@
+"""The composition root of the consumer groups."""
+
+import asyncio
+import signal
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
+from typing import Final
+
+from consumers import provider
+from consumers.audit import AuditConsumer
+from consumers.delivery import (
+    Bounds,
+    Burial,
+    Delivery,
+    Means,
+    Subscription,
+    concurrent,
+    ordered,
+    ordered_batch,
+)
+from consumers.outcomes import OutcomesConsumer
+from consumers.provider import ProviderConsumer
+from consumers.redaction import RedactionConsumer
+from consumers.screening import ScreeningConsumer
+from infra.health import health_app
+from infra.metrics import DeliverySignals
+from infra.postgres.ledger import PostgresLedger
+from infra.postgres.requests import PostgresProviderCalls, PostgresRequests
+from infra.providers.openai import OpenAIProviders, Upstream
+from infra.resources import Resources, open_resources
+from infra.server import serving
+from infra.settings import Settings
+from pipeline.detection.engine import Recipe, build
+from schemas.topics import (
+    AUDIT_RECORDED,
+    REQUESTS_ACCEPTED,
+    REQUESTS_FINISHED,
+    REQUESTS_REDACTED,
+    REQUESTS_SCREENED,
+)
+
+VERSION: Final = "0.1.0"
+
+
+class Groups:
+    """The subscriptions of one process, each made when it is asked for."""
+
+    def __init__(
+        self, opened: Resources, recipe: Recipe, providers: OpenAIProviders
+    ) -> None:
+        self._opened = opened
+        self._recipe = recipe
+        self._providers = providers
+
+    def screening(self) -> Subscription:
+        """May it pass?"""
+        opened = self._opened
+        consumer = ScreeningConsumer(
+            bench=opened.bench,
+            contents=opened.contents,
+            recipe=self._recipe,
+            clock=opened.clock,
+        )
+        return ordered(REQUESTS_ACCEPTED, consumer.handle, prepare=consumer.prepare)
+
+    def redaction(self) -> Subscription:
+        """What of it may leave?"""
+        opened = self._opened
+        consumer = RedactionConsumer(
+            bench=opened.bench,
+            contents=opened.contents,
+            recipe=self._recipe,
+            clock=opened.clock,
+        )
+        return ordered(REQUESTS_SCREENED, consumer.handle, prepare=consumer.prepare)
+
+    def provider(self) -> Subscription:
+        """The provider call."""
+        opened = self._opened
+        consumer = ProviderConsumer(
+            bench=opened.bench,
+            contents=opened.contents,
+            calls=PostgresProviderCalls(opened.pool),
+            providers=self._providers,
+            recipe=self._recipe,
+            clock=opened.clock,
+        )
+        return concurrent(
+            REQUESTS_REDACTED,
+            consumer.handle,
+            prepare=consumer.prepare,
+            lane=provider.lane,
+            overflow=consumer.overflow,
+            deadline=provider.deadline,
+            bounds=Bounds(),
+        )
+
+    def outcomes(self) -> Subscription:
+        """The one end."""
+        opened = self._opened
+        consumer = OutcomesConsumer(
+            requests=PostgresRequests(opened.pool), clock=opened.clock
+        )
+        return ordered_batch(REQUESTS_FINISHED, consumer.handle)
+
+    def audit(self) -> Subscription:
+        """The ledger."""
+        opened = self._opened
+        ledger = PostgresLedger(
+            pool=opened.pool,
+            domain=opened.settings.ledger.domain,
+            entropy=opened.entropy,
+        )
+        consumer = AuditConsumer(ledger=ledger)
+        return ordered_batch(AUDIT_RECORDED, consumer.handle, offsets=consumer.offsets)
+
+
+GROUPS: Final[Mapping[str, Callable[[Groups], Subscription]]] = {
+    "screening": Groups.screening,
+    "redaction": Groups.redaction,
+    "provider": Groups.provider,
+    "outcomes": Groups.outcomes,
+    "audit": Groups.audit,
+}
+
+
+def upstreams(settings: Settings) -> Mapping[str, Upstream]:
+    """The configured providers."""
+    return {
+        name: Upstream(
+            base_url=str(found.base_url).rstrip("/"),
+            api_key=found.api_key.get_secret_value() if found.api_key else None,
+            max_in_flight=found.max_in_flight,
+        )
+        for name, found in settings.providers.items()
+    }
+
+
+async def run(settings: Settings, names: Sequence[str]) -> None:
+    """Run the named groups until SIGTERM or SIGINT, then drain."""
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async with AsyncExitStack() as stack:
+        opened = await stack.enter_async_context(
+            open_resources(settings, "+".join(names))
+        )
+        calls = await stack.enter_async_context(OpenAIProviders(upstreams(settings)))
+        groups = Groups(opened, build(), calls)
+        delivery = _delivery(opened, [GROUPS[name](groups) for name in names])
+        app = health_app(
+            lambda: delivery.alive() and opened.publisher.alive,
+            delivery.reasons,
+            opened.metrics.registry,
+        )
+        health = settings.health
+        await stack.enter_async_context(serving(app, health.host, health.port))
+        opened.log.info("started", port=health.port)
+        await delivery.run(stop)
+        opened.log.info("stopped")
+
+
+def _delivery(opened: Resources, subscriptions: Sequence[Subscription]) -> Delivery:
+    means = Means(
+        publisher=opened.publisher,
+        clock=opened.clock,
+        entropy=opened.entropy,
+        signals=DeliverySignals(opened.metrics, opened.log),
+        burial=Burial(
+            publisher=opened.publisher,
+            clock=opened.clock,
+            version=VERSION,
+            seal_stranger=opened.tokens.seal,
+        ),
+    )
+    return Delivery(subscriptions, kafka=opened.clients, means=means)

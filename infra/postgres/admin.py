@@ -1,0 +1,244 @@
+"""What operators do: each act in one transaction with the event that tells of it."""
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from hashlib import sha256
+from typing import Any, Final
+from uuid import UUID
+
+import asyncpg
+
+from infra.postgres.outbox import put
+from infra.postgres.pool import Connection, as_tenant
+from pipeline.credentials import ApiKey, base62, make
+from pipeline.ports.keys import KeyKeeper
+from pipeline.ports.system import Clock, Entropy
+from pipeline.ports.tenants import Environment
+from schemas.audit import AuditRecorded
+from schemas.events import Attributes, Event
+from schemas.ids import Actor, TenantId, event_id
+from schemas.policies import PolicyDocument
+from schemas.requests import Decision, Route
+
+CAPABILITIES: Final = ("requests:send", "requests:read", "webhooks:manage")
+KEY_LIFE: Final = timedelta(days=365)
+SECRET_BYTES: Final = 64
+
+TENANT = "insert into sluice.tenant (name) values ($1)"
+TENANTS = "select tenant_id, name, state from sluice.tenant order by name"
+ROUTE = """
+insert into sluice.route (environment, model, provider, upstream_model)
+values ($1, $2, $3, $4)
+on conflict (tenant_id, environment, model) do update
+  set provider = excluded.provider, upstream_model = excluded.upstream_model
+"""
+ROUTES = """
+select environment, model, provider, upstream_model from sluice.route order by 1, 2
+"""
+NEXT_POLICY = "select coalesce(max(version), 0) + 1 from sluice.policy"
+POLICY = "insert into sluice.policy (version, document, sha256) values ($1, $2, $3)"
+PRESENT_POLICY = "select document from sluice.policy order by version desc limit 1"
+KEY = """
+insert into sluice.api_key (id, name, environment, capabilities, expires_at)
+values ($1, $2, $3, $4, $5)
+"""
+ADD_HASH = """
+insert into sluice.api_key_secret (public_id, key_id, sha256, not_before)
+values ($1, $2, $3, $4)
+"""
+KEYS = """
+select k.id, k.name, k.environment, k.expires_at, k.revoked_at, k.capabilities,
+       array(select s.public_id from sluice.api_key_secret s where s.key_id = k.id
+              order by s.not_before desc) as public_ids
+  from sluice.api_key k order by k.created_at
+"""
+FIND_KEY = "select environment from sluice.api_key where id = $1 and revoked_at is null"
+RETIRE = """
+update sluice.api_key_secret set not_after = least(not_after, $2)
+ where key_id = $1 and (not_after is null or not_after > $2)
+"""
+REVOKE = (
+    "update sluice.api_key set revoked_at = $2 where id = $1 and revoked_at is null"
+)
+CLIENT = """
+insert into sluice.client (id, name, environment, capabilities, sha256)
+values ($1, $2, $3, $4, $5)
+"""
+REVOKE_CLIENT = """
+update sluice.client set revoked_at = $2, tokens_valid_after = $2
+ where id = $1 and revoked_at is null
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class NewSecret:
+    """What is shown once: an id, and the secret that goes with it."""
+
+    id: str
+    secret: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Admin:
+    """The operator's acts.
+
+    Attributes:
+        actor: who acts, as the ledger names them.
+    """
+
+    pool: asyncpg.Pool
+    keeper: KeyKeeper
+    clock: Clock
+    entropy: Entropy
+    actor: Actor
+
+    async def create_tenant(self, name: str) -> TenantId:
+        """A tenant with a key of its own and the default policy."""
+        tenant = TenantId(self.entropy.uuid7())
+        await self.keeper.enrol(tenant)
+        async with as_tenant(self.pool, tenant) as connection:
+            await connection.execute(TENANT, name)
+            await self._told(connection, tenant, "tenant.created", tenant)
+            await self._policy(connection, tenant, PolicyDocument())
+        return tenant
+
+    async def tenants(self) -> list[asyncpg.Record]:
+        """Ids, names and states of all tenants."""
+        async with self.pool.acquire() as connection, connection.transaction():
+            await connection.execute("set local role sluice_finder")
+            return await connection.fetch(TENANTS)
+
+    async def set_route(
+        self, tenant: TenantId, environment: Environment, model: str, route: Route
+    ) -> None:
+        """Bind a model name; at most 5 s later every gateway knows."""
+        async with as_tenant(self.pool, tenant) as connection:
+            await connection.execute(
+                ROUTE, environment, model, route.provider, route.model
+            )
+            await self._told(connection, tenant, "route.set", route.provider)
+
+    async def routes(self, tenant: TenantId) -> list[asyncpg.Record]:
+        """All routes of a tenant."""
+        return await self._rows(tenant, ROUTES)
+
+    async def set_policy(self, tenant: TenantId, policy: PolicyDocument) -> int:
+        """A new version; the one in force for what is admitted from now on."""
+        async with as_tenant(self.pool, tenant) as connection:
+            return await self._policy(connection, tenant, policy)
+
+    async def _policy(
+        self, connection: Connection, tenant: TenantId, policy: PolicyDocument
+    ) -> int:
+        version: int = await connection.fetchval(NEXT_POLICY)
+        document = policy.model_copy(update={"version": version})
+        raw = document.model_dump_json().encode()
+        digest = sha256(raw).hexdigest()
+        await connection.execute(POLICY, version, raw, digest)
+        await self._told(connection, tenant, "policy.set", digest)
+        return version
+
+    async def policy(self, tenant: TenantId) -> PolicyDocument | None:
+        """The policy in force; None: no such tenant."""
+        async with as_tenant(self.pool, tenant, readonly=True) as connection:
+            raw = await connection.fetchval(PRESENT_POLICY)
+        return None if raw is None else PolicyDocument.model_validate_json(raw)
+
+    async def create_key(
+        self, tenant: TenantId, environment: Environment, name: str
+    ) -> NewSecret:
+        """An API key; its text is not kept."""
+        key_id = self.entropy.uuid7()
+        made = self._make(environment)
+        async with as_tenant(self.pool, tenant) as connection:
+            expires = self.clock.now() + KEY_LIFE
+            await connection.execute(
+                KEY, UUID(key_id), name, environment, list(CAPABILITIES), expires
+            )
+            await self._secret(connection, key_id, made)
+            await self._told(connection, tenant, "key.created", key_id)
+        return NewSecret(key_id, made.text)
+
+    async def rotate_key(
+        self, tenant: TenantId, key_id: str, grace: timedelta
+    ) -> NewSecret | None:
+        """A new secret; the old one works for ``grace`` more. None: no such key."""
+        async with as_tenant(self.pool, tenant) as connection:
+            environment = await connection.fetchval(FIND_KEY, UUID(key_id))
+            if environment is None:
+                return None
+            made = self._make(environment)
+            until = self.clock.now() + grace
+            await connection.execute(RETIRE, UUID(key_id), until)
+            await self._secret(connection, key_id, made)
+            await self._told(connection, tenant, "key.rotated", key_id)
+        return NewSecret(key_id, made.text)
+
+    async def revoke_key(self, tenant: TenantId, key_id: str) -> bool:
+        """At most 5 s later it works nowhere. False: no such key, or revoked."""
+        return await self._revoked(tenant, REVOKE, UUID(key_id), "key.revoked")
+
+    async def keys(self, tenant: TenantId) -> list[asyncpg.Record]:
+        """All keys of a tenant, without their secrets."""
+        return await self._rows(tenant, KEYS)
+
+    async def create_client(
+        self, tenant: TenantId, environment: Environment, name: str
+    ) -> NewSecret:
+        """OAuth client credentials for producers with a Kafka client of their own."""
+        number = int.from_bytes(self.entropy.bytes(SECRET_BYTES))
+        digits = base62(number, 64)
+        client_id, secret = "client_" + digits[:16].lower(), digits[16:]
+        digest = sha256(secret.encode()).digest()
+        async with as_tenant(self.pool, tenant) as connection:
+            await connection.execute(
+                CLIENT, client_id, name, environment, ["requests:send"], digest
+            )
+            await self._told(connection, tenant, "client.created", client_id)
+        return NewSecret(client_id, secret)
+
+    async def revoke_client(self, tenant: TenantId, client_id: str) -> bool:
+        """Its tokens end with it, at most 5 s later."""
+        return await self._revoked(tenant, REVOKE_CLIENT, client_id, "client.revoked")
+
+    async def _revoked(
+        self, tenant: TenantId, statement: str, name: Any, action: str
+    ) -> bool:
+        async with as_tenant(self.pool, tenant) as connection:
+            done = await connection.execute(statement, name, self.clock.now())
+            if done == "UPDATE 0":
+                return False
+            await self._told(connection, tenant, action, str(name))
+        return True
+
+    async def _rows(self, tenant: TenantId, query: str) -> list[asyncpg.Record]:
+        async with as_tenant(self.pool, tenant, readonly=True) as connection:
+            return await connection.fetch(query)
+
+    def _make(self, environment: str) -> ApiKey:
+        return make(environment, self.entropy.bytes(SECRET_BYTES))
+
+    async def _secret(self, connection: Connection, key_id: str, made: ApiKey) -> None:
+        now = self.clock.now()
+        await connection.execute(
+            ADD_HASH, made.public_id, UUID(key_id), made.digest, now
+        )
+
+    async def _told(
+        self, connection: Connection, tenant: TenantId, action: str, about: str
+    ) -> None:
+        noun, _, verb = action.partition(".")
+        act = self.entropy.uuid7()
+        attributes = Attributes(
+            id=event_id(act, action),
+            type=AuditRecorded.kind,
+            source="/sluice/operator",
+            subject=act,
+            tenant=tenant,
+            time=self.clock.now(),
+        )
+        decision = Decision(stage="operator", control=noun, verdict=verb, rule=about)
+        told = AuditRecorded(
+            action=action, actor=self.actor, status="ok", decision=(decision,)
+        )
+        await put(connection, Event(attributes, told))

@@ -1,0 +1,113 @@
+"""Everything that a process of ours opens, and closes in reverse."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+import asyncpg
+from prometheus_client import CollectorRegistry
+
+from infra.kafka import topics
+from infra.kafka.clients import KafkaClients
+from infra.kafka.publisher import KafkaPublisher
+from infra.keystore.keks import KekCache
+from infra.keystore.loader import KekLoader
+from infra.keystore.store import PostgresKeyStore
+from infra.kms.file import FileKms
+from infra.kms.folder import KeyFolder
+from infra.log import Log
+from infra.metrics import Metrics
+from infra.postgres.pool import open_pool
+from infra.postgres.roles import refuse_unsafe
+from infra.postgres.tenants import PostgresTenants
+from infra.settings import Settings
+from infra.system import SystemClock, SystemEntropy
+from infra.tokens import Tokens
+from pipeline.contents import Contents
+from pipeline.work import Bench
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resources:
+    """What the composition roots wire from."""
+
+    settings: Settings
+    clock: SystemClock
+    entropy: SystemEntropy
+    log: Log
+    metrics: Metrics
+    pool: asyncpg.Pool
+    keystore_pool: asyncpg.Pool
+    kms: FileKms
+    keks: KekLoader
+    keystore: PostgresKeyStore
+    tenants: PostgresTenants
+    contents: Contents
+    bench: Bench
+    tokens: Tokens
+    clients: KafkaClients
+    publisher: KafkaPublisher
+
+
+@asynccontextmanager
+async def open_resources(settings: Settings, name: str) -> AsyncIterator[Resources]:
+    """Open all; refuse what is not as it must be.
+
+    Raises:
+        ValueError: the database login is not bound by row-level security.
+        TopicsDiffer: topics are not as they are declared.
+        RetryableError: Postgres or Kafka is away.
+    """
+    clock, entropy = SystemClock(), SystemEntropy()
+    async with AsyncExitStack() as stack:
+        pool = await _pool(stack, settings, settings.database.url.get_secret_value())
+        await refuse_unsafe(pool)
+        keystore_pool = await _pool(
+            stack, settings, settings.database.keystore_url.get_secret_value()
+        )
+        kafka = settings.kafka
+        await topics.check(kafka.bootstrap, replication=kafka.replication)
+        clients = KafkaClients(kafka.bootstrap)
+        kms = file_kms(settings, clock, entropy)
+        keks = KekLoader(keystore_pool, kms, KekCache(clock))
+        keystore = PostgresKeyStore(pool=keystore_pool, keks=keks, entropy=entropy)
+        tenants = PostgresTenants(pool, clock)
+        yield Resources(
+            settings=settings,
+            clock=clock,
+            entropy=entropy,
+            log=Log(name),
+            metrics=Metrics(CollectorRegistry()),
+            pool=pool,
+            keystore_pool=keystore_pool,
+            kms=kms,
+            keks=keks,
+            keystore=keystore,
+            tenants=tenants,
+            contents=Contents(entropy),
+            bench=Bench(keystore=keystore, tenants=tenants),
+            tokens=Tokens.load(
+                settings.keys.own, issuer=settings.gateway.issuer, entropy=entropy
+            ),
+            clients=clients,
+            publisher=await stack.enter_async_context(KafkaPublisher(clients)),
+        )
+
+
+async def _pool(stack: AsyncExitStack, settings: Settings, url: str) -> asyncpg.Pool:
+    database = settings.database
+    pool = await open_pool(
+        url, size=database.pool_size, statement_cache=database.statement_cache
+    )
+    return await stack.enter_async_context(pool)
+
+
+def file_kms(settings: Settings, clock: SystemClock, entropy: SystemEntropy) -> FileKms:
+    """The local-file provider of tenants' keys."""
+    folder = KeyFolder(
+        directory=settings.keys.directory,
+        root=settings.keys.root,
+        entropy=entropy,
+        clock=clock,
+    )
+    return FileKms(folder=folder, entropy=entropy)

@@ -1,0 +1,128 @@
+"""Our access tokens, our published keys, and letters that were sealed to us."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final, Self
+
+from joserfc import jwe, jwt
+from joserfc.errors import JoseError
+from joserfc.jwk import ECKey
+from typing_extensions import override
+
+from infra.kms.disk import locked, read, write
+from pipeline.ports.system import Entropy
+from pipeline.ports.tokens import Claims, Letters, TokenIssuer, TokenVerifier
+from schemas.ids import TenantId
+
+SIGNING: Final = "ES256"
+SEALING: Final = "ECDH-ES+A256KW"
+ENCRYPTION: Final = "A256GCM"
+TYPE: Final = "at+jwt"
+
+
+def _key(path: Path, *, use: str, algorithm: str) -> ECKey:
+    """The P-256 key in a file of mode 0600; made where there is none."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with locked(path.with_name(path.name + ".lock"), alone=True):
+        kept = read(path)
+        if kept is None:
+            made = ECKey.generate_key("P-256")
+            kept = json.dumps(made.as_dict(private=True)).encode()
+            write(path, kept)
+    found = json.loads(kept)
+    named = ECKey.import_key(found)
+    return ECKey.import_key(
+        {**found, "use": use, "alg": algorithm, "kid": named.thumbprint()}
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tokens(TokenIssuer, TokenVerifier, Letters):
+    """One key that signs, one to which letters are sealed; kid = RFC 7638 thumbprint.
+
+    Attributes:
+        issuer: ``iss`` of what we sign, and the only one that we take.
+    """
+
+    issuer: str
+    signing: ECKey
+    sealing: ECKey
+    entropy: Entropy
+
+    @classmethod
+    def load(cls, folder: Path, *, issuer: str, entropy: Entropy) -> Self:
+        """Both keys from ``folder``. Blocks on the disk.
+
+        Raises:
+            IntegrityError: others than its owner may read a key.
+        """
+        return cls(
+            issuer=issuer,
+            signing=_key(folder / "tokens.jwk", use="sig", algorithm=SIGNING),
+            sealing=_key(folder / "inbox.jwk", use="enc", algorithm=SEALING),
+            entropy=entropy,
+        )
+
+    @override
+    def issue(self, claims: Claims) -> str:
+        payload = {
+            "iss": self.issuer,
+            "aud": claims.audience,
+            "sub": claims.client_id,
+            "client_id": claims.client_id,
+            "tenant_id": claims.tenant_id,
+            "env": claims.environment,
+            "scope": " ".join(sorted(claims.scope)),
+            "jti": self.entropy.uuid7(),
+            "iat": int(claims.issued_at.timestamp()),
+            "exp": int(claims.expires_at.timestamp()),
+        }
+        header = {"alg": SIGNING, "typ": TYPE, "kid": self.signing.kid}
+        return jwt.encode(header, payload, self.signing, algorithms=[SIGNING])
+
+    @override
+    def published(self) -> Sequence[Mapping[str, Any]]:
+        return [key.as_dict(private=False) for key in (self.signing, self.sealing)]
+
+    @override
+    def verify(self, token: str) -> Claims | None:
+        try:
+            found = jwt.decode(token, self.signing, algorithms=[SIGNING])
+            if found.header.get("typ") != TYPE or found.claims["iss"] != self.issuer:
+                return None
+            return _claims(found.claims)
+        except (JoseError, ValueError, KeyError, TypeError):
+            return None
+
+    @override
+    def open(self, letter: bytes) -> bytes | None:
+        try:
+            found = jwe.decrypt_compact(
+                letter, self.sealing, algorithms=[SEALING, ENCRYPTION]
+            )
+        except (JoseError, ValueError, KeyError, TypeError):
+            return None
+        return found.plaintext
+
+    def seal(self, plaintext: bytes) -> bytes:
+        """A letter to ourselves: what a stranger sent, before it is buried."""
+        header = {"alg": SEALING, "enc": ENCRYPTION, "kid": self.sealing.kid}
+        algorithms = [SEALING, ENCRYPTION]
+        return jwe.encrypt_compact(
+            header, plaintext, self.sealing, algorithms=algorithms
+        ).encode()
+
+
+def _claims(found: Mapping[str, Any]) -> Claims:
+    return Claims(
+        tenant_id=TenantId(found["tenant_id"]),
+        client_id=found["client_id"],
+        environment=found["env"],
+        audience=found["aud"],
+        scope=frozenset(found["scope"].split()),
+        issued_at=datetime.fromtimestamp(found["iat"], UTC),
+        expires_at=datetime.fromtimestamp(found["exp"], UTC),
+    )

@@ -1,0 +1,20 @@
+"""``sluice``: the operator's command line."""
+
+import click
+
+from producers.cli.audit import audit
+from producers.cli.clients import client
+from producers.cli.keys import key
+from producers.cli.policies import policy
+from producers.cli.routes import route
+from producers.cli.tenants import tenant
+
+
+@click.group()
+@click.version_option(package_name="sluice-gateway", message="%(version)s")
+def main() -> None:
+    """Operate Sluice: tenants, keys, routes, policies, the ledger."""
+
+
+for command in (audit, client, key, policy, route, tenant):
+    main.add_command(command)

@@ -1,0 +1,182 @@
+"""What the commands share: the operator's connections, and how they answer."""
+
+import asyncio
+import json
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from getpass import getuser
+from pathlib import Path
+from typing import Any, Final
+from uuid import UUID
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from infra.kafka.clients import KafkaClients
+from infra.kafka.publisher import KafkaPublisher
+from infra.keystore.keeper import PostgresKeyKeeper
+from infra.kms.file import FileKms
+from infra.kms.folder import KeyFolder
+from infra.postgres.admin import Admin, NewSecret
+from infra.postgres.outbox import Outbox
+from infra.postgres.pool import open_pool
+from infra.system import SystemClock, SystemEntropy
+from pipeline.errors import RetryableError, SluiceError
+from pipeline.ports.bus import Publisher
+from schemas.ids import Actor, TenantId
+
+AWAY: Final = 3
+WRONG: Final = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Desk:
+    """Where the operator's services are."""
+
+    database_url: str
+    keystore_url: str
+    keys: Path
+    root: Path
+    kafka: str
+
+    @asynccontextmanager
+    async def admin(self) -> AsyncIterator[Admin]:
+        """The operator's acts; what they leave in the outbox is published then."""
+        clock, entropy = SystemClock(), SystemEntropy()
+        kms = FileKms(
+            folder=KeyFolder(
+                directory=self.keys, root=self.root, entropy=entropy, clock=clock
+            ),
+            entropy=entropy,
+        )
+        async with (
+            await open_pool(self.database_url, size=1) as pool,
+            await open_pool(self.keystore_url, size=1) as keystore,
+        ):
+            yield Admin(
+                pool=pool,
+                keeper=PostgresKeyKeeper(pool=keystore, kms=kms, entropy=entropy),
+                clock=clock,
+                entropy=entropy,
+                actor=Actor(f"user:{getuser()}"),
+            )
+            async with KafkaPublisher(KafkaClients(self.kafka)) as publisher:
+                await _published(pool, publisher)
+
+
+async def _published(pool: Any, publisher: Publisher) -> None:
+    """Try at once; what stays is the outbox worker's."""
+    try:
+        await Outbox(pool=pool, publisher=publisher).round()
+    except RetryableError:
+        click.echo("Kafka is away: the ledger will be told later", err=True)
+
+
+_OPTIONS: Final = (
+    click.option("--database-url", envvar="SLUICE_DATABASE__ADMIN_URL", required=True),
+    click.option(
+        "--keystore-url", envvar="SLUICE_DATABASE__KEYSTORE_ADMIN_URL", required=True
+    ),
+    click.option("--keys", envvar="SLUICE_KEYS__DIRECTORY", type=Path, required=True),
+    click.option("--root", envvar="SLUICE_KEYS__ROOT", type=Path, required=True),
+    click.option("--kafka", envvar="SLUICE_KAFKA__BOOTSTRAP", required=True),
+    click.option("--json", "as_json", is_flag=True, help="One JSON document."),
+)
+
+
+def at_the_desk(
+    act: Callable[..., Awaitable[Mapping[str, Any] | Sequence[Mapping[str, Any]]]],
+) -> Callable[..., None]:
+    """A command: ``act(admin, …)`` is run, and what it returns is shown.
+
+    A mapping is shown as lines, a sequence of mappings as a table.
+    """
+
+    def command(
+        *,
+        database_url: str,
+        keystore_url: str,
+        keys: Path,
+        root: Path,
+        kafka: str,
+        as_json: bool,
+        **arguments: Any,
+    ) -> None:
+        desk = Desk(
+            database_url=database_url,
+            keystore_url=keystore_url,
+            keys=keys,
+            root=root,
+            kafka=kafka,
+        )
+
+        async def run() -> Mapping[str, Any] | Sequence[Mapping[str, Any]]:
+            async with desk.admin() as admin:
+                return await act(admin, **arguments)
+
+        _shown(_ran(run), as_json=as_json)
+
+    command.__doc__ = act.__doc__
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+def _ran(run: Callable[[], Awaitable[Any]]) -> Any:
+    async def once() -> Any:
+        return await run()
+
+    try:
+        return asyncio.run(once())
+    except RetryableError as error:
+        click.echo(f"not now: {error}", err=True)
+        sys.exit(AWAY)
+    except (SluiceError, OSError) as error:
+        click.echo(str(error), err=True)
+        sys.exit(WRONG)
+
+
+def _shown(found: Any, *, as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps(found, default=str))
+    elif isinstance(found, Mapping):
+        for name, value in found.items():
+            click.echo(f"{name}: {value}")
+    elif found:
+        table = Table(*found[0])
+        for row in found:
+            table.add_row(*map(str, row.values()))
+        Console().print(table)
+
+
+def tenant_id(_: click.Context, __: click.Parameter, value: str) -> TenantId:
+    """A tenant's id, as an argument.
+
+    Raises:
+        BadParameter: it is no canonical UUID.
+    """
+    try:
+        if str(UUID(value)) == value:
+            return TenantId(value)
+    except ValueError:
+        pass
+    raise click.BadParameter("expected a tenant's id, as `sluice tenant list` shows it")
+
+
+of_tenant = click.option("--tenant", required=True, callback=tenant_id)
+in_environment = click.option(
+    "--environment", type=click.Choice(["live", "test"]), default="live"
+)
+
+
+def once(made: NewSecret, name: str) -> Mapping[str, str]:
+    """A new secret, shown once."""
+    return {"id": made.id, name: made.secret}
+
+
+def expected(what: str) -> SluiceError:
+    """Nothing was there; ``what`` says what was expected."""
+    return SluiceError(f"expected {what}")
