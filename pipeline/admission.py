@@ -1,5 +1,6 @@
 """Who may send what: one decision for both ways in."""
 
+import re
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -23,6 +24,9 @@ LEEWAY: Final = timedelta(seconds=30)
 
 MAX_BODY_BYTES: Final = 2 * 1024 * 1024
 """Base64 and the terms around it fit into the largest record, 4 MiB."""
+NAME: Final = re.compile(r"[\x21-\x7e]{1,255}")
+"""What a caller may name a request: 1 to 255 visible ASCII characters."""
+
 MAX_ERRORS: Final = 16
 _NOBODY_WAITS: Final = "1d"
 

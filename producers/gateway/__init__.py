@@ -1,0 +1,1 @@
+"""HTTP in: requests in their SDKs' dialects, and what became of them."""

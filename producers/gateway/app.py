@@ -1,0 +1,72 @@
+"""The gateway's routes, put together."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+from starlette.types import ASGIApp
+
+from infra.log import Log
+from pipeline.errors import RetryableError
+from pipeline.ports.system import Entropy
+from producers.faults import NOT_READY, UNEXPECTED
+from producers.gateway.chat import Chat
+from producers.gateway.edge import Edge
+from producers.gateway.errors import of_router, response
+from producers.gateway.oauth import OAuth
+from producers.gateway.requests import Story
+from schemas.ids import RequestId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gateway:
+    """What the gateway serves.
+
+    Attributes:
+        health: routes for the platform that runs us.
+    """
+
+    chat: Chat
+    story: Story
+    oauth: OAuth
+    health: Sequence[BaseRoute]
+    entropy: Entropy
+    log: Log
+
+    def app(self) -> ASGIApp:
+        """The ASGI application."""
+        routes = [
+            Route("/v1/chat/completions", self.chat.post, methods=["POST"]),
+            Route("/v1/requests", self.story.find, methods=["GET"]),
+            Route("/v1/requests/{request_id}", self.story.get, methods=["GET"]),
+            Route("/oauth/token", self.oauth.token, methods=["POST"]),
+            Route("/.well-known/jwks.json", self.oauth.keys, methods=["GET"]),
+            *self.health,
+        ]
+        inner = Starlette(
+            routes=routes,
+            exception_handlers={
+                HTTPException: of_router,
+                RetryableError: _not_ready,
+                ClientDisconnect: _gone,
+                Exception: self._unexpected,
+            },
+        )
+        return Edge(inner, self.entropy)
+
+    async def _unexpected(self, request: Request, _: Exception) -> Response:
+        request_id = RequestId(request.state.request_id)
+        self.log.error("unexpected_error", request_id=request_id)
+        return response(request, UNEXPECTED)
+
+
+async def _not_ready(request: Request, _: Exception) -> Response:
+    return response(request, NOT_READY)
+
+
+async def _gone(_: Request, __: Exception) -> Response:
+    return Response(status_code=400)  # nobody is there to read it

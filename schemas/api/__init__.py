@@ -1,0 +1,1 @@
+"""Bodies of our HTTP interfaces."""
