@@ -1,0 +1,134 @@
+"""Requests and claims on provider calls, in memory."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+
+from typing_extensions import override
+
+from pipeline.ports.requests import (
+    Done,
+    Fresh,
+    Held,
+    Known,
+    NewRequest,
+    ProviderCalls,
+    Requests,
+    RequestState,
+    Spent,
+    Taken,
+)
+from pipeline.ports.system import Clock
+from schemas.events import Event
+from schemas.ids import RequestId, TenantId
+from schemas.requests import RequestFinished
+
+Name = tuple[TenantId, RequestId]
+MAX_TAKES = 2
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryRequests(Requests):
+    """Rows in a dictionary."""
+
+    _rows: dict[Name, RequestState] = field(default_factory=dict)
+    _fingerprints: dict[Name, bytes] = field(default_factory=dict)
+
+    @override
+    async def admit(self, request: NewRequest) -> Fresh | Known:
+        name = request.tenant_id, request.request_id
+        if name in self._rows:
+            return Known(self._rows[name].terms, self._fingerprints.get(name, b""))
+        self._fingerprints[name] = request.fingerprint
+        self._rows[name] = RequestState(
+            tenant_id=request.tenant_id,
+            request_id=request.request_id,
+            accepted_at=request.accepted_at,
+            terms=request.terms,
+            finished_at=None,
+            finished_by=None,
+            finished=None,
+        )
+        return Fresh()
+
+    @override
+    async def finish(self, events: Sequence[Event[RequestFinished]]) -> Sequence[bool]:
+        return [self._finish(event) for event in events]
+
+    def _finish(self, event: Event[RequestFinished]) -> bool:
+        attributes, end = event.attributes, event.data
+        name = attributes.tenant, RequestId(attributes.subject)
+        row = self._rows.get(name)
+        if row is None and end.terms is None:
+            return True  # it ends what was admitted, and nothing was
+        if row is None and end.terms is not None:
+            row = RequestState(
+                tenant_id=name[0],
+                request_id=name[1],
+                accepted_at=attributes.time,
+                terms=end.terms,
+                finished_at=None,
+                finished_by=None,
+                finished=None,
+            )
+        if row is not None and row.finished is None:
+            row = replace(
+                row,
+                finished_at=attributes.time,
+                finished_by=attributes.id,
+                finished=end,
+            )
+            self._rows[name] = row
+        return row is not None and row.finished_by == attributes.id
+
+    @override
+    async def get(self, tenant: TenantId, request: RequestId) -> RequestState | None:
+        return self._rows.get((tenant, request))
+
+
+@dataclass(slots=True)
+class _Call:
+    until: datetime
+    takes: int = 1
+    result: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryProviderCalls(ProviderCalls):
+    """Claims in a dictionary, on a clock that a test may move."""
+
+    clock: Clock
+    _calls: dict[Name, _Call] = field(default_factory=dict)
+
+    @override
+    async def take(
+        self, tenant: TenantId, request: RequestId, lease: timedelta
+    ) -> Taken | Held | Done | Spent:
+        now = self.clock.now()
+        call = self._calls.get((tenant, request))
+        if call is None:
+            self._calls[tenant, request] = _Call(now + lease)
+            return Taken(again=False)
+        if call.result is not None:
+            return Done(call.result)
+        if call.until >= now:
+            return Held(call.until)
+        if call.takes >= MAX_TAKES:
+            return Spent()
+        call.takes, call.until = call.takes + 1, now + lease
+        return Taken(again=True)
+
+    @override
+    async def renew(
+        self, tenant: TenantId, request: RequestId, lease: timedelta
+    ) -> None:
+        call = self._calls.get((tenant, request))
+        if call is not None and call.result is None:
+            call.until = self.clock.now() + lease
+
+    @override
+    async def done(self, tenant: TenantId, request: RequestId, result: bytes) -> bytes:
+        call = self._calls.setdefault((tenant, request), _Call(self.clock.now()))
+        if call.result is None:
+            call.result = result
+        return call.result
