@@ -5,18 +5,11 @@ from contextlib import contextmanager
 
 import asyncpg
 
+from infra.postgres.logs import AWAY
 from pipeline.errors import RetryableError
 
 _AWAY = (
-    OSError,
-    TimeoutError,
-    asyncpg.InterfaceError,  # the pool or the connection was closed under us
-    asyncpg.PostgresConnectionError,
-    asyncpg.InsufficientResourcesError,
-    asyncpg.OperatorInterventionError,  # also statement_timeout
-    asyncpg.LockNotAvailableError,
-    asyncpg.TransactionRollbackError,  # deadlocks
-    asyncpg.ReadOnlySQLTransactionError,  # a standby, while the primary moves
+    *AWAY,
     asyncpg.CheckViolationError,  # no partition for the day: nobody made it yet
 )
 

@@ -1,7 +1,7 @@
 """What only a real Postgres can say of the keystore: fences, locks, remains, caches."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
@@ -13,7 +13,7 @@ import pytest
 from demo.stack import Stack
 from pipeline.errors import RetryableError
 from pipeline.keystore import Partition
-from pipeline.ports.keys import Destroyed, OfRequest
+from pipeline.ports.keys import Destroyed, NewKey, OfRequest
 from schemas.ids import TenantId
 from tests.support.keystore import (
     MONTH,
@@ -45,6 +45,10 @@ GRANTS = """
       cross join lateral aclexplode(c.relacl) a join pg_roles r on r.oid = a.grantee
      where c.relnamespace = 'keystore'::regnamespace
        and r.rolname <> 'sluice_keystore_owner' and c.relname ~ '^dek_[0-9]'
+"""
+CUT = """
+    select pg_terminate_backend(pid) from pg_stat_activity
+     where usename = 'sluice_keystore_app' and state = 'active'
 """
 LOGINS = """
     select rolname::text from pg_roles where rolname ~ '^sluice_keystore'
@@ -335,6 +339,34 @@ async def test_copies_of_the_worker_do_not_meet(
     assert 5 == sum(made)
     assert {} in counts
     assert {dict, RetryableError} >= {type(each) for each in counts}
+
+
+async def test_cut_connections_lose_nothing_that_was_answered(
+    keystore: Database, keys: Keys, tenant: TenantId
+) -> None:
+    """A failed batch is sent again as it is: what was kept already stays the same."""
+    batches = [[new_key(tenant) for _ in range(20)] for _ in range(30)]
+    failures = 0
+
+    async def keep(batch: list[NewKey]) -> Sequence[bool]:
+        nonlocal failures
+        while True:
+            try:
+                return await keys.store.create(batch)
+            except RetryableError:
+                failures += 1
+
+    async with connected(keystore.admin) as admin:
+        keeping = asyncio.gather(*map(keep, batches))
+        for _ in range(8):
+            await admin.execute("select pg_sleep(0.004)")
+            await admin.execute(CUT)
+        answers = await keeping
+    found = await keys.store.fetch([ref(new) for batch in batches for new in batch])
+
+    assert [[True] * 20] * 30 == answers
+    assert [new.key for batch in batches for new in batch] == list(found.values())
+    assert failures, "the control: connections were cut while they worked"
 
 
 async def test_an_absent_keystore_is_waited_for(tmp_path: Path, keys: Keys) -> None:
