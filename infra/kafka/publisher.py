@@ -32,7 +32,9 @@ class KafkaPublisher(Publisher):
         self._clients = clients
         self._within_s = within_s
         self._producer: AIOKafkaProducer | None = None
+        self._round = 0
         self._timeouts = 0
+        self._replacing = asyncio.Lock()
         self.replaced = 0
         """Producers given up since the last acknowledgement."""
 
@@ -81,31 +83,42 @@ class KafkaPublisher(Publisher):
         await self._acknowledged(send)
 
     async def _acknowledged(self, send: Send) -> None:
-        producer = self._producer
+        producer, began_in = self._producer, self._round
         if producer is None:
             raise RetryableError("expected a started producer")
         try:
             async with asyncio.timeout(self._within_s):
                 await asyncio.gather(*await send(producer))
         except TimeoutError:
-            await self._timed_out(producer)
+            await self._timed_out(began_in)
             raise RetryableError("expected acknowledgements in time") from None
         except KafkaError as error:
             name = type(error).__name__
             raise RetryableError(f"expected acknowledgements, got {name}") from None
         self._timeouts = self.replaced = 0
 
-    async def _timed_out(self, producer: AIOKafkaProducer) -> None:
-        """Sends that wait together time out together: that is one time-out."""
-        if producer is not self._producer or not await self._clients.answers():
+    async def _timed_out(self, began_in: int) -> None:
+        """Count it, and at the third replace the producer.
+
+        Sends that wait together time out together: of a round, the first counts. With
+        no broker at all there is nothing to count.
+        """
+        if began_in != self._round:
             return
-        self._timeouts += 1
-        if self._timeouts < TIMEOUTS_TO_REPLACE or producer is not self._producer:
-            return
+        self._round += 1
+        if await self._clients.answers():
+            self._timeouts += 1
+        if self._timeouts >= TIMEOUTS_TO_REPLACE and not self._replacing.locked():
+            async with self._replacing:
+                await self._replace()
+
+    async def _replace(self) -> None:
+        old = self._producer
+        self._producer = await self._started()
         self._timeouts = 0
         self.replaced += 1
-        self._producer = await self._started()
-        await self._stopped(producer)
+        if old is not None:
+            await self._stopped(old)
 
     async def _started(self) -> AIOKafkaProducer:
         producer = self._clients.producer()

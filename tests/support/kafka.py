@@ -1,25 +1,30 @@
 """Topics of a test's own on the real broker, and a plain client's view of them."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import replace
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
 from secrets import token_hex
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from consumers.delivery import Delivery, Means, Subscription
 from infra.kafka import topics
 from infra.kafka.clients import CONSUMER, KafkaClients
+from infra.kafka.publisher import KafkaPublisher
+from infra.system import SystemClock, SystemEntropy
 from pipeline.ports.bus import Record
 from schemas.audit import AuditRecorded
-from schemas.topics import AUDIT_RECORDED, Topic
+from schemas.topics import AUDIT_RECORDED, Outgoing, Topic
+from tests.support.audit import recorded
+from tests.support.delivery import Seen, burial
 
 QUICK: dict[str, Any] = {
     **CONSUMER,
     "session_timeout_ms": 3_000,
     "heartbeat_interval_ms": 500,
     "rebalance_timeout_ms": 12_000,
-    "metadata_max_age_ms": 2_000,
 }
 """Settings that notice a killed member within a test's patience."""
 
@@ -90,3 +95,65 @@ async def until(
 def subjects(records: Sequence[Record]) -> list[str]:
     """Their ``ce_subject`` headers."""
     return [(dict(r.headers)["ce_subject"] or b"").decode() for r in records]
+
+
+@dataclass(slots=True)
+class Running:
+    """A delivery at work in this process, and what it signalled."""
+
+    delivery: Delivery
+    seen: Seen
+    stop: asyncio.Event
+    task: "asyncio.Task[None]"
+
+    async def end(self) -> None:
+        """Ask it to stop, and wait until it has."""
+        self.stop.set()
+        await self.task
+
+
+@asynccontextmanager
+async def delivering(
+    bootstrap: str,
+    *subscriptions: Subscription,
+    made: KafkaClients | None = None,
+    drain_s: float = 10.0,
+) -> AsyncIterator[Running]:
+    """Subscriptions at work on the real broker for the length of a block."""
+    cluster, clock, seen = made or clients(bootstrap), SystemClock(), Seen()
+    async with KafkaPublisher(cluster) as publisher:
+        means = Means(
+            publisher=publisher,
+            clock=clock,
+            entropy=SystemEntropy(),
+            signals=seen,
+            burial=burial(publisher, clock),
+        )
+        delivery = Delivery(subscriptions, kafka=cluster, means=means, drain_s=drain_s)
+        stop = asyncio.Event()
+        task = asyncio.create_task(delivery.run(stop))
+        running = Running(delivery, seen, stop, task)
+        try:
+            yield running
+        finally:
+            await running.end()
+
+
+async def put(bootstrap: str, topic: Topic[AuditRecorded], *names: str) -> None:
+    """Events that are known by these names, spread over the partitions."""
+    async with KafkaPublisher(clients(bootstrap)) as publisher:
+        await publisher.publish(
+            [
+                Outgoing(topic, recorded(name), at % topic.partitions)
+                for at, name in enumerate(names)
+            ]
+        )
+
+
+async def finished(bootstrap: str, topic: Topic[Any]) -> bool:
+    """Is everything committed that the topic holds?"""
+    ends: dict[int, int] = dict.fromkeys(range(topic.partitions), 0)
+    for record in await everything(bootstrap, topic.name):
+        ends[record.partition] = record.offset + 1
+    found = await committed(bootstrap, topic)
+    return all((found[at] or 0) == end for at, end in ends.items())

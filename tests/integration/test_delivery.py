@@ -1,0 +1,406 @@
+"""Delivery on the real broker: what is handled, published, buried and committed."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
+
+import pytest
+from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+
+from consumers.delivery import (
+    Bounds,
+    Subscription,
+    concurrent,
+    ordered,
+    ordered_batch,
+    ordered_raw,
+)
+from demo.stack import Stack
+from pipeline.errors import RetryableError
+from pipeline.ports.bus import Record
+from schemas.audit import AuditRecorded
+from schemas.events import Event
+from schemas.topics import MAX_RECORD_BYTES, TOPICS, Outgoing, Topic
+from tests.support.audit import recorded
+from tests.support.delivery import headers
+from tests.support.kafka import (
+    committed,
+    delivering,
+    everything,
+    finished,
+    new_topic,
+    put,
+    subjects,
+    until,
+)
+
+pytestmark = pytest.mark.integration
+
+Audited = Event[AuditRecorded]
+Source = Topic[AuditRecorded]
+
+
+@pytest.fixture
+def kafka(stack: Stack) -> str:
+    return stack.kafka_bootstrap
+
+
+@pytest.fixture
+async def source(kafka: str) -> Source:
+    return await new_topic(kafka, "source")
+
+
+@pytest.fixture
+async def sink(kafka: str) -> Source:
+    return await new_topic(kafka, "sink")
+
+
+@pytest.fixture
+async def _topics(kafka: str) -> None:
+    """Burials tell the audit topic."""
+    from infra.kafka import topics  # noqa: PLC0415
+
+    await topics.create(kafka, replication=1, topics=TOPICS)
+
+
+def onward(
+    sink: Source,
+) -> Callable[[Audited, Any], Awaitable[Sequence[Outgoing[Any]]]]:
+    async def handle(event: Audited, _: Any) -> Sequence[Outgoing[Any]]:
+        return [Outgoing(sink, event)]
+
+    return handle
+
+
+def named(*names: str) -> list[str]:
+    return [recorded(name).attributes.subject for name in names]
+
+
+NAMES = [f"n{at}" for at in range(200)]
+
+
+async def arrived(kafka: str, sink: Source) -> Counter[str]:
+    return Counter(subjects(await everything(kafka, sink.name)))
+
+
+async def test_ordered_records_arrive_once_and_are_committed(
+    kafka: str, source: Source, sink: Source
+) -> None:
+    await put(kafka, source, *NAMES)
+    async with delivering(kafka, ordered(source, onward(sink))) as running:
+        await until(lambda: finished(kafka, source))
+        ready, reasons = running.delivery.ready(), running.delivery.reasons()
+
+    assert Counter(named(*NAMES)) == await arrived(kafka, sink)
+    assert (True, []) == (ready, reasons)
+    assert running.delivery.alive()
+    assert ["delivery:stopping"] == running.delivery.reasons()
+
+
+async def test_what_was_committed_is_not_handled_by_the_next(
+    kafka: str, source: Source, sink: Source
+) -> None:
+    await put(kafka, source, "a", "b")
+    async with delivering(kafka, ordered(source, onward(sink))):
+        await until(lambda: finished(kafka, source))
+    await put(kafka, source, "c")
+    async with delivering(kafka, ordered(source, onward(sink))):
+        await until(lambda: finished(kafka, source))
+
+    assert Counter(named("a", "b", "c")) == await arrived(kafka, sink)
+
+
+async def test_a_batch_begins_where_its_own_store_says(
+    kafka: str, source: Source
+) -> None:
+    await put(kafka, source, *NAMES[:12])
+    seen: list[tuple[int, int]] = []
+
+    async def handle(
+        pairs: Sequence[tuple[Record, Audited]],
+    ) -> Sequence[Outgoing[Any]]:
+        seen.extend((record.partition, record.offset) for record, _ in pairs)
+        return ()
+
+    async def stored(partitions: Sequence[int]) -> Mapping[int, int]:
+        return {0: 2, 1: 3}
+
+    async with delivering(kafka, ordered_batch(source, handle, offsets=stored)):
+        await until(lambda: len(seen) >= 7)
+
+    wanted = [(0, 2), *((at, o) for at in (2, 3) for o in range(3))]
+    assert wanted == sorted(seen)
+
+
+async def raw_records(kafka: str, topic: str) -> None:
+    """Poison of every kind, in one partition, between two good records."""
+    good = recorded("good")
+    fine: Any = good.attributes.headers()
+    value = good.data.model_dump_json().encode()
+    others = [pair for pair in fine if pair[0] != "ce_id"]
+    async with AIOKafkaProducer(
+        bootstrap_servers=kafka, max_request_size=5 * 1024 * 1024
+    ) as producer:
+        for body, carried in (
+            (value, fine),
+            (b"{", fine),
+            (b'{"action": 1}', fine),
+            (value, [*others, ("ce_id", None)]),
+            (value, [*others, ("ce_id", b"\xff\xfe")]),
+            (value, []),
+            (b"x" * (MAX_RECORD_BYTES - 1_024), fine),
+        ):
+            await producer.send_and_wait(
+                topic, body, key=b"\xff", partition=0, headers=carried
+            )
+        batch = producer.create_batch()
+        batch.append(key=None, value=None, timestamp=None)
+        await (await producer.send_batch(batch, topic, partition=0))
+        await producer.send_and_wait(topic, value, partition=0, headers=fine)
+
+
+@pytest.mark.usefixtures("_topics")
+@pytest.mark.parametrize("mode", ["ordered", "concurrent", "batch"])
+async def test_poison_of_every_kind_costs_one_dead_letter_each(
+    kafka: str, source: Source, sink: Source, mode: str
+) -> None:
+    await raw_records(kafka, source.name)
+    async with delivering(kafka, subscribed(mode, source, sink)) as running:
+        await until(lambda: finished(kafka, source))
+
+    found = await everything(kafka, source.name)
+    dead = await everything(kafka, str(source.dead))
+    assert Counter({named("good")[0]: 2}) == await arrived(kafka, sink)
+    assert [1, 2, 3, 4, 5, 6, 7] == sorted(
+        int(dict(letter.headers)["dead_offset"] or b"") for letter in dead
+    )
+    for letter in dead:
+        record = found[int(dict(letter.headers)["dead_offset"] or b"")]
+        assert (record.key, record.value or b"") == (letter.key, letter.value)
+    assert {"invalid_message"} == {
+        (dict(letter.headers)["dead_reason"] or b"").decode() for letter in dead
+    }
+    assert 7 == running.seen.counted["buried invalid_message"]
+
+
+def subscribed(mode: str, source: Source, sink: Source) -> Subscription:
+    async def whole(
+        pairs: Sequence[tuple[Record, Audited]],
+    ) -> Sequence[Outgoing[Any]]:
+        return [Outgoing(sink, event) for _, event in pairs]
+
+    async def nothing(_: Sequence[Audited]) -> None:
+        return None
+
+    if mode == "ordered":
+        return ordered(source, onward(sink))
+    if mode == "batch":
+        return ordered_batch(source, whole)
+    return concurrent(source, onward(sink), prepare=nothing, lane=lambda _: "one")
+
+
+@pytest.mark.usefixtures("_topics")
+async def test_a_bug_is_buried_after_five_attempts(
+    kafka: str, source: Source, sink: Source
+) -> None:
+    bad, tried = recorded("bad").attributes.id, []
+
+    async def handle(event: Audited, _: None) -> Sequence[Outgoing[Any]]:
+        if event.attributes.id == bad:
+            tried.append(1)
+            raise ValueError("secret")
+        return [Outgoing(sink, event)]
+
+    await put(kafka, source, "a", "bad", "c")
+    async with delivering(kafka, ordered(source, handle)):
+        await until(lambda: finished(kafka, source))
+
+    (letter,) = await everything(kafka, str(source.dead))
+    assert 5 == len(tried)
+    assert "handler_error" == headers(letter)["dead_reason"]
+    assert "secret" not in str(letter.headers)
+
+
+@pytest.mark.usefixtures("_topics")
+async def test_a_dead_letter_that_cannot_be_written_holds_the_partition_only(
+    kafka: str, source: Source, sink: Source
+) -> None:
+    await limit(kafka, str(source.dead), 100)
+    await put(kafka, source, "a", "b", "c", "d")
+    async with AIOKafkaProducer(bootstrap_servers=kafka) as producer:
+        await producer.send_and_wait(source.name, b"x" * 500, partition=0)
+    await put(kafka, source, "e", "f")
+    async with delivering(kafka, ordered(source, onward(sink))) as running:
+        await until(lambda: running.seen.gauges.get("waiting") == 1)
+        early = await committed(kafka, source)
+        await limit(kafka, str(source.dead), MAX_RECORD_BYTES)
+        await until(lambda: finished(kafka, source), 60)
+
+    assert {0: 1, 1: 2, 2: 1, 3: 1} == early
+    assert 1 == len(await everything(kafka, str(source.dead)))
+    assert Counter(named(*"abcdef")) == await arrived(kafka, sink)
+
+
+async def limit(kafka: str, topic: str, largest: int) -> None:
+    """Change the topic's largest record, and wait until the broker says so."""
+    asked = ConfigResource(ConfigResourceType.TOPIC, topic)
+    settings = {"max.message.bytes": str(largest)}
+    wanted = ConfigResource(ConfigResourceType.TOPIC, topic, settings)
+    admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
+    await admin.start()
+    await admin.alter_configs([wanted])
+
+    async def changed() -> bool:
+        (answer,) = await admin.describe_configs([asked])
+        (resource,) = answer.resources
+        return settings.items() <= {entry[0]: entry[1] for entry in resource[4]}.items()
+
+    await until(changed)
+    await admin.close()
+
+
+async def test_a_shared_thing_away_is_waited_for_by_its_partition(
+    kafka: str, source: Source, sink: Source
+) -> None:
+    away, bad = asyncio.Event(), recorded("n0").attributes.id
+
+    async def handle(event: Audited, _: None) -> Sequence[Outgoing[Any]]:
+        if event.attributes.id == bad and not away.is_set():
+            raise RetryableError("away")
+        return [Outgoing(sink, event)]
+
+    await put(kafka, source, *NAMES[:40])
+    async with delivering(kafka, ordered(source, handle)) as running:
+        await until(lambda: running.seen.gauges.get("waiting") == 1)
+        await until(lambda: running.delivery.reasons() == [f"{source.group}:waiting"])
+        early, alive = await committed(kafka, source), running.delivery.alive()
+        away.set()
+        await until(lambda: finished(kafka, source), 70)
+
+    assert {0: None, 1: 10, 2: 10, 3: 10} == early
+    assert alive
+    assert Counter(named(*NAMES[:40])) == await arrived(kafka, sink)
+
+
+async def test_concurrent_records_finish_in_any_order_and_commit_contiguously(
+    kafka: str, source: Source, sink: Source
+) -> None:
+    slow, release = recorded("n4").attributes.id, asyncio.Event()
+
+    async def handle(event: Audited, _: None) -> Sequence[Outgoing[Any]]:
+        if event.attributes.id == slow:
+            await release.wait()
+        return [Outgoing(sink, event)]
+
+    async def nothing(_: Sequence[Audited]) -> None:
+        return None
+
+    await put(kafka, source, *NAMES)
+    subscription = concurrent(
+        source, handle, prepare=nothing, lane=lambda _: "one", bounds=Bounds(taken=20)
+    )
+    async with delivering(kafka, subscription) as running:
+        await until(lambda: running.seen.counted["handled"] >= len(NAMES) - 1)
+        await asyncio.sleep(1)  # noqa: TID251 - the committer's turn
+        early = await committed(kafka, source)
+        release.set()
+        await until(lambda: finished(kafka, source))
+
+    assert {0: 1, 1: 50, 2: 50, 3: 50} == early
+    assert Counter(named(*NAMES)) == await arrived(kafka, sink)
+
+
+async def test_stopping_lets_running_calls_finish(
+    kafka: str, source: Source, sink: Source
+) -> None:
+    started, release = asyncio.Event(), asyncio.Event()
+
+    async def handle(event: Audited, _: None) -> Sequence[Outgoing[Any]]:
+        started.set()
+        await release.wait()
+        return [Outgoing(sink, event)]
+
+    async def nothing(_: Sequence[Audited]) -> None:
+        return None
+
+    await put(kafka, source, "a")
+    subscription = concurrent(source, handle, prepare=nothing, lane=lambda _: "one")
+    async with delivering(kafka, subscription) as running:
+        await started.wait()
+        ending = asyncio.create_task(running.end())
+        await asyncio.sleep(0.3)  # noqa: TID251 - it must not end by itself
+        early = ending.done(), running.delivery.ready()
+        release.set()
+        await ending
+
+    assert (False, False) == early
+    assert Counter(named("a")) == await arrived(kafka, sink)
+    assert await finished(kafka, source)
+
+
+async def test_members_come_and_go_and_nothing_is_lost(
+    kafka: str, source: Source, sink: Source
+) -> None:
+    names = [f"m{at}" for at in range(3_000)]
+
+    async def handle(event: Audited, _: None) -> Sequence[Outgoing[Any]]:
+        await asyncio.sleep(0.002)  # noqa: TID251 - so that rebalances meet work
+        return [Outgoing(sink, event)]
+
+    async def nothing(_: Sequence[Audited]) -> None:
+        return None
+
+    by_lane = concurrent(
+        source, handle, prepare=nothing, lane=lambda event: event.attributes.id[0]
+    )
+    await put(kafka, source, *names)
+    async with delivering(kafka, ordered(source, handle)):
+        for subscription in (ordered(source, handle), by_lane, by_lane):
+            async with delivering(kafka, subscription):
+                await asyncio.sleep(1.5)  # noqa: TID251 - a member's life
+        await until(lambda: finished(kafka, source), 60)
+
+    found = await arrived(kafka, sink)
+    assert set(named(*names)) == set(found)
+
+
+async def test_records_that_expired_unread_are_an_alarm(
+    kafka: str, source: Source, sink: Source
+) -> None:
+    await put(kafka, source, *NAMES[:40])
+    async with delivering(kafka, ordered(source, onward(sink))):
+        await until(lambda: finished(kafka, source))
+    await put(kafka, source, *NAMES[:40])
+    admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
+    await admin.start()
+    at = TopicPartition(source.name, 2)
+    await admin.delete_records({at: RecordsToDelete(before_offset=17)})
+    await admin.close()
+    async with delivering(kafka, ordered(source, onward(sink))) as running:
+        await until(lambda: finished(kafka, source))
+
+    assert 7 == running.seen.counted["expired"]
+
+
+async def test_a_stranger_s_records_are_handled_undecoded(
+    kafka: str, source: Source
+) -> None:
+    seen: list[Record] = []
+
+    async def handle(records: Sequence[Record]) -> Sequence[Outgoing[Any]]:
+        seen.extend(records)
+        return ()
+
+    async with AIOKafkaProducer(bootstrap_servers=kafka) as producer:
+        await producer.send_and_wait(
+            source.name, b"\xff", partition=1, headers=[("a", b"\xff"), ("b", None)]
+        )
+    async with delivering(kafka, ordered_raw(source, handle)):
+        await until(lambda: finished(kafka, source) if seen else False)
+
+    assert [(b"\xff", (("a", b"\xff"), ("b", None)), True)] == [
+        (record.value, record.headers, record.appended) for record in seen
+    ]
