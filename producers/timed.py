@@ -68,6 +68,6 @@ class Loop:
         return more
 
 
-def ready(loops: Sequence[Loop]) -> bool:
-    """Are all of them?"""
-    return all(loop.ready for loop in loops)
+def not_ready(loops: Sequence[Loop]) -> Sequence[str]:
+    """``worker:late`` for each whose rounds do not end well."""
+    return [f"{loop.timed.name}:late" for loop in loops if not loop.ready]

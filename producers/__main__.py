@@ -1,0 +1,63 @@
+"""``python -m producers NAME…``: the gateway, the checkpointer, or timed workers."""
+
+import sys
+from collections.abc import Coroutine
+from typing import Any
+
+import click
+import uvloop
+
+from infra import log
+from infra.settings import Settings, load, shown
+from producers.app import (
+    CHECKPOINT_EVERY_S,
+    TIMED,
+    run_checkpointer,
+    run_gateway,
+    run_timed,
+)
+
+NAMES = ("gateway", "checkpointer", "timed", *TIMED)
+
+
+@click.command()
+@click.argument("names", nargs=-1, type=click.Choice(NAMES), required=True)
+@click.option("--check", is_flag=True, help="Print the settings without secrets.")
+@click.option(
+    "--every-s",
+    type=click.FloatRange(min=0.1),
+    default=CHECKPOINT_EVERY_S,
+    help="Seconds between checkpoints.",
+)
+def main(names: tuple[str, ...], *, check: bool, every_s: float) -> None:
+    """Run NAMES in this process: ``gateway`` or ``checkpointer`` alone, else timed."""
+    try:
+        settings = load()
+    except ValueError as error:
+        click.echo(f"settings: {error}", err=True)
+        sys.exit(2)
+    if check:
+        click.echo(shown(settings))
+        return
+    log.configure(settings.log.level)
+    uvloop.run(_chosen(settings, names, every_s))
+
+
+def _chosen(
+    settings: Settings, names: tuple[str, ...], every_s: float
+) -> Coroutine[Any, Any, None]:
+    match names:
+        case ("gateway",):
+            return run_gateway(settings)
+        case ("checkpointer",):
+            return run_checkpointer(settings, every_s)
+        case _ if {"gateway", "checkpointer"} & set(names):
+            raise click.UsageError("the gateway and the checkpointer run alone")
+        case _ if "timed" in names:
+            return run_timed(settings, TIMED)
+        case _:
+            return run_timed(settings, tuple(dict.fromkeys(names)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,224 @@
+"""The composition root of the gateway and of the timed workers."""
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Final
+
+from prometheus_client import CollectorRegistry
+
+from infra.admissions import GroupedAdmissions
+from infra.health import health_app, health_routes
+from infra.kafka.replies import ReplyBox
+from infra.keystore.partitions import PostgresKeyPartitions
+from infra.keystore.secrets import KekSecrets, PostgresSubjects
+from infra.log import Log, Word
+from infra.postgres.credentials import PostgresCredentials
+from infra.postgres.ledger import PostgresLedger
+from infra.postgres.logs import PostgresLogs
+from infra.postgres.outbox import Outbox
+from infra.postgres.pool import open_pool
+from infra.postgres.requests import PostgresRequests
+from infra.postgres.roles import refuse_unsafe
+from infra.resources import Resources, open_resources
+from infra.server import serving
+from infra.settings import Settings
+from infra.signer.ed25519 import FileSigner
+from infra.signer.state import STATE, FileState
+from infra.system import SystemClock, SystemEntropy
+from pipeline.acceptance import Acceptance
+from producers.auth import Attempts, Door
+from producers.checkpointer import Checkpointer
+from producers.expiry import Expiry
+from producers.gateway.app import Gateway
+from producers.gateway.chat import Chat
+from producers.gateway.endings import Endings
+from producers.gateway.oauth import OAuth
+from producers.gateway.requests import Story
+from producers.timed import Loop, Timed, not_ready
+
+SOURCE: Final = "/sluice/gateway"
+TIMED: Final = ("outbox", "expiry")
+CHECKPOINT_EVERY_S: Final = 300.0
+
+
+def stopping() -> asyncio.Event:
+    """Set by SIGTERM and SIGINT."""
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    return stop
+
+
+async def run_gateway(settings: Settings) -> None:
+    """Serve HTTP until told to stop, then answer what was accepted."""
+    stop = stopping()
+    async with open_resources(settings, "gateway") as opened:
+        found = settings.gateway
+        box = ReplyBox(opened.clients, found.reply_partition, opened.clock)
+        async with box:
+            app = _gateway(opened, box).app()
+            async with serving(app, found.host, found.port):
+                opened.log.info("started", port=found.port)
+                await stop.wait()
+        opened.log.info("stopped")
+
+
+def _gateway(opened: Resources, box: ReplyBox) -> Gateway:
+    settings, clock = opened.settings.gateway, opened.clock
+    requests = PostgresRequests(opened.pool)
+    credentials = PostgresCredentials(opened.pool, clock)
+    door = Door(
+        credentials=credentials,
+        tokens=opened.tokens,
+        clock=clock,
+        attempts=Attempts(clock),
+    )
+    return Gateway(
+        chat=Chat(
+            door=door,
+            tenants=opened.tenants,
+            acceptance=_acceptance(opened, requests, settings.reply_partition),
+            endings=Endings(
+                publisher=opened.publisher, replies=box, requests=requests, clock=clock
+            ),
+            contents=opened.contents,
+            clock=clock,
+            entropy=opened.entropy,
+            metrics=opened.metrics,
+            max_body_bytes=settings.max_body_bytes,
+        ),
+        story=Story(
+            door=door,
+            requests=requests,
+            keystore=opened.keystore,
+            contents=opened.contents,
+            logs=PostgresLogs(pool=opened.pool, role="sluice_tenant"),
+        ),
+        oauth=OAuth(
+            door=door, credentials=credentials, issuer=opened.tokens, clock=clock
+        ),
+        health=health_routes(
+            lambda: box.alive and opened.publisher.alive,
+            lambda: () if box.alive else ("gateway:replies",),
+            opened.metrics.registry,
+        ),
+        entropy=opened.entropy,
+        log=opened.log,
+    )
+
+
+def _acceptance(
+    opened: Resources, requests: PostgresRequests, reply_partition: int
+) -> Acceptance:
+    secrets = KekSecrets(keks=opened.keks, entropy=opened.entropy)
+    return Acceptance(
+        admissions=GroupedAdmissions(opened.keystore, requests),
+        requests=requests,
+        keystore=opened.keystore,
+        subjects=PostgresSubjects(
+            pool=opened.keystore_pool,
+            secrets=secrets,
+            entropy=opened.entropy,
+            clock=opened.clock,
+        ),
+        contents=opened.contents,
+        clock=opened.clock,
+        source=SOURCE,
+        reply_partition=reply_partition,
+    )
+
+
+async def run_timed(settings: Settings, names: Sequence[str]) -> None:
+    """Run timed workers in one process."""
+    stop = stopping()
+    async with AsyncExitStack() as stack:
+        opened = await stack.enter_async_context(
+            open_resources(settings, "+".join(names))
+        )
+        made = {"outbox": _outbox, "expiry": _expiry}
+        loops = [
+            Loop(
+                timed=await made[name](stack, opened),
+                clock=opened.clock,
+                entropy=opened.entropy,
+                log=opened.log,
+            )
+            for name in names
+        ]
+        registry = opened.metrics.registry
+        await stack.enter_async_context(_looping(settings, loops, registry))
+        opened.log.info("started", port=settings.health.port)
+        await stop.wait()
+        opened.log.info("stopped")
+
+
+async def _outbox(_: AsyncExitStack, opened: Resources) -> Timed:
+    outbox = Outbox(pool=opened.pool, publisher=opened.publisher)
+    return Timed(name=Word("outbox"), job=outbox.round, every_s=1.0, alive_within_s=60)
+
+
+async def _expiry(stack: AsyncExitStack, opened: Resources) -> Timed:
+    """Makes and drops days of keys; the keystore's keeper alone may."""
+    url = opened.settings.database.keystore_admin_url
+    if url is None:
+        raise ValueError("database.keystore_admin_url: expected the keeper's DSN")
+    pool = await stack.enter_async_context(
+        await open_pool(url.get_secret_value(), size=2)
+    )
+    worker = Expiry(
+        partitions=PostgresKeyPartitions(pool),
+        publisher=opened.publisher,
+        clock=opened.clock,
+    )
+    return Timed(
+        name=Word("expiry"), job=worker.round, every_s=3600, alive_within_s=3 * 3600
+    )
+
+
+@asynccontextmanager
+async def _looping(
+    settings: Settings, loops: Sequence[Loop], registry: CollectorRegistry
+) -> AsyncIterator[None]:
+    tasks = [asyncio.create_task(loop.run()) for loop in loops]
+    app = health_app(lambda: True, lambda: not_ready(loops), registry)
+    try:
+        async with serving(app, settings.health.host, settings.health.port):
+            yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def run_checkpointer(settings: Settings, every_s: float) -> None:
+    """Sign the logs: a process, a login and a key of its own."""
+    stop = stopping()
+    folder = settings.ledger.signer_directory
+    if folder is None:
+        raise ValueError("ledger.signer_directory: expected the signer's folder")
+    clock, entropy, log = SystemClock(), SystemEntropy(), Log("checkpointer")
+    url = settings.database.url.get_secret_value()
+    async with await open_pool(url, size=2) as pool:
+        await refuse_unsafe(pool)
+        worker = Checkpointer(
+            ledger=PostgresLedger(
+                pool=pool, domain=settings.ledger.domain, entropy=entropy
+            ),
+            logs=PostgresLogs(pool=pool, role="sluice_ledger_signer"),
+            signer=FileSigner(folder, clock),
+            state=FileState(folder / STATE),
+            clock=clock,
+            log=log,
+        )
+        timed = Timed(
+            name=Word("checkpointer"),
+            job=worker.round,
+            every_s=every_s,
+            alive_within_s=3 * every_s,
+        )
+        loop = Loop(timed=timed, clock=clock, entropy=entropy, log=log)
+        async with _looping(settings, [loop], CollectorRegistry()):
+            log.info("started", port=settings.health.port)
+            await stop.wait()
