@@ -3,20 +3,11 @@
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
-from pipeline.keystore import (
-    CLASSES,
-    TRANSIENT,
-    KeyId,
-    Partition,
-    RetentionClass,
-    class_named,
-)
+from pipeline.keystore import CLASSES, TRANSIENT, KeyId, Partition
 from pipeline.ports.keys import KeyRef
 from schemas.events import Event
 from schemas.ids import RequestId
 from schemas.requests import RequestFinished
-
-DAY = class_named("1d")
 
 AHEAD_DAYS = 3
 """Days that are ready before they begin: a weekend without the worker harms nobody."""
@@ -38,15 +29,6 @@ def expired(there: Iterable[Partition], now: datetime) -> Sequence[Partition]:
     Law: nothing is both expired and among what must be there.
     """
     return [partition for partition in there if partition.drops_at <= now]
-
-
-def admitted(wanted: RetentionClass, *, waits: bool) -> RetentionClass:
-    """The class of a request on admission, of what its policy wants.
-
-    ``transient`` is for callers that wait for their answer: a result that somebody
-    fetches later needs a key that lives until then, so it gets a day.
-    """
-    return wanted if waits or wanted is not TRANSIENT else DAY
 
 
 def passing(ended: Iterable[Event[RequestFinished]]) -> Sequence[KeyRef]:

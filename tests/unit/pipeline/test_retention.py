@@ -2,13 +2,12 @@
 
 from datetime import UTC, date, datetime
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.keystore import CLASSES, TRANSIENT, KeyId, Partition, class_named
 from pipeline.ports.keys import KeyRef
-from pipeline.retention import admitted, ahead, expired, passing
+from pipeline.retention import ahead, expired, passing
 from schemas.events import Attributes, Event
 from schemas.ids import Actor, EventId, RequestId, TenantId
 from schemas.requests import (
@@ -58,21 +57,6 @@ def test_what_is_due_goes_in_order_and_the_rest_stays() -> None:
     ]
 
     assert due == expired([*due, *stays], NOON)
-
-
-@pytest.mark.parametrize(
-    ("wanted", "waits", "expected"),
-    [
-        ("transient", True, "transient"),
-        ("transient", False, "1d"),
-        ("30d", True, "30d"),
-        ("30d", False, "30d"),
-    ],
-)
-def test_only_who_waits_gets_a_transient_key(
-    wanted: str, *, waits: bool, expected: str
-) -> None:
-    assert expected == admitted(class_named(wanted), waits=waits).name
 
 
 def ended(request: str, retention_class: str) -> Event[RequestFinished]:
