@@ -119,7 +119,7 @@ def at_the_desk(
 
         _shown(_ran(run), as_json=as_json)
 
-    command.__doc__ = act.__doc__
+    command.__name__, command.__doc__ = act.__name__, act.__doc__
     for option in reversed(_OPTIONS):
         command = option(command)
     return command

@@ -156,7 +156,7 @@ grant insert, update on sluice.tenant, sluice.route, sluice.api_key,
   sluice.api_key_secret, sluice.client to sluice_tenant;
 grant insert on sluice.policy to sluice_tenant; -- versions never change
 grant delete on sluice.route to sluice_tenant;
-grant insert, delete on sluice.outbox to sluice_tenant;
+grant insert, update, delete on sluice.outbox to sluice_tenant; -- update: row locks
 
 -- The door sees the one credential that was presented, or none.
 create policy presented on sluice.api_key_secret for select to sluice_door

@@ -1,0 +1,217 @@
+"""All of Sluice on one machine: provisioned, started, and found again.
+
+What an operator does by hand is done here by the same commands: databases and logins,
+migrations, topics, keys, a tenant, routes, credentials, then the processes.
+"""
+
+import asyncio
+import json
+import os
+import secrets
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import asyncpg
+
+from demo.processes import Process, ready, spawn, stop
+from demo.stack import Stack
+from demo.stack.ports import free_port
+from infra.kafka import topics
+from infra.keystore.partitions import PostgresKeyPartitions
+from infra.postgres.roles import LOGINS, provision
+from infra.signer.ed25519 import ensure_key
+from infra.system import SystemClock
+from pipeline.retention import ahead
+
+STAND_IN: Final = "stand_in"
+MODELS: Final = ("echo", "failing", "hanging", "garbage", "slow-2")
+CHECKPOINT_EVERY_S: Final = 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Access:
+    """What somebody needs to use it; secrets are shown by nothing.
+
+    Attributes:
+        gateway: base URL.
+        urls: DSNs by login.
+    """
+
+    tenant_id: str
+    gateway: str
+    stand_in: str
+    kafka: str
+    api_key: str = field(repr=False)
+    client_id: str
+    client_secret: str = field(repr=False)
+    urls: Mapping[str, str] = field(repr=False)
+
+
+class Sluice:
+    """One installation below ``root``, on a stack that runs."""
+
+    def __init__(self, root: Path, stack: Stack) -> None:
+        self.root = root
+        self.stack = stack
+        self.ports: dict[str, int] = {}
+        self.urls: Mapping[str, str] = {}
+        self.processes: dict[str, Process] = {}
+        self._providers: dict[str, str] = {}
+
+    async def provide(self) -> None:
+        """Databases, logins, topics, keys: once; what is there stays."""
+        self.root.mkdir(parents=True, exist_ok=True)
+        self.urls = await provision(self.stack.postgres_url, self._passwords())
+        await topics.create(self.stack.kafka_bootstrap, replication=1)
+        now = SystemClock().now()
+        ensure_key(self.root / "signer", secrets.token_bytes(32), now)
+        keeper = self.urls["sluice_keystore_keeper"]
+        async with asyncpg.create_pool(keeper, min_size=1, max_size=1) as pool:
+            await PostgresKeyPartitions(pool).prepare(ahead(now))
+
+    def _passwords(self) -> Mapping[str, str]:
+        kept = self.root / "passwords.json"
+        if not kept.exists():
+            made = {
+                name: secrets.token_hex(24) for each in LOGINS.values() for name in each
+            }
+            kept.touch(mode=0o600)
+            kept.write_text(json.dumps(made))
+        found: Mapping[str, str] = json.loads(kept.read_text())
+        return found
+
+    def environment(self, name: str, port: int) -> Mapping[str, str]:
+        """What the process ``name`` is told."""
+        login = {"gateway": "sluice_gateway", "checkpointer": "sluice_checkpointer"}
+        gateway = f"http://127.0.0.1:{self.port('gateway')}"
+        return {
+            "SLUICE_DATABASE__URL": self.urls[login.get(name, "sluice_worker")],
+            "SLUICE_DATABASE__KEYSTORE_URL": self.urls["sluice_keystore_app"],
+            "SLUICE_GATEWAY__PORT": str(self.port("gateway")),
+            "SLUICE_GATEWAY__ISSUER": gateway,
+            "SLUICE_HEALTH__PORT": str(port),
+            "SLUICE_KAFKA__REPLICATION": "1",
+            "SLUICE_LEDGER__SIGNER_DIRECTORY": str(self.root / "signer"),
+            **self.operator(),
+            **self._providers,
+        }
+
+    def operator(self) -> Mapping[str, str]:
+        """What the operator's commands are told."""
+        keys = self.root / "keys"
+        return {
+            "SLUICE_DATABASE__ADMIN_URL": self.urls["sluice_operator"],
+            "SLUICE_DATABASE__KEYSTORE_ADMIN_URL": self.urls["sluice_keystore_keeper"],
+            "SLUICE_KEYS__DIRECTORY": str(keys / "tenants"),
+            "SLUICE_KEYS__ROOT": str(keys / "root" / "root.key"),
+            "SLUICE_KEYS__OWN": str(keys / "own"),
+            "SLUICE_KAFKA__BOOTSTRAP": self.stack.kafka_bootstrap,
+        }
+
+    def port(self, name: str) -> int:
+        """The loopback port of a process; kept as long as this lives."""
+        return self.ports.setdefault(name, free_port())
+
+    def provider(self, name: str, base_url: str, api_key: str | None = None) -> None:
+        """Configure a provider for the processes that start from now on."""
+        prefix = f"SLUICE_PROVIDERS__{name.upper()}__"
+        self._providers[prefix + "BASE_URL"] = base_url
+        if api_key is not None:
+            self._providers[prefix + "API_KEY"] = api_key
+
+    def spawn(self, name: str, *module: str) -> Process:
+        """Start one process; :meth:`ready` waits for it."""
+        port = self.port(name)
+        made = spawn(
+            name,
+            module,
+            environment=self.environment(name, port),
+            port=port,
+            logs=self.root / "logs",
+        )
+        self.processes[name] = made
+        return made
+
+    async def start(self, workers: Mapping[str, Sequence[str]] | None = None) -> None:
+        """Start everything: the stand-in, the gateway, the workers.
+
+        Args:
+            workers: process names and the consumer groups that each runs; by default
+                one process with all.
+        """
+        stand_in = self.port("stand_in")
+        self.provider(STAND_IN, f"http://127.0.0.1:{stand_in}/v1")
+        self.spawn("stand_in", "demo.stand_in", "--port", str(stand_in))
+        self.spawn("gateway", "producers", "gateway")
+        for name, groups in (workers or {"workers": ["all"]}).items():
+            self.spawn(name, "consumers", *groups)
+        self.spawn("timed", "producers", "timed")
+        every = f"--every-s={CHECKPOINT_EVERY_S}"
+        self.spawn("checkpointer", "producers", "checkpointer", every)
+        await asyncio.gather(*(ready(each) for each in self.processes.values()))
+
+    def stop(self) -> Mapping[str, int]:
+        """Stop all processes, cleanly where they let us; exit codes by name."""
+        codes = stop(list(self.processes.values()))
+        self.processes.clear()
+        return codes
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """An operator's command, as a process."""
+        return subprocess.run(
+            [sys.executable, "-m", "producers.cli", *arguments],
+            env={
+                **os.environ,  # noqa: TID251 - a child's own
+                **self.operator(),
+                **self._signer(),
+            },
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=Path(__file__).parents[1],
+        )
+
+    def _signer(self) -> Mapping[str, str]:
+        return {"SLUICE_LEDGER__SIGNER_DIRECTORY": str(self.root / "signer")}
+
+    def ask(self, *arguments: str) -> Any:
+        """An operator's command's JSON.
+
+        Raises:
+            RuntimeError: it failed; the text is what it said.
+        """
+        done = self.run(*arguments, "--json")
+        if done.returncode:
+            raise RuntimeError(f"sluice {' '.join(arguments)}: {done.stderr.strip()}")
+        return json.loads(done.stdout)
+
+    def onboard(self, name: str) -> Access:
+        """A tenant with routes to the stand-in, an API key and a Kafka client."""
+        tenant = self.ask("tenant", "create", name)["tenant_id"]
+        of = ("--tenant", tenant)
+        for model in MODELS:
+            self.ask("route", "set", *of, model, "--provider", STAND_IN)
+        key = self.ask("key", "create", *of)
+        client = self.ask("client", "create", *of)
+        return Access(
+            tenant_id=tenant,
+            gateway=f"http://127.0.0.1:{self.port('gateway')}",
+            stand_in=f"http://127.0.0.1:{self.port('stand_in')}",
+            kafka=self.stack.kafka_bootstrap,
+            api_key=key["key"],
+            client_id=client["id"],
+            client_secret=client["secret"],
+            urls=self.urls,
+        )
+
+
+def remembered(root: Path, access: Access, processes: Mapping[str, Process]) -> None:
+    """Write down what runs and how to reach it, for ``make down`` and a second up."""
+    state = root / "up.json"
+    state.touch(mode=0o600)
+    pids = {name: process.pid for name, process in processes.items()}
+    state.write_text(json.dumps({"access": asdict(access), "pids": pids}))

@@ -1,0 +1,5 @@
+"""``python -m producers.cli``: the same as ``sluice``."""
+
+from producers.cli import main
+
+main()
