@@ -1,0 +1,400 @@
+"""``POST /v1/chat/completions`` on twins."""
+
+import asyncio
+import json
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+import httpx2
+import pytest
+
+from pipeline.admission import MAX_BODY_BYTES, READ
+from pipeline.dialects import read
+from pipeline.keystore import KeyId
+from pipeline.ports.keys import KeyRef, OfRequest
+from pipeline.sealing import Purpose
+from schemas.ids import RequestId
+from schemas.requests import Outcome, RequestAccepted
+from schemas.topics import REQUESTS_ACCEPTED
+from tests.support.audit import TENANT
+from tests.support.gateway import (
+    ANSWER,
+    BODY,
+    CONTENTS,
+    PARTITION,
+    World,
+    dumped,
+    not_completed,
+    opened,
+)
+
+PATH = "/v1/chat/completions"
+JSON = {"content-type": "application/json"}
+CANARY = "zq-canary-7f3e"
+
+
+async def post(
+    world: World,
+    content: bytes | None = None,
+    key: str | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> httpx2.Response:
+    bearer = {"authorization": f"Bearer {key or world.key()}"}
+    async with world.client(**bearer, **JSON) as client:
+        return await client.post(
+            PATH, content=dumped() if content is None else content, headers=headers
+        )
+
+
+def error(answer: httpx2.Response) -> dict[str, Any]:
+    found: dict[str, Any] = answer.json()["error"]
+    return found
+
+
+async def test_the_answer_is_the_bytes_that_were_sealed(world: World) -> None:
+    answer = await post(world)
+
+    assert (200, ANSWER) == (answer.status_code, answer.content)
+    assert "application/json" == answer.headers["content-type"]
+
+
+async def test_what_is_accepted_is_sealed_under_the_key_of_its_request(
+    world: World,
+) -> None:
+    answer = await post(world)
+    (event,) = world.pipeline.accepted
+    key = await opened(world.keys, event)
+    body = read(CONTENTS.open(key, Purpose.REQUEST, event.data.content))
+
+    assert BODY == body
+    assert answer.headers["x-request-id"] == event.attributes.subject
+    assert PARTITION == event.data.terms.reply_partition
+    assert "7d" == event.data.terms.retention.retention_class
+    assert timedelta(seconds=120) == event.data.terms.deadline - event.attributes.time
+    (record,) = world.log.records(REQUESTS_ACCEPTED.name)
+    assert b"Vienna" not in (record.value or b"")
+
+
+async def test_the_callers_trace_goes_on(world: World) -> None:
+    trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    await post(world, headers={"traceparent": trace})
+    await post(
+        world, headers={"traceparent": "00-" + "0" * 32 + "-b7ad6b7169203331-01"}
+    )
+    origins = [event.attributes.origin for event in world.pipeline.accepted]
+
+    assert trace == origins[0]
+    assert origins[1] is not None
+    assert "0" * 32 not in origins[1]
+
+
+@pytest.mark.parametrize(
+    ("outcome", "reason", "expected"),
+    [
+        (
+            Outcome.BLOCKED,
+            "security.prompt_injection.direct",
+            (400, "content_filter", None),
+        ),
+        (Outcome.FAILED, "guard_unavailable", (503, "guard_unavailable", "true")),
+        (Outcome.FAILED, "deadline_exceeded", (504, "deadline_exceeded", "false")),
+        (Outcome.FAILED, "upstream_refused", (502, "upstream_refused", "false")),
+        (Outcome.FAILED, "upstream_busy", (503, "upstream_busy", "true")),
+        (Outcome.FAILED, "key_destroyed", (410, "key_destroyed", "false")),
+        (
+            Outcome.FAILED,
+            "a_reason_of_tomorrow",
+            (502, "a_reason_of_tomorrow", "false"),
+        ),
+    ],
+)
+async def test_an_end_without_an_answer_is_an_error_that_names_its_reason(
+    world: World, outcome: Outcome, reason: str, expected: tuple[int, str, str | None]
+) -> None:
+    world.pipeline.ending = not_completed(outcome, reason)
+
+    answer = await post(world)
+
+    retry = answer.headers.get("x-should-retry")
+    assert expected == (answer.status_code, error(answer)["code"], retry)
+    assert reason == error(answer)["reason"]
+    assert answer.headers["x-request-id"] == error(answer)["request_id"]
+
+
+async def test_a_lost_reply_is_read_from_the_row(world: World) -> None:
+    world.pipeline.lost = True
+
+    assert ANSWER == (await post(world)).content
+
+
+async def test_past_its_deadline_nobody_waits_longer(world: World) -> None:
+    def never(*_: object) -> None:
+        world.clock.elapsed += timedelta(seconds=122)
+
+    world.pipeline.ending = never
+
+    answer = await post(world)
+
+    assert (504, "deadline_exceeded") == (answer.status_code, error(answer)["code"])
+
+
+async def test_without_an_acknowledgement_nothing_was_accepted(world: World) -> None:
+    world.pipeline.away = True
+
+    answer = await post(world)
+
+    assert (503, "not_ready") == (answer.status_code, error(answer)["code"])
+    assert ("true", "1") == (
+        answer.headers["x-should-retry"],
+        answer.headers["retry-after"],
+    )
+
+
+async def test_a_client_that_goes_away_loses_nothing(world: World) -> None:
+    gone = asyncio.Event()
+
+    def slow(*_: object) -> None:
+        gone.set()
+
+    world.pipeline.ending = slow
+    asking = asyncio.create_task(post(world))
+    await gone.wait()
+    asking.cancel()
+    await asyncio.wait([asking])
+
+    (event,) = world.pipeline.accepted
+    row = await world.requests.get(TENANT, RequestId(event.attributes.subject))
+    assert row is not None
+    assert row.finished is None
+
+
+@pytest.mark.parametrize(
+    ("content", "status", "code", "param"),
+    [
+        (b"", 400, "invalid_request", "body"),
+        (b"[]", 400, "invalid_request", "body"),
+        (b'{"model": "\\ud800"}', 400, "invalid_request", "body"),
+        (b'{"a":' * 65 + b"1" + b"}" * 65, 400, "invalid_request", "body"),
+        (b"[" * 500_000, 400, "invalid_request", "body"),
+        (b"\xff\xfe", 400, "invalid_request", "body"),
+        (dumped(model=7), 400, "invalid_request", "model"),
+        (dumped(messages="hello"), 400, "invalid_request", "messages"),
+        (dumped(messages=[]), 400, "invalid_request", "messages"),
+        (
+            dumped(messages=[{"role": CANARY, "content": ""}]),
+            400,
+            "invalid_request",
+            "messages.0.role",
+        ),
+        (
+            dumped(messages=[{"role": "user", "content": {"a": CANARY}}]),
+            400,
+            "invalid_request",
+            "messages.0.content",
+        ),
+        (dumped(temperature="hot"), 400, "invalid_request", "temperature"),
+        (dumped(stream=True), 400, "unsupported_value", "stream"),
+        (dumped(model=CANARY), 404, "model_not_found", None),
+    ],
+)
+async def test_what_is_not_accepted_says_where_and_never_what(
+    world: World, content: bytes, status: int, code: str, param: str | None
+) -> None:
+    answer = await post(world, content)
+
+    assert (status, code) == (answer.status_code, error(answer)["code"])
+    assert param == error(answer)["param"]
+    assert answer.headers["x-request-id"] == error(answer)["request_id"]
+    assert CANARY not in answer.text
+    assert [] == world.pipeline.accepted
+
+
+async def test_the_largest_body_is_accepted_and_one_byte_more_is_not(
+    world: World,
+) -> None:
+    room = MAX_BODY_BYTES - len(dumped(user=""))
+
+    accepted = await post(world, dumped(user="x" * room))
+    refused = await post(world, dumped(user="x" * (room + 1)))
+
+    assert (200, 413) == (accepted.status_code, refused.status_code)
+
+
+async def test_a_body_without_a_length_is_counted_while_it_comes(world: World) -> None:
+    sent = []
+
+    async def endless() -> Any:
+        while True:
+            sent.append(1)
+            yield b" " * 65_536
+
+    async with world.client(authorization=f"Bearer {world.key()}", **JSON) as client:
+        answer = await client.post(PATH, content=endless())
+
+    assert 413 == answer.status_code
+    assert 33 >= len(sent)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"content-encoding": "gzip"},
+        {"content-type": "text/plain"},
+        {"content-type": ""},
+    ],
+)
+async def test_other_kinds_of_body_are_refused(
+    world: World, headers: dict[str, str]
+) -> None:
+    assert 415 == (await post(world, headers=headers)).status_code
+
+
+async def test_a_retry_is_the_same_request(world: World) -> None:
+    key = world.key()
+    retry = {"idempotency-key": "order-1"}
+
+    first = await post(world, key=key, headers=retry)
+    again = await post(world, key=key, headers=retry)
+
+    assert first.content == again.content
+    assert first.headers["x-request-id"] == again.headers["x-request-id"]
+    assert 1 == len(world.pipeline.accepted)
+
+
+async def test_two_at_once_are_one_request(world: World) -> None:
+    key = world.key()
+    ids = await asyncio.gather(
+        *(
+            post(world, key=key, headers={"idempotency-key": "order-1"})
+            for _ in range(20)
+        )
+    )
+
+    assert {200} == {each.status_code for each in ids}
+    assert 1 == len({each.headers["x-request-id"] for each in ids})
+    assert 1 == len({event.attributes.id for event in world.pipeline.accepted})
+
+
+async def test_an_open_request_is_published_again_on_its_own_terms(
+    world: World,
+) -> None:
+    key = world.key()
+    retry = {"idempotency-key": "order-1"}
+    world.pipeline.away = True
+    await post(world, key=key, headers=retry)
+    world.pipeline.away = False
+    world.clock.elapsed += timedelta(seconds=60)
+
+    answer = await post(world, key=key, headers=retry)
+
+    (event,) = world.pipeline.accepted
+    assert ANSWER == answer.content
+    assert timedelta(seconds=60) == event.data.terms.deadline - event.attributes.time
+
+
+async def test_past_its_deadline_an_open_request_is_not_published_again(
+    world: World,
+) -> None:
+    key = world.key()
+    retry = {"idempotency-key": "order-1"}
+    world.pipeline.away = True
+    await post(world, key=key, headers=retry)
+    world.pipeline.away = False
+    world.clock.elapsed += timedelta(seconds=121)
+
+    answer = await post(world, key=key, headers=retry)
+
+    assert 504 == answer.status_code
+    assert [] == world.pipeline.accepted
+
+
+async def test_the_same_key_for_another_body_is_refused(world: World) -> None:
+    key = world.key()
+    retry = {"idempotency-key": "order-1"}
+
+    await post(world, key=key, headers=retry)
+    other = await post(world, dumped(temperature=0.5), key=key, headers=retry)
+
+    assert (400, "idempotency_key_reused") == (other.status_code, error(other)["code"])
+
+
+async def test_a_key_of_another_credential_is_another_request(world: World) -> None:
+    retry = {"idempotency-key": "order-1"}
+
+    first = await post(world, key=world.key(actor="key:1"), headers=retry)
+    other = await post(world, key=world.key(actor="key:2"), headers=retry)
+
+    assert first.headers["x-request-id"] != other.headers["x-request-id"]
+
+
+async def test_a_retry_of_what_was_forgotten_says_so(world: World) -> None:
+    key = world.key()
+    retry = {"idempotency-key": "order-1"}
+    first = await post(world, key=key, headers=retry)
+    request = RequestId(first.headers["x-request-id"])
+    await world.keys.destroy(OfRequest(TENANT, request))
+
+    again = await post(world, key=key, headers=retry)
+
+    assert (410, "content_destroyed") == (again.status_code, error(again)["code"])
+    assert "false" == again.headers["x-should-retry"]
+
+
+@pytest.mark.parametrize("bad", ["", "a b", "x" * 256, "\x7f"])
+async def test_a_key_that_is_none_is_refused(world: World, bad: str) -> None:
+    answer = await post(world, headers={"idempotency-key": bad})
+
+    assert (400, "Idempotency-Key") == (answer.status_code, error(answer)["param"])
+
+
+async def test_a_person_can_be_forgotten_by_what_the_body_calls_them(
+    world: World,
+) -> None:
+    await post(world, dumped(user="u-1", safety_identifier="s-1"))
+    (event,) = world.pipeline.accepted
+    stored = world.keys._keys[TENANT, KeyId(event.data.terms.key_id)]
+
+    assert stored.subject is not None
+    assert b"s-1" not in stored.subject
+
+
+async def test_a_tenant_that_has_ended_gets_nothing_accepted(world: World) -> None:
+    await world.keys.terminate(TENANT)
+
+    answer = await post(world)
+    with_person = await post(world, dumped(user="u-1"))
+
+    assert (403, 403) == (answer.status_code, with_person.status_code)
+    assert [] == world.pipeline.accepted
+
+
+async def test_capability_and_routes_are_the_credentials(world: World) -> None:
+    forbidden = await post(world, key=world.key(capabilities=[READ]))
+    elsewhere = await post(world, key=world.key(routes=["other"]))
+
+    assert (403, 404) == (forbidden.status_code, elsewhere.status_code)
+
+
+async def test_the_waiting_gateway_opens_what_others_forgot(world: World) -> None:
+    """The key of a transient request may be gone before its caller was answered."""
+    ending = world.pipeline.ending
+
+    def forgetful(data: RequestAccepted, key: Any) -> Any:
+        finished = ending(data, key)
+        name = KeyRef(TENANT, key.request_id, KeyId(data.terms.key_id))
+        world.keys._keys.pop((TENANT, name.key_id))
+        return finished
+
+    world.pipeline.ending = forgetful
+
+    assert ANSWER == (await post(world)).content
+
+
+async def test_unknown_fields_pass_through(world: World) -> None:
+    await post(world, dumped(a_field_of_tomorrow={"deep": [1]}))
+    (event,) = world.pipeline.accepted
+    key = await opened(world.keys, event)
+    body = json.loads(CONTENTS.open(key, Purpose.REQUEST, event.data.content))
+
+    assert {"deep": [1]} == body["a_field_of_tomorrow"]
