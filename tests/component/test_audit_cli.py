@@ -2,71 +2,23 @@
 
 import asyncio
 import json
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
-from infra.exports import ExportedLogs, export, log_id
-from infra.log import Log
+from infra.exports import ExportedLogs, export
 from infra.memory.ledger import MemoryLedger
-from infra.signer.ed25519 import FileSigner, ensure_key
-from infra.signer.state import STATE, FileState
-from infra.system import SystemClock, SystemEntropy
-from producers.checkpointer import Checkpointer
+from infra.signer.ed25519 import ensure_key
+from infra.system import SystemEntropy
 from producers.cli.audit import audit
 from tests.support.audit import NOON, TENANT, recorded, request_id
-
-SIZE = 601
-BATCHES = (255, 2, 343)
+from tests.support.exports import SIZE, Exported, make
 
 
-@dataclass(frozen=True, slots=True)
-class Exported:
-    """A log of 601 records with three checkpoints, as a folder."""
-
-    folder: Path
-    place: Path
-    signer: Path
-
-    def line(self, seq: int, change: Callable[[bytes], bytes]) -> None:
-        path = self.place / "records.jsonl"
-        lines = path.read_bytes().splitlines(keepends=True)
-        lines[seq] = change(lines[seq])
-        path.write_bytes(b"".join(lines))
-
-    def flip(self, path: str, at: int) -> None:
-        data = bytearray((self.place / path).read_bytes())
-        data[at] ^= 1
-        (self.place / path).write_bytes(data)
-
-    def verify(self, *options: str) -> Result:
-        command = ["verify", "--export", str(self.folder), *options]
-        return CliRunner().invoke(audit, command)
-
-
-async def make(base: Path) -> Exported:
-    ledger = MemoryLedger("test.example", SystemEntropy())
-    keys = ensure_key(base / "signer", bytes(32), NOON)
-    clock = SystemClock()
-    checkpointer = Checkpointer(
-        ledger=ledger,
-        logs=ledger,
-        signer=FileSigner(base / "signer", clock),
-        state=FileState(base / "signer" / STATE),
-        clock=clock,
-        log=Log("test"),
-    )
-    names = iter(range(SIZE))
-    for count in BATCHES:
-        batch = [str(next(names)) for _ in range(count)]
-        await ledger.append([recorded(each, request=each) for each in batch])
-        await checkpointer.round()
-    head = await export(ledger, TENANT, keys, base / "export")
-    place = base / "export" / log_id(head.origin)
-    return Exported(base / "export", place, base / "signer")
+def verify(exported: Exported, *options: str) -> Result:
+    command = ["verify", "--export", str(exported.folder), *options]
+    return CliRunner().invoke(audit, command)
 
 
 @pytest.fixture
@@ -75,7 +27,7 @@ def exported(tmp_path: Path) -> Exported:
 
 
 def test_an_untouched_export_holds(exported: Exported) -> None:
-    result = exported.verify()
+    result = verify(exported)
 
     assert 0 == result.exit_code, result.output
     assert "601 records, 3 checkpoints" in result.output
@@ -88,8 +40,8 @@ def test_it_holds_beside_what_the_signer_and_a_stranger_kept(
     kept.write_text((exported.place / "checkpoints" / "258").read_text())
     keys = str(exported.place / "vkeys.json")
 
-    result = exported.verify(
-        "--signer", str(exported.signer), "--known", str(kept), "--keys", keys
+    result = verify(
+        exported, "--signer", str(exported.signer), "--known", str(kept), "--keys", keys
     )
 
     assert 0 == result.exit_code, result.output
@@ -100,7 +52,7 @@ def test_it_holds_beside_what_the_signer_and_a_stranger_kept(
 def test_an_altered_record_is_named(exported: Exported, seq: int) -> None:
     exported.line(seq, lambda line: line.replace(b"system:", b"systen:"))
 
-    result = exported.verify()
+    result = verify(exported)
 
     assert 1 == result.exit_code
     assert f"record {seq}:" in result.output
@@ -110,7 +62,7 @@ def test_an_altered_record_is_named(exported: Exported, seq: int) -> None:
 def test_a_record_taken_out_is_named(exported: Exported, seq: int) -> None:
     exported.line(seq, lambda _: b"")
 
-    result = exported.verify()
+    result = verify(exported)
 
     assert 1 == result.exit_code
     assert f"record {seq}:" in result.output
@@ -119,13 +71,13 @@ def test_a_record_taken_out_is_named(exported: Exported, seq: int) -> None:
 def test_a_record_put_in_is_named(exported: Exported) -> None:
     exported.line(300, lambda line: line + line)
 
-    assert "record 301:" in exported.verify().output
+    assert "record 301:" in verify(exported).output
 
 
 def test_a_cut_tail_is_told_by_the_checkpoints(exported: Exported) -> None:
     exported.line(600, lambda _: b"")
 
-    result = exported.verify()
+    result = verify(exported)
 
     assert 1 == result.exit_code
     assert "record 600: records are missing that a checkpoint counts" in result.output
@@ -139,8 +91,8 @@ def test_a_cut_tail_with_its_checkpoint_is_told_by_what_was_kept(
         exported.line(seq, lambda _: b"")
     (exported.place / "checkpoints" / "601").unlink()
 
-    alone = exported.verify()
-    signer = exported.verify("--signer", str(exported.signer))
+    alone = verify(exported)
+    signer = verify(exported, "--signer", str(exported.signer))
 
     assert 0 == alone.exit_code, alone.output
     assert 1 == signer.exit_code
@@ -156,7 +108,7 @@ def test_an_altered_tile_is_told(
 ) -> None:
     exported.flip(path, at)
 
-    result = exported.verify()
+    result = verify(exported)
 
     assert 1 == result.exit_code
     assert f"record {seq}:" in result.output
@@ -165,7 +117,7 @@ def test_an_altered_tile_is_told(
 def test_an_altered_tile_of_roots_is_told(exported: Exported) -> None:
     exported.flip("tile/1/000.p/2", 0)
 
-    assert 1 == exported.verify().exit_code
+    assert 1 == verify(exported).exit_code
 
 
 @pytest.mark.parametrize("line", [0, 1, 2, 4])
@@ -175,7 +127,7 @@ def test_an_altered_checkpoint_is_told(exported: Exported, line: int) -> None:
     lines[line] = ("3" if lines[line][0] != "3" else "4") + lines[line][1:]
     path.write_text("\n".join(lines))
 
-    assert 1 == exported.verify().exit_code
+    assert 1 == verify(exported).exit_code
 
 
 def test_a_key_that_was_put_into_the_list_is_told_by_the_true_list(
@@ -190,8 +142,8 @@ def test_a_key_that_was_put_into_the_list_is_told_by_the_true_list(
     keys["keys"][0]["vkey"] = other.named(origin)[0].text
     path.write_text(json.dumps(keys))
 
-    assert 1 == exported.verify().exit_code
-    assert 0 == exported.verify("--keys", str(true)).exit_code
+    assert 1 == verify(exported).exit_code
+    assert 0 == verify(exported, "--keys", str(true)).exit_code
 
 
 def test_what_is_no_export_cannot_be_told(exported: Exported, tmp_path: Path) -> None:
@@ -199,7 +151,7 @@ def test_what_is_no_export_cannot_be_told(exported: Exported, tmp_path: Path) ->
     empty.mkdir()
     (exported.place / "vkeys.json").unlink()
 
-    assert 3 == exported.verify().exit_code
+    assert 3 == verify(exported).exit_code
     assert 3 == CliRunner().invoke(audit, ["verify", "--export", str(empty)]).exit_code
 
 

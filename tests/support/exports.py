@@ -1,0 +1,66 @@
+"""A signed log of some size, exported: what auditors take away."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from infra.exports import export, log_id
+from infra.log import Log
+from infra.memory.ledger import MemoryLedger
+from infra.signer.ed25519 import FileSigner, ensure_key
+from infra.signer.state import STATE, FileState
+from infra.system import SystemClock, SystemEntropy
+from producers.checkpointer import Checkpointer
+from tests.support.audit import NOON, TENANT, recorded
+
+SIZE = 601
+BATCHES = (255, 2, 343)
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """A log of 601 records with three checkpoints, as a folder."""
+
+    folder: Path
+    place: Path
+    signer: Path
+
+    def line(self, seq: int, change: Callable[[bytes], bytes]) -> None:
+        path = self.place / "records.jsonl"
+        lines = path.read_bytes().splitlines(keepends=True)
+        lines[seq] = change(lines[seq])
+        path.write_bytes(b"".join(lines))
+
+    def flip(self, path: str, at: int) -> None:
+        data = bytearray((self.place / path).read_bytes())
+        data[at] ^= 1
+        (self.place / path).write_bytes(data)
+
+    @property
+    def vkey(self) -> str:
+        keys = json.loads((self.place / "vkeys.json").read_text())
+        found: str = keys["keys"][0]["vkey"]
+        return found
+
+
+async def make(base: Path) -> Exported:
+    ledger = MemoryLedger("test.example", SystemEntropy())
+    keys = ensure_key(base / "signer", bytes(32), NOON)
+    clock = SystemClock()
+    checkpointer = Checkpointer(
+        ledger=ledger,
+        logs=ledger,
+        signer=FileSigner(base / "signer", clock),
+        state=FileState(base / "signer" / STATE),
+        clock=clock,
+        log=Log("test"),
+    )
+    names = iter(range(SIZE))
+    for count in BATCHES:
+        batch = [str(next(names)) for _ in range(count)]
+        await ledger.append([recorded(each, request=each) for each in batch])
+        await checkpointer.round()
+    head = await export(ledger, TENANT, keys, base / "export")
+    place = base / "export" / log_id(head.origin)
+    return Exported(base / "export", place, base / "signer")
