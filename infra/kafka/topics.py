@@ -64,6 +64,8 @@ def _layout(name: str, partitions: int, replication: int, limit: int) -> Layout:
         "segment.ms": str(SEGMENT_MS),
         # Retention counts from the append: a producer's clock cannot stretch it.
         "message.timestamp.type": "LogAppendTime",
+        # Whatever its producer chose, the broker stores it so that we can read it.
+        "compression.type": "uncompressed",
         "min.insync.replicas": str(min(2, replication)),
         "unclean.leader.election.enable": "false",
         "max.message.bytes": str(limit),

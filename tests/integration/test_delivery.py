@@ -6,9 +6,11 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import pytest
-from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaProducer, TopicPartition, codec
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy
+from typing_extensions import override
 
 from consumers.delivery import (
     Bounds,
@@ -19,6 +21,7 @@ from consumers.delivery import (
     ordered_raw,
 )
 from demo.stack import Stack
+from infra.kafka import topics
 from pipeline.errors import RetryableError
 from pipeline.ports.bus import Record
 from schemas.audit import AuditRecorded
@@ -61,8 +64,6 @@ async def sink(kafka: str) -> Source:
 @pytest.fixture
 async def _topics(kafka: str) -> None:
     """Burials tell the audit topic."""
-    from infra.kafka import topics  # noqa: PLC0415
-
     await topics.create(kafka, replication=1, topics=TOPICS)
 
 
@@ -184,6 +185,68 @@ async def test_poison_of_every_kind_costs_one_dead_letter_each(
         (dict(letter.headers)["dead_reason"] or b"").decode() for letter in dead
     }
     assert 7 == running.seen.counted["buried invalid_message"]
+
+
+class Odd(str):
+    """A header's name that is no UTF-8."""
+
+    __slots__ = ()
+
+    @override
+    def encode(self, encoding: str = "utf-8", errors: str = "strict") -> bytes:
+        return b"\xff\xfe"
+
+
+def odd_batch(builder: Any, value: bytes, fine: Any) -> Any:
+    """What a client that checks nothing may send: aiokafka's own refuses to."""
+    builder._builder = _DefaultRecordBatchBuilderPy(
+        magic=2,
+        compression_type=0,
+        is_transactional=0,
+        producer_id=-1,
+        producer_epoch=-1,
+        base_sequence=0,
+        batch_size=100_000,
+    )
+    for headers_now in (fine, [*fine, (Odd("x"), b"v")], fine):
+        builder.append(key=b"k", value=value, timestamp=None, headers=headers_now)
+    return builder
+
+
+@pytest.mark.parametrize("mode", ["ordered", "concurrent", "batch"])
+async def test_a_header_s_name_that_is_no_text_stops_nobody(
+    kafka: str, source: Source, sink: Source, mode: str
+) -> None:
+    good = recorded("good")
+    fine = good.attributes.headers()
+    value = good.data.model_dump_json().encode()
+    async with AIOKafkaProducer(bootstrap_servers=kafka) as producer:
+        batch = odd_batch(producer.create_batch(), value, fine)
+        await (await producer.send_batch(batch, source.name, partition=0))
+    async with delivering(kafka, subscribed(mode, source, sink)):
+        await until(lambda: finished(kafka, source))
+
+    assert Counter({named("good")[0]: 3}) == await arrived(kafka, sink)
+    assert [] == await everything(kafka, str(source.dead))
+
+
+async def test_what_a_producer_compressed_is_stored_as_we_can_read_it(
+    kafka: str, source: Source, sink: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good = recorded("good")
+    value = good.data.model_dump_json().encode()
+    async with AIOKafkaProducer(
+        bootstrap_servers=kafka, compression_type="gzip"
+    ) as producer:
+        await producer.send_and_wait(
+            source.name, value, partition=0, headers=good.attributes.headers()
+        )
+    # From here on this process knows no codec at all.
+    monkeypatch.setattr(codec, "has_gzip", lambda: False)
+    async with delivering(kafka, ordered(source, onward(sink))):
+        await until(lambda: finished(kafka, source))
+
+    assert Counter(named("good")) == await arrived(kafka, sink)
 
 
 def subscribed(mode: str, source: Source, sink: Source) -> Subscription:
