@@ -5,6 +5,7 @@ tenant's, and is published as a JWK set, so a receipt outlives whom it is about 
 checked by any JOSE library.
 """
 
+from base64 import urlsafe_b64decode
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -94,6 +95,13 @@ def sign(stated: Receipt, key: ECKey) -> str:
     header = {"alg": ALGORITHM, "typ": TYPE, "kid": key.thumbprint()}
     payload = canonical(stated.model_dump(mode="json", exclude_none=True))
     return jws.serialize_compact(header, payload, key, algorithms=[ALGORITHM])
+
+
+def unverified(token: str) -> Receipt:
+    """What a receipt of our own states; its signature is for others to check."""
+    part = token.split(".")[1]
+    padded = part + "=" * (-len(part) % 4)
+    return Receipt.model_validate_json(urlsafe_b64decode(padded))
 
 
 def key_set(keys: Sequence[ECKey]) -> dict[str, Any]:

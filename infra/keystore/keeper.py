@@ -1,13 +1,13 @@
 """Tenants' keys given and taken, and data keys destroyed by order."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
 import asyncpg
 from typing_extensions import override
 
-from infra.keystore.batches import request_uuid, tenant_uuid
+from infra.keystore.batches import id_bytes, request_uuid, tenant_uuid
 from infra.keystore.errors import waiting
 from infra.keystore.loader import KEK_AAD
 from pipeline.errors import KeyDestroyed
@@ -29,6 +29,7 @@ VERSION = "select version from keystore.kek_load($1, $2)"
 ADD = "select state from keystore.kek_add($1, $2, $3)"
 OF = "select * from keystore.dek_of($1, $2, $3)"
 DESTROY = "select * from keystore.dek_destroy($1, $2, $3, $4)"
+AGAIN = "select key_id from keystore.dek_destroy_again($1, $2) key_id"
 CLOSE = "select version from keystore.tenant_close($1) version"
 WIPE = "select keystore.tenant_wipe($1, $2)"
 
@@ -78,6 +79,15 @@ class PostgresKeyKeeper(KeyKeeper):
             gone += rows
             more = len(rows) == BATCH
         return _erased(gone)
+
+    @override
+    async def destroy_again(
+        self, tenant: TenantId, keys: Collection[KeyId]
+    ) -> Collection[KeyId]:
+        ids = sorted(id_bytes(key_id) for key_id in keys)
+        with waiting():
+            rows = await self.pool.fetch(AGAIN, tenant_uuid(tenant), ids)
+        return [_key_id(row) for row in rows]
 
     @override
     async def terminate(self, tenant: TenantId) -> Terminated:

@@ -1,7 +1,7 @@
 """The keystore in memory."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from typing_extensions import override
@@ -95,6 +95,16 @@ class MemoryKeys(KeyStore, KeyKeeper, KeyPartitions):
             keys=tuple(ref.key_id for ref in gone),
             requests=tuple(sorted({ref.request_id for ref in gone})),
         )
+
+    @override
+    async def destroy_again(
+        self, tenant: TenantId, keys: Collection[KeyId]
+    ) -> Collection[KeyId]:
+        back = [key_id for key_id in keys if (tenant, key_id) in self._keys]
+        for key_id in back:
+            self._tombstones.add((tenant, key_id))
+            self._drop((tenant, key_id))
+        return back
 
     @override
     async def terminate(self, tenant: TenantId) -> Terminated:

@@ -1,12 +1,16 @@
 """Jobs of forgetting in memory."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from typing_extensions import override
 
+from pipeline.keystore import KeyId
 from pipeline.ports.retention import Plan, Purges
+from pipeline.receipts import unverified
+from schemas.events import timestamp
 from schemas.ids import EventId, RequestId, TenantId
 from schemas.retention import Target
 
@@ -44,6 +48,17 @@ class MemoryPurges(Purges):
     @override
     async def finish(self, plan: Plan, receipt: str) -> str:
         return self._receipts.setdefault((plan.tenant, plan.job), receipt)
+
+    @override
+    async def destroyed_since(
+        self, tenant: TenantId, since: datetime
+    ) -> Collection[KeyId]:
+        return [
+            KeyId(key_id)
+            for token in await self.receipts(tenant)
+            if (stated := unverified(token)).completed_at >= timestamp(since)
+            for key_id in stated.keys
+        ]
 
     @override
     async def receipts(self, tenant: TenantId) -> Sequence[str]:

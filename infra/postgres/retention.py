@@ -1,7 +1,8 @@
 """Jobs of forgetting in Postgres, and the map of what lies in which table."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
@@ -12,6 +13,7 @@ from infra.postgres.pool import as_tenant
 from pipeline.keystore import KeyId, key_id_bytes
 from pipeline.ports.keys import KeyRef
 from pipeline.ports.retention import Plan, Purges
+from pipeline.receipts import unverified
 from schemas.ids import EventId, RequestId, TenantId
 from schemas.retention import Forgotten, Target
 
@@ -85,6 +87,9 @@ update sluice.purge_job set receipt = $2, finished_at = now()
  where id = $1 and receipt is null
 """
 RECEIPT = "select receipt from sluice.purge_job where id = $1"
+SINCE = """
+select receipt from sluice.purge_job where receipt is not null and finished_at >= $1
+"""
 RECEIPTS = """
 select receipt from sluice.purge_job where receipt is not null
  order by finished_at, id
@@ -115,6 +120,15 @@ class PostgresPurges(Purges):
             await connection.execute(FINISH, UUID(plan.job), receipt)
             kept: str = await connection.fetchval(RECEIPT, UUID(plan.job))
         return kept
+
+    @override
+    async def destroyed_since(
+        self, tenant: TenantId, since: datetime
+    ) -> Collection[KeyId]:
+        async with as_tenant(self.pool, tenant, readonly=True) as connection:
+            rows = await connection.fetch(SINCE, since)
+        stated = (unverified(row["receipt"]) for row in rows)
+        return [KeyId(key_id) for receipt in stated for key_id in receipt.keys]
 
     @override
     async def receipts(self, tenant: TenantId) -> Sequence[str]:

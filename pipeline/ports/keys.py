@@ -1,6 +1,6 @@
 """The store of data keys, and what else lies under tenants' keys."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -156,6 +156,12 @@ class KeyKeeper(Protocol):
         New reads see it at once. Whoever fetched a key before may hold it for as long
         as it handles one record, 10 minutes at most.
         """
+        ...
+
+    async def destroy_again(
+        self, tenant: TenantId, keys: Collection[KeyId]
+    ) -> Collection[KeyId]:
+        """Destroy keys that came back with an older backup; those that were there."""
         ...
 
     async def terminate(self, tenant: TenantId) -> Terminated:

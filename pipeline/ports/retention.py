@@ -1,10 +1,11 @@
 """Jobs of forgetting, and the rows that they reach."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from pipeline.keystore import KeyId
 from pipeline.ports.keys import KeyRef
 from schemas.ids import EventId, RequestId, TenantId
 from schemas.retention import Forgotten, Target
@@ -55,6 +56,12 @@ class Purges(Protocol):
 
     async def finish(self, plan: Plan, receipt: str) -> str:
         """Keep the signed receipt; the first one of a job wins, and is returned."""
+        ...
+
+    async def destroyed_since(
+        self, tenant: TenantId, since: datetime
+    ) -> Collection[KeyId]:
+        """The keys that receipts which were kept since then say are gone."""
         ...
 
     async def receipts(self, tenant: TenantId) -> Sequence[str]:

@@ -19,6 +19,7 @@ from pipeline.errors import RetryableError
 from pipeline.keystore import Partition, class_named
 from pipeline.ports.keys import Destroyed, Erased, KeyRef, NewKey, OfRequest, OfSubject
 from pipeline.receipts import sign
+from producers.replay import Replay
 from schemas.audit import AuditRecorded
 from schemas.events import Attributes, Event
 from schemas.ids import EventId, RequestId, TenantId
@@ -230,6 +231,29 @@ async def test_there_is_no_receipt_while_a_key_is_still_read() -> None:
         await here.erase(scope="request", ref=ref.request_id)
 
     assert [] == await here.receipts()
+
+
+async def test_what_a_restored_backup_brings_back_goes_again(here: World) -> None:
+    gone, stays = await here.request(), await here.request()
+    backup = dict(here.keys._keys)
+    await here.erase(scope="request", ref=gone.request_id)
+    here.keys._keys.update(backup)
+    here.keys._tombstones.clear()
+    restored = (await here.keys.fetch([gone]))[gone]
+
+    async def tenants() -> list[TenantId]:
+        return [TenantId(ENTROPY.uuid7()), here.tenant]
+
+    replay = Replay(
+        keeper=here.keys, purges=here.purges, tenants=tenants, clock=SystemClock()
+    )
+    more = await replay.round()
+
+    found = await here.keys.fetch([gone, stays])
+    assert Destroyed() != restored, "the control: the backup brought it back"
+    assert Destroyed() == found[gone]
+    assert Destroyed() != found[stays]
+    assert not more
 
 
 async def test_a_receipt_holds_no_content_and_no_key(here: World) -> None:

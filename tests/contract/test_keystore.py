@@ -235,6 +235,22 @@ class KeystoreContract:
         assert [False, True] == await keys.store.create([gone, fresh])
         assert {ref(gone): Destroyed()} == await keys.store.fetch([ref(gone)])
 
+    async def test_keys_that_came_back_are_destroyed_again_and_no_others(
+        self, keys: Keys, tenant: TenantId
+    ) -> None:
+        back, stays = new_key(tenant), new_key(tenant)
+        never = new_key(tenant)
+        elsewhere = new_key(await enrolled(keys))
+        await keys.store.create([back, stays, elsewhere])
+        ids = [new.key.key_id for new in (back, never, elsewhere)]
+
+        destroyed = [await keys.keeper.destroy_again(tenant, ids) for _ in range(2)]
+
+        assert [[back.key.key_id], []] == [list(each) for each in destroyed]
+        found = await keys.store.fetch([ref(back), ref(stays), ref(elsewhere)])
+        assert [Destroyed(), stays.key, elsewhere.key] == list(found.values())
+        assert [False] == await keys.store.create([back])
+
     async def test_after_an_erasure_the_tenant_goes_on(
         self, keys: Keys, tenant: TenantId
     ) -> None:

@@ -8,16 +8,18 @@ from uuid import UUID
 
 import asyncpg
 import pytest
+from joserfc.jwk import ECKey
 from typing_extensions import override
 
 from demo.stack import Stack
 from infra.memory.retention import MemoryPurges
 from infra.postgres.pool import as_tenant, open_pool
 from infra.postgres.retention import TABLES, Holds, PostgresPurges
-from infra.system import SystemEntropy
+from infra.system import SystemClock, SystemEntropy
 from pipeline.keystore import KeyId
 from pipeline.ports.keys import KeyRef
 from pipeline.ports.retention import Plan, Purges
+from pipeline.receipts import Destruction, receipt, sign
 from schemas.ids import EventId, RequestId, TenantId, derived
 from schemas.retention import Forgotten
 from tests.support.ledger import Database, database
@@ -55,6 +57,22 @@ def plan_of(tenant: TenantId, requests: list[RequestId], job: str = "job") -> Pl
 
 def new_key_id() -> KeyId:
     return KeyId("512b03" + ENTROPY.bytes(13).hex())
+
+
+def signed(plan: Plan, at: datetime) -> str:
+    done = Destruction(
+        job=plan.job,
+        tenant=plan.tenant,
+        scope=plan.scope,
+        requested_at=plan.requested_at,
+        as_of=plan.as_of,
+        completed_at=at,
+        keys=[ref.key_id for ref in plan.keys],
+        rows=[],
+        probe=None,
+        record=plan.job,
+    )
+    return sign(receipt(done), ECKey.generate_key("P-256"))
 
 
 class PurgesContract:
@@ -115,6 +133,19 @@ class PurgesContract:
 
         assert first == await world.purges.delete_rows(plan)
         assert {1} == {each.deleted for each in first}
+
+    async def test_what_late_receipts_say_is_gone_is_known(self, world: World) -> None:
+        tenant = await world.tenant()
+        plan = await world.purges.begin(plan_of(tenant, [await world.leave(tenant)]))
+        now = SystemClock().now()
+        await world.purges.finish(plan, signed(plan, now))
+
+        hour = timedelta(hours=1)
+        late = await world.purges.destroyed_since(tenant, now - hour)
+        later = await world.purges.destroyed_since(tenant, now + hour)
+
+        assert [ref.key_id for ref in plan.keys] == list(late)
+        assert [] == list(later)
 
     async def test_the_first_receipt_of_a_job_stands(self, world: World) -> None:
         tenant = await world.tenant()

@@ -31,6 +31,7 @@ from pipeline.keystore import KeyId
 from pipeline.ports.keys import Destroyed, KeyRef, NewKey
 from pipeline.receipts import sign
 from pipeline.sealing import OVERHEAD, DataKey, Purpose, key_id_of, open_sealed
+from producers.replay import Replay
 from schemas.ids import EventId, RequestId, TenantId
 from schemas.retention import ErasureOrdered
 from tests.support import keystore as ks
@@ -227,6 +228,42 @@ async def test_a_person_who_was_erased_is_read_in_no_copy_from_before(
     assert not annas & await world.readable(copies["log"])
     assert not any(CANARY in copy for copy in copies.values())
     assert 1 == len(await PostgresPurges(world.pool).receipts(world.tenant))
+
+
+async def test_a_keystore_restored_from_before_an_erasure_forgets_again(
+    world: World, databases: tuple[main.Database, ks.Database], tmp_path: Path
+) -> None:
+    """The receipts say what is gone; they lie in the other database."""
+    _, keystore = databases
+    gone, stays = await world.request(), await world.request()
+    copies = await world.copies(tmp_path)
+    backup = await asyncpg.connect(keystore.admin)
+    await backup.execute("create temp table dek as table keystore.dek")
+    worker = consumer(world, tmp_path)
+    ordered = ErasureOrdered(actor="user:anna", scope="request", ref=gone)
+    job = EventId(ks.ENTROPY.uuid7())
+    await worker.handle(
+        order(world.tenant, ordered, job, "/sluice/cli", SystemClock().now())
+    )
+    await backup.execute(
+        "truncate keystore.dek, keystore.destroyed;"
+        " insert into keystore.dek select * from pg_temp.dek"
+    )
+    await backup.close()
+    restored = await world.readable(copies["segments"])
+
+    async def tenants() -> list[TenantId]:
+        return [world.tenant]
+
+    await Replay(
+        keeper=worker.keeper,
+        purges=worker.purges,
+        tenants=tenants,
+        clock=SystemClock(),
+    ).round()
+
+    assert {gone, stays} == restored, "the control: the backup brought it back"
+    assert {stays} == await world.readable(copies["segments"])
 
 
 async def test_a_tenant_that_ended_is_read_in_no_copy_nor_from_a_keystore_backup(
