@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from typing import Final
 
-from consumers import provider
+from consumers import admission, provider
+from consumers.admission import AdmissionConsumer
 from consumers.audit import AuditConsumer
 from consumers.delivery import (
     Bounds,
@@ -17,6 +18,7 @@ from consumers.delivery import (
     concurrent,
     ordered,
     ordered_batch,
+    ordered_raw,
 )
 from consumers.outcomes import OutcomesConsumer
 from consumers.provider import ProviderConsumer
@@ -24,10 +26,11 @@ from consumers.redaction import RedactionConsumer
 from consumers.screening import ScreeningConsumer
 from infra.health import health_app
 from infra.metrics import DeliverySignals
+from infra.postgres.credentials import PostgresCredentials
 from infra.postgres.ledger import PostgresLedger
 from infra.postgres.requests import PostgresProviderCalls, PostgresRequests
 from infra.providers.openai import OpenAIProviders, Upstream
-from infra.resources import Resources, open_resources
+from infra.resources import Resources, acceptance, open_resources
 from infra.server import serving
 from infra.settings import Settings
 from pipeline.detection.engine import Recipe, build
@@ -35,6 +38,7 @@ from schemas.topics import (
     AUDIT_RECORDED,
     REQUESTS_ACCEPTED,
     REQUESTS_FINISHED,
+    REQUESTS_INBOX,
     REQUESTS_REDACTED,
     REQUESTS_SCREENED,
 )
@@ -51,6 +55,20 @@ class Groups:
         self._opened = opened
         self._recipe = recipe
         self._providers = providers
+
+    def admission(self) -> Subscription:
+        """The inbox of producers with a Kafka client of their own."""
+        opened = self._opened
+        consumer = AdmissionConsumer(
+            tokens=opened.tokens,
+            credentials=PostgresCredentials(opened.pool, opened.clock),
+            letters=opened.tokens,
+            tenants=opened.tenants,
+            acceptance=acceptance(opened, admission.SOURCE, None),
+            clock=opened.clock,
+            entropy=opened.entropy,
+        )
+        return ordered_raw(REQUESTS_INBOX, consumer.handle)
 
     def screening(self) -> Subscription:
         """May it pass?"""
@@ -116,6 +134,7 @@ class Groups:
 
 
 GROUPS: Final[Mapping[str, Callable[[Groups], Subscription]]] = {
+    "admission": Groups.admission,
     "screening": Groups.screening,
     "redaction": Groups.redaction,
     "provider": Groups.provider,

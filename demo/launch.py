@@ -11,6 +11,7 @@ import secrets
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -19,6 +20,7 @@ import asyncpg
 
 from demo.processes import Process, ready, spawn, stop
 from demo.stack import Stack
+from demo.stack.daemon import started
 from demo.stack.ports import free_port
 from infra.kafka import topics
 from infra.keystore.partitions import PostgresKeyPartitions
@@ -189,14 +191,16 @@ class Sluice:
             raise RuntimeError(f"sluice {' '.join(arguments)}: {done.stderr.strip()}")
         return json.loads(done.stdout)
 
-    def onboard(self, name: str) -> Access:
+    def onboard(self, name: str, models: Sequence[str] = MODELS) -> Access:
         """A tenant with routes to the stand-in, an API key and a Kafka client."""
         tenant = self.ask("tenant", "create", name)["tenant_id"]
         of = ("--tenant", tenant)
-        for model in MODELS:
-            self.ask("route", "set", *of, model, "--provider", STAND_IN)
-        key = self.ask("key", "create", *of)
-        client = self.ask("client", "create", *of)
+        acts: list[tuple[str, ...]] = [
+            ("route", "set", *of, m, "--provider", STAND_IN) for m in models
+        ]
+        acts += [("key", "create", *of), ("client", "create", *of)]
+        with ThreadPoolExecutor(2) as operators:
+            *_, key, client = operators.map(lambda act: self.ask(*act), acts)
         return Access(
             tenant_id=tenant,
             gateway=f"http://127.0.0.1:{self.port('gateway')}",
@@ -213,5 +217,5 @@ def remembered(root: Path, access: Access, processes: Mapping[str, Process]) -> 
     """Write down what runs and how to reach it, for ``make down`` and a second up."""
     state = root / "up.json"
     state.touch(mode=0o600)
-    pids = {name: process.pid for name, process in processes.items()}
+    pids = {name: (each.pid, started(each.pid)) for name, each in processes.items()}
     state.write_text(json.dumps({"access": asdict(access), "pids": pids}))

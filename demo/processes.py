@@ -89,7 +89,7 @@ async def ready(process: Process, within_s: float = READY_WITHIN_S) -> None:
 def _says_yes(url: str) -> bool:
     try:
         with urlopen(url, timeout=2) as answer:  # noqa: S310 - a loopback URL of ours
-            return bool(answer.status == 200)  # noqa: PLR2004 - HTTP's own number
+            return bool(answer.status == 200)
     except (URLError, OSError):
         return False
 

@@ -7,22 +7,26 @@ from dataclasses import dataclass
 import asyncpg
 from prometheus_client import CollectorRegistry
 
+from infra.admissions import GroupedAdmissions
 from infra.kafka import topics
 from infra.kafka.clients import KafkaClients
 from infra.kafka.publisher import KafkaPublisher
 from infra.keystore.keks import KekCache
 from infra.keystore.loader import KekLoader
+from infra.keystore.secrets import KekSecrets, PostgresSubjects
 from infra.keystore.store import PostgresKeyStore
 from infra.kms.file import FileKms
 from infra.kms.folder import KeyFolder
 from infra.log import Log
 from infra.metrics import Metrics
 from infra.postgres.pool import open_pool
+from infra.postgres.requests import PostgresRequests
 from infra.postgres.roles import refuse_unsafe
 from infra.postgres.tenants import PostgresTenants
 from infra.settings import Settings
 from infra.system import SystemClock, SystemEntropy
 from infra.tokens import Tokens
+from pipeline.acceptance import Acceptance
 from pipeline.contents import Contents
 from pipeline.work import Bench
 
@@ -111,3 +115,26 @@ def file_kms(settings: Settings, clock: SystemClock, entropy: SystemEntropy) -> 
         clock=clock,
     )
     return FileKms(folder=folder, entropy=entropy)
+
+
+def acceptance(
+    opened: Resources, source: str, reply_partition: int | None
+) -> Acceptance:
+    """One way in; both ways are made of the same parts."""
+    requests = PostgresRequests(opened.pool)
+    secrets = KekSecrets(keks=opened.keks, entropy=opened.entropy)
+    return Acceptance(
+        admissions=GroupedAdmissions(opened.keystore, requests),
+        requests=requests,
+        keystore=opened.keystore,
+        subjects=PostgresSubjects(
+            pool=opened.keystore_pool,
+            secrets=secrets,
+            entropy=opened.entropy,
+            clock=opened.clock,
+        ),
+        contents=opened.contents,
+        clock=opened.clock,
+        source=source,
+        reply_partition=reply_partition,
+    )

@@ -8,11 +8,9 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry
 
-from infra.admissions import GroupedAdmissions
 from infra.health import health_app, health_routes
 from infra.kafka.replies import ReplyBox
 from infra.keystore.partitions import PostgresKeyPartitions
-from infra.keystore.secrets import KekSecrets, PostgresSubjects
 from infra.log import Log, Word
 from infra.postgres.credentials import PostgresCredentials
 from infra.postgres.ledger import PostgresLedger
@@ -21,13 +19,12 @@ from infra.postgres.outbox import Outbox
 from infra.postgres.pool import open_pool
 from infra.postgres.requests import PostgresRequests
 from infra.postgres.roles import refuse_unsafe
-from infra.resources import Resources, open_resources
+from infra.resources import Resources, acceptance, open_resources
 from infra.server import serving
 from infra.settings import Settings
 from infra.signer.ed25519 import FileSigner
 from infra.signer.state import STATE, FileState
 from infra.system import SystemClock, SystemEntropy
-from pipeline.acceptance import Acceptance
 from producers.auth import Attempts, Door
 from producers.checkpointer import Checkpointer
 from producers.expiry import Expiry
@@ -79,7 +76,7 @@ def _gateway(opened: Resources, box: ReplyBox) -> Gateway:
         chat=Chat(
             door=door,
             tenants=opened.tenants,
-            acceptance=_acceptance(opened, requests, settings.reply_partition),
+            acceptance=acceptance(opened, SOURCE, settings.reply_partition),
             endings=Endings(
                 publisher=opened.publisher, replies=box, requests=requests, clock=clock
             ),
@@ -106,27 +103,6 @@ def _gateway(opened: Resources, box: ReplyBox) -> Gateway:
         ),
         entropy=opened.entropy,
         log=opened.log,
-    )
-
-
-def _acceptance(
-    opened: Resources, requests: PostgresRequests, reply_partition: int
-) -> Acceptance:
-    secrets = KekSecrets(keks=opened.keks, entropy=opened.entropy)
-    return Acceptance(
-        admissions=GroupedAdmissions(opened.keystore, requests),
-        requests=requests,
-        keystore=opened.keystore,
-        subjects=PostgresSubjects(
-            pool=opened.keystore_pool,
-            secrets=secrets,
-            entropy=opened.entropy,
-            clock=opened.clock,
-        ),
-        contents=opened.contents,
-        clock=opened.clock,
-        source=SOURCE,
-        reply_partition=reply_partition,
     )
 
 

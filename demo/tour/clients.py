@@ -60,17 +60,24 @@ class Sluice:
 
     async def ended(self, request_id: str) -> dict[str, Any]:
         """The request's document once it has ended."""
+        return await self._until(f"/v1/requests/{request_id}")
+
+    async def _until(self, path: str) -> dict[str, Any]:
         async with asyncio.timeout(ANSWER_WITHIN_S):
             while True:
                 try:
-                    found = await self.get(f"/v1/requests/{request_id}")
+                    found = await self.get(path)
                 except aiohttp.ClientResponseError as error:
-                    if error.status != 404:  # noqa: PLR2004 - not admitted yet
+                    if error.status != 404:
                         raise
                 else:
                     if found["state"] != "in_progress":
                         return found
                 await asyncio.sleep(POLL_S)  # noqa: TID251 - polls another process
+
+    async def ended_event(self, client_id: str, event: str) -> dict[str, Any]:
+        """As :meth:`ended`, for a record that was put into the inbox."""
+        return await self._until(f"/v1/requests?client_id={client_id}&event_id={event}")
 
     async def token(self, client_id: str, client_secret: str) -> str:
         """A token for the inbox (RFC 6749, client credentials)."""
