@@ -1,0 +1,99 @@
+"""What every answer has, whatever it says."""
+
+import re
+
+import pytest
+from typing_extensions import override
+
+from infra.memory.tenants import MemoryCredentials
+from pipeline.ports.tenants import Principal
+from producers.gateway.edge import SAFE
+from tests.support.gateway import World
+
+UUID7 = re.compile(
+    r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
+)
+
+
+class Buggy(MemoryCredentials):
+    """A bug, with content in its text."""
+
+    @override
+    async def api_key(self, presented: str) -> Principal | None:
+        raise ValueError(f"zq-canary {presented}")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("POST", "/v1/chat/completions", 401),
+        ("GET", "/v1/chat/completions", 405),
+        ("GET", "/v1/requests/1", 401),
+        ("GET", "/nowhere", 404),
+        ("GET", "/v1/nowhere", 404),
+        ("POST", "/oauth/token", 400),
+        ("GET", "/.well-known/jwks.json", 200),
+        ("GET", "/livez", 200),
+        ("OPTIONS", "/v1/chat/completions", 405),
+    ],
+)
+async def test_every_answer_has_an_id_and_safe_headers(
+    world: World, method: str, path: str, status: int
+) -> None:
+    async with world.client() as client:
+        answer = await client.request(method, path)
+
+    assert status == answer.status_code
+    assert UUID7.fullmatch(answer.headers["x-request-id"])
+    assert set(SAFE) <= set(answer.headers)
+    assert "server" not in answer.headers
+
+
+async def test_only_the_keys_may_be_cached_and_read_from_anywhere(world: World) -> None:
+    async with world.client() as client:
+        keys = await client.get("/.well-known/jwks.json")
+        ready = await client.get("/readyz")
+
+    assert "public, max-age=3600" == keys.headers["cache-control"]
+    assert "*" == keys.headers["access-control-allow-origin"]
+    assert "no-store" == ready.headers["cache-control"]
+    assert "access-control-allow-origin" not in ready.headers
+
+
+async def test_a_wrong_method_names_the_right_ones(world: World) -> None:
+    async with world.client() as client:
+        answer = await client.get("/v1/chat/completions")
+
+    assert "POST" == answer.headers["allow"]
+
+
+async def test_a_bug_is_told_by_its_request_id_alone(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.credentials = Buggy()
+    key = world.key()
+    async with world.client(authorization=f"Bearer {key}") as client:
+        sdk = await client.post("/v1/chat/completions")
+        other = await client.get("/v1/requests/1")
+
+    assert (500, "unexpected") == (sdk.status_code, sdk.json()["error"]["code"])
+    assert (500, "unexpected") == (other.status_code, other.json()["code"])
+    assert other.headers["x-request-id"] == other.json()["request_id"]
+    assert "zq-canary" not in sdk.text + other.text + "".join(capsys.readouterr())
+
+
+async def test_health_says_what_it_waits_for(world: World) -> None:
+    async with world.client() as client:
+        ready = await client.get("/readyz")
+        world.not_ready.append("replies:stopped")
+        world.alive = False
+        waiting, dead = await client.get("/readyz"), await client.get("/livez")
+        metrics = await client.get("/metrics")
+
+    assert (200, {"ok": True, "reasons": []}) == (ready.status_code, ready.json())
+    assert (503, ["replies:stopped"]) == (
+        waiting.status_code,
+        waiting.json()["reasons"],
+    )
+    assert 503 == dead.status_code
+    assert "sluice_requests_accepted_total" in metrics.text
