@@ -104,7 +104,9 @@ def test_a_record_does_not_open_elsewhere(other: DataKey) -> None:
         open_sealed(other, Purpose.PROMPT, HELLO)
 
 
-@pytest.mark.parametrize("purpose", set(Purpose) - {Purpose.PROMPT})
+@pytest.mark.parametrize(
+    "purpose", [each for each in Purpose if each is not Purpose.PROMPT]
+)
 def test_a_record_does_not_open_for_another_purpose(purpose: Purpose) -> None:
     with pytest.raises(InvalidMessage):
         open_sealed(KEY, purpose, HELLO)
