@@ -18,8 +18,7 @@ from consumers.delivery.offsets import Window
 from consumers.delivery.prepared import Item, each, read
 from consumers.delivery.stops import Stops
 from consumers.delivery.subscriptions import Lanes, Subscription
-from consumers.delivery.trials import Call, Trials
-from pipeline.errors import RetryableError
+from consumers.delivery.trials import Call, Trials, raising
 from pipeline.ports.bus import Record
 from pipeline.ports.partitions import Listener, Partitions
 from schemas.topics import Outgoing
@@ -86,14 +85,16 @@ class Concurrent(Listener):
         if self._leaving or self.stops.held:
             self._rewind(records)
             return
-        epoch = self._epoch
-        found = read(self._subscription, records)
         try:
-            items = await each(self._work, found, self._means)
-        except RetryableError as error:
+            await self._taken(records)
+        except Exception as error:  # noqa: BLE001 - FastStream would lose the batch
             self._means.signals.retried(self._subscription.group, type(error).__name__)
             self._all_wait(records)
-            return
+
+    async def _taken(self, records: Sequence[Record]) -> None:
+        epoch = self._epoch
+        found = read(self._subscription, records)
+        items = await each(self._work, found, self._means)
         if epoch == self._epoch and not self._leaving:
             for item in items:
                 self._take(item)
@@ -176,12 +177,16 @@ class Concurrent(Listener):
         if event is None:
             self._run(self._job(record, item.call))
             return
-        lane = self._work.lane(event)
+        try:
+            lane = self._work.lane(event)
+            deadline = self._work.deadline and self._work.deadline(event)
+        except Exception as error:  # noqa: BLE001 - a bug there is this record's alone
+            self._run(self._job(record, raising(error)))
+            return
         queue = self._lanes.setdefault(lane, Lane()).queue
         if item.overflow and len(queue) >= self._bounds.queued_per_lane:
             self._run(self._job(record, item.overflow))
             return
-        deadline = self._work.deadline and self._work.deadline(event)
         queue.append(self._job(record, item.call, lane, deadline))
 
     def _job(

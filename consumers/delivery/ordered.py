@@ -71,6 +71,8 @@ class Ordered(Listener):
         try:
             lots = await self._lots(records, began)
             await asyncio.gather(*map(self._carried_out, lots))
+        except Exception as error:  # noqa: BLE001 - FastStream would lose the batch
+            self._all_wait(records, error)
         finally:
             self._idle.set()
         took = self._means.clock.monotonic() - began

@@ -14,7 +14,7 @@ from consumers.delivery.subscriptions import (
     Published,
     Subscription,
 )
-from consumers.delivery.trials import Call, invalid
+from consumers.delivery.trials import Call, raising
 from pipeline.errors import InvalidMessage, RetryableError
 from pipeline.ports.bus import Record
 from schemas.events import Event
@@ -55,7 +55,7 @@ def _read(subscription: Subscription, record: Record) -> Readable | Item:
     try:
         return Readable(record, decode(subscription.topic, record))
     except InvalidMessage as error:
-        return Item(record, invalid(error))
+        return Item(record, raising(error))
 
 
 async def each(

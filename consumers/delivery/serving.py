@@ -1,7 +1,7 @@
 """Subscriptions at work: FastStream pushes batches in, health looks on, stop drains."""
 
 import asyncio
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Protocol
@@ -23,6 +23,7 @@ from pipeline.ports.partitions import Partitions
 DRAIN_S = 120.0
 COMMIT_EVERY_S = 0.5
 LOOK_EVERY_S = 5.0
+TURN_EVERY_S = 1.0
 
 
 class Kafka(Protocol):
@@ -82,6 +83,7 @@ class Member:
         kind = Concurrent if isinstance(subscription.work, Lanes) else Ordered
         self.mode: Ordered | Concurrent = kind(subscription, self.partitions, means)
         self._begin: dict[int, int] = {}
+        self._kafka_away = False
         self._subscriber: Any = None
 
     def declare(self, broker: KafkaBroker) -> None:
@@ -135,10 +137,12 @@ class Member:
         try:
             bounds: Mapping[int, range] = await self.partitions.bounds(ours)
         except RetryableError:
+            self._kafka_away = True
             excused = not await self._kafka.answers()
             for partition in ours:
                 self._saw(partition, None, excused=excused)
             return
+        self._kafka_away = False
         lags = {p: max(0, at.stop - self._finished(p, at)) for p, at in bounds.items()}
         for partition, lag in lags.items():
             self._saw(partition, lag, excused=self.mode.stops.stands(partition))
@@ -149,6 +153,8 @@ class Member:
         stops, since = self.mode.stops, self.mode.waiting_since
         if not self.assigned_once:
             return "not_assigned"
+        if self._kafka_away:
+            return "kafka_away"
         if stops.held:
             return "held"
         if stops.halted:
@@ -233,6 +239,7 @@ class Delivery:
         """Deliver until ``stop`` is set; then drain, commit and leave the groups."""
         await self._broker.start()
         watching = [
+            asyncio.create_task(self._repeat(TURN_EVERY_S, self._turn)),
             asyncio.create_task(self._repeat(COMMIT_EVERY_S, self._settle)),
             asyncio.create_task(self._repeat(LOOK_EVERY_S, self._look)),
         ]
@@ -248,7 +255,7 @@ class Delivery:
 
     def alive(self) -> bool:
         """False: restart this process."""
-        return not any(why.partition(":")[2] in DEADLY for why in self.reasons())
+        return not list(self._why_not_alive())
 
     def ready(self) -> bool:
         """False: something keeps it from its work; it may mend by itself."""
@@ -256,17 +263,7 @@ class Delivery:
 
     def reasons(self) -> Sequence[str]:
         """``group:word`` for each reason why it is not ready or not alive."""
-        found = [
-            f"{member.subscription.group}:{why}"
-            for member in self._members
-            for why in (member.why_not_ready(), member.why_not_alive())
-            if why is not None
-        ]
-        if self._stopping:
-            found.append("delivery:stopping")
-        if self._means.clock.monotonic() - self._turned > TURNS_WITHIN_S:
-            found.append("delivery:loop_blocked")
-        return found
+        return [*self._why_not_alive(), *self._why_not_ready()]
 
     def release(self, group: str) -> None:
         """An operator looked at what was held or halted: go on."""
@@ -274,10 +271,26 @@ class Delivery:
             if member.subscription.group == group:
                 member.mode.release()
 
-    async def _settle(self) -> None:
-        self._turned = self._means.clock.monotonic()
+    def _why_not_alive(self) -> Iterator[str]:
+        if self._means.clock.monotonic() - self._turned > TURNS_WITHIN_S:
+            yield "delivery:loop_blocked"
         for member in self._members:
-            await member.mode.commits.settle()
+            if (why := member.why_not_alive()) is not None:
+                yield f"{member.subscription.group}:{why}"
+
+    def _why_not_ready(self) -> Iterator[str]:
+        if self._stopping:
+            yield "delivery:stopping"
+        for member in self._members:
+            if (why := member.why_not_ready()) is not None:
+                yield f"{member.subscription.group}:{why}"
+
+    async def _turn(self) -> None:
+        self._turned = self._means.clock.monotonic()
+
+    async def _settle(self) -> None:
+        settling = (member.mode.commits.settle() for member in self._members)
+        await asyncio.gather(*settling)
 
     async def _look(self) -> None:
         await asyncio.gather(*(member.look() for member in self._members))
@@ -289,6 +302,3 @@ class Delivery:
                 await job()
             except Exception as error:  # noqa: BLE001 - the loop that must go on
                 self._means.signals.unexpected("delivery", type(error).__name__)
-
-
-DEADLY = frozenset({"stalled", "overdue", "loop_blocked"})

@@ -17,7 +17,6 @@ from consumers.delivery.attempts import (
     translated,
 )
 from consumers.delivery.means import Means
-from pipeline.errors import SluiceError
 from pipeline.ports.bus import Record
 from schemas.topics import Outgoing
 
@@ -85,8 +84,8 @@ class Trials:
         return verdict
 
 
-def invalid(error: SluiceError) -> Call:
-    """A call that only says that its record cannot be read."""
+def raising(error: Exception) -> Call:
+    """A call that only says why its record cannot be handled."""
 
     async def call() -> Sequence[Outgoing[Any]]:
         raise error

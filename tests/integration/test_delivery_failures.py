@@ -89,7 +89,8 @@ async def test_a_broker_that_dies_and_comes_back_costs_nothing(
         await asyncio.sleep(0.7)  # noqa: TID251 - in the middle of it
         assert mortal.kafka_pid is not None
         os.kill(mortal.kafka_pid, signal.SIGKILL)
-        await asyncio.sleep(3)  # noqa: TID251 - the outage
+        away = f"{source.group}:kafka_away"
+        await until(lambda: away in running.delivery.reasons(), 20)
         alive = running.delivery.alive()
         await asyncio.to_thread(mortal.kafka.launch)
         await asyncio.to_thread(mortal.kafka.wait)

@@ -275,6 +275,25 @@ async def test_poison_and_bugs_are_buried_and_neighbours_handled(
     assert 5 == bench.committed()
 
 
+async def test_a_lane_that_cannot_be_told_is_its_record_s_matter(
+    bench: Bench,
+) -> None:
+    odd = recorded("odd").attributes.id
+
+    def lane(event: Audited) -> str:
+        if event.attributes.id == odd:
+            raise ValueError("secret")
+        return "one"
+
+    bench.put("a", "odd", "b")
+    member = await bench.member(subscription(Upstream(), lane=lane))
+    await quiet(member, 50)
+
+    assert ["handler_error"] == [headers(r)["dead_reason"] for r in bench.dead]
+    assert sorted(subjects("a", "b")) == sorted(bench.sunk)
+    assert 3 == bench.committed()
+
+
 async def test_a_burial_that_fails_is_repeated(bench: Bench) -> None:
     bench.spoil()
     bench.publisher.away = lambda topic: topic == SOURCE.dead
