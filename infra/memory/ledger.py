@@ -6,21 +6,13 @@ from datetime import datetime
 
 from typing_extensions import override
 
-from pipeline.audit import (
-    Entry,
-    Grown,
-    Head,
-    Recorded,
-    by_tenant,
-    empty,
-    grow,
-    new_origin,
-)
+from pipeline.audit import Entry, Head, Recorded, empty, new_origin
 from pipeline.checkpoint import parse_note
 from pipeline.merkle import TILE_WIDTH
 from pipeline.ports.ledger import Appended, Ledger, SignedLogs, SourceOffsets, appended
 from pipeline.ports.system import Entropy
 from pipeline.root import Rooted
+from pipeline.sequencing import Grown, by_tenant, grow
 from pipeline.tiles import fold
 from schemas.audit import TERMINAL
 from schemas.ids import RequestId, TenantId

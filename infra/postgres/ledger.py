@@ -12,11 +12,12 @@ from asyncpg.pool import PoolConnectionProxy
 from typing_extensions import override
 
 from infra.postgres.logs import head_of, waiting
-from pipeline.audit import Chained, Grown, Recorded, by_tenant, grow, new_origin
+from pipeline.audit import Chained, Recorded, new_origin
 from pipeline.errors import RetryableError
 from pipeline.merkle import TILE_HEIGHT
 from pipeline.ports.ledger import Appended, Ledger, SourceOffsets, appended
 from pipeline.ports.system import Entropy
+from pipeline.sequencing import Grown, by_tenant, grow
 from schemas.audit import TERMINAL
 from schemas.ids import EventId, RequestId, TenantId
 

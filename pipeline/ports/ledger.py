@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from pipeline.audit import Entry, Grown, Head, Place, Recorded
+from pipeline.audit import Entry, Head, Recorded
 from pipeline.root import Rooted
+from pipeline.sequencing import Grown, Place
 from schemas.ids import EventId, RequestId, TenantId
 
 
@@ -25,7 +26,8 @@ class Appended:
     Attributes:
         places: where each event's record is, by the event's id: also a repeat's.
         repeats: how many events were on the ledger before, or twice in the batch.
-        incidents: events that claimed a second end of a request: raise the alarm.
+        incidents: second ends of requests, and requests that a guard missed: records
+            of the ledger's own making. Raise the alarm.
     """
 
     places: Mapping[EventId, Place]
@@ -119,6 +121,6 @@ def appended(grown: Iterable[Grown]) -> Appended:
     logs = list(grown)
     return Appended(
         places={each: at for log in logs for each, at in log.places.items()},
-        repeats=sum(log.sifted.repeats for log in logs),
-        incidents=tuple(each for log in logs for each in log.sifted.incidents),
+        repeats=sum(log.repeats for log in logs),
+        incidents=tuple(each for log in logs for each in log.incidents),
     )

@@ -9,12 +9,14 @@ from typing_extensions import override
 
 from demo.stack import Stack
 from infra.memory.ledger import MemoryLedger
-from pipeline.audit import SECOND_TERMINAL, Place, empty, record
+from pipeline.audit import empty, record
 from pipeline.checkpoint import Checkpoint, VerifyKey, sign
+from pipeline.coverage import INCIDENT
 from pipeline.errors import IntegrityError, InvalidMessage
 from pipeline.merkle import root_between
 from pipeline.ports.ledger import SourceOffsets
 from pipeline.root import Rooted
+from pipeline.sequencing import SECOND_TERMINAL, Place
 from pipeline.tiles import nodes_from
 from pipeline.verification import Verified, verify
 from schemas.ids import TenantId
@@ -189,6 +191,27 @@ class LedgerContract:
         assert SECOND_TERMINAL == (await actions(books, tenant))[-1]
         found = await books.logs.by_request(tenant, request_id("r"))
         assert "request.failed" == record(found[-1].body).decision[-1].rule
+
+    async def test_a_request_that_a_guard_missed_is_an_incident_once(
+        self, books: Books, tenant: TenantId
+    ) -> None:
+        guards = ("phrases", "pii")
+        end = recorded(
+            "a",
+            "request.completed",
+            tenant=tenant,
+            request="r",
+            guards_required=guards,
+            guards_ran=guards[:1],
+        )
+
+        appended = [await books.ledger.append([end]) for _ in range(2)]
+
+        assert [1, 0] == [len(each.incidents) for each in appended]
+        found = await books.logs.by_request(tenant, request_id("r"))
+        assert ["request.completed", INCIDENT] == [each.action for each in found]
+        assert "pii" == record(found[-1].body).decision[0].control
+        await assert_holds(books, tenant)
 
     async def test_a_request_tells_its_story_in_order(
         self, books: Books, tenant: TenantId

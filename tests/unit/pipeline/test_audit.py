@@ -7,17 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.audit import (
-    SECOND_TERMINAL,
-    Chained,
-    chain,
-    empty,
-    facts,
-    record,
-    sift,
-)
+from pipeline.audit import Chained, chain, empty, facts, record
 from pipeline.errors import IntegrityError, InvalidMessage
 from pipeline.merkle import root_of
+from pipeline.sequencing import SECOND_TERMINAL, sift
 from schemas.audit import (
     MAX_CONTENT,
     MAX_DECISIONS,

@@ -1,0 +1,170 @@
+"""Sequencing: which events are new to a log, and the places that they get."""
+
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline.audit import Chained, Head, Recorded, chain, created, decision_hash, facts
+from pipeline.canonical import parse
+from pipeline.coverage import uncovered
+from pipeline.errors import IntegrityError, InvalidMessage
+from pipeline.merkle import leaf_hash
+from schemas.audit import MAX_DECISIONS, TERMINAL, AuditRecorded
+from schemas.events import Event
+from schemas.ids import EventId, RequestId, TenantId
+from schemas.requests import Decision
+
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}").fullmatch
+SECOND_TERMINAL = "incident.second_terminal"
+
+
+@dataclass(frozen=True, slots=True)
+class Sifted:
+    """A batch without its repeats.
+
+    Attributes:
+        fresh: what is to be appended, in the order of the batch.
+        repeats: how many events are on the log already, with the same decision.
+        incidents: those of ``fresh`` that claimed a second end of a request.
+    """
+
+    fresh: tuple[Recorded, ...]
+    repeats: int
+    incidents: tuple[EventId, ...]
+
+
+def sift(
+    events: Iterable[Recorded],
+    known: Mapping[EventId, bytes],
+    ended: Collection[RequestId],
+) -> Sifted:
+    """Drop repeats, before a sequence number is given: only event ids tell them.
+
+    Args:
+        events: one tenant's, in the order in which they arrived.
+        known: records that the log holds under some of the events' ids.
+        ended: those of the events' requests that have a terminal record.
+
+    Raises:
+        IntegrityError: the same id came with another decision.
+    """
+    closed, repeats, incidents = set(ended), 0, list[EventId]()
+    fresh: dict[EventId, Recorded] = {}
+    for event in events:
+        each, data = event.attributes.id, event.data
+        if each in known or each in fresh:
+            first = parse(known[each]) if each in known else facts(fresh[each].data)
+            _same_decision(first, data)
+            repeats += 1
+        elif data.action in TERMINAL and data.request_id in closed:
+            fresh[each] = Event(event.attributes, _second_terminal(data))
+            incidents.append(each)
+        else:
+            fresh[each] = event
+            if data.action in TERMINAL and data.request_id:
+                closed.add(data.request_id)
+    return Sifted(tuple(fresh.values()), repeats, tuple(incidents))
+
+
+def _same_decision(first: Mapping[str, Any], data: AuditRecorded) -> None:
+    claims = (data, _second_terminal(data))
+    if decision_hash(first) not in [decision_hash(facts(each)) for each in claims]:
+        raise IntegrityError("an event came again with another decision")
+
+
+def _second_terminal(data: AuditRecorded) -> AuditRecorded:
+    """The same event as an incident; its last decision names what it claimed to be."""
+    claim = Decision(
+        stage="ledger", control="terminal", verdict="second", rule=data.action
+    )
+    decision = (*data.decision[: MAX_DECISIONS - 1], claim)
+    return data.model_copy(update={"action": SECOND_TERMINAL, "decision": decision})
+
+
+def by_tenant(events: Iterable[Recorded]) -> dict[TenantId, list[Recorded]]:
+    """The events of each tenant, in their order; tenants sorted.
+
+    Whoever locks logs does so in this order, so that two batches never wait for each
+    other.
+
+    Raises:
+        InvalidMessage: an event's id or tenant is no UUID in canonical text.
+    """
+    found: dict[TenantId, list[Recorded]] = {}
+    for event in events:
+        _check_uuid(event.attributes.id, "id")
+        _check_uuid(event.attributes.tenant, "tenant")
+        found.setdefault(event.attributes.tenant, []).append(event)
+    return dict(sorted(found.items()))
+
+
+def _check_uuid(text: str, where: str) -> None:
+    if not _UUID(text):
+        raise InvalidMessage("expected a UUID in canonical text", where)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a record stands; what a caller that waits for it is told.
+
+    Attributes:
+        leaf: the leaf hash of the record.
+    """
+
+    origin: str
+    seq: int
+    leaf: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Grown:
+    """What a batch is to one log.
+
+    Attributes:
+        places: of the batch's events, new and known, and of its incidents.
+        incidents: second ends of requests, and requests that a guard missed.
+    """
+
+    chained: Chained
+    places: Mapping[EventId, Place]
+    repeats: int
+    incidents: tuple[EventId, ...]
+
+
+def grow(
+    head: Head,
+    events: Sequence[Recorded],
+    known: Mapping[EventId, bytes],
+    ended: Collection[RequestId],
+) -> Grown:
+    """What is new of a tenant's ``events``, chained; a new log begins with itself.
+
+    Raises:
+        IntegrityError: as :func:`sift`.
+        InvalidMessage: as :func:`chain`.
+    """
+    sifted = sift(events, known, ended)
+    first = () if head.size else (created(head.origin, events[0]),)
+    fresh, uncovered_ids = _with_incidents(sifted.fresh)
+    chained = chain(head, (*first, *fresh))
+    places = {
+        each: Place(head.origin, parse(body)["seq"], leaf_hash(body))
+        for each, body in known.items()
+    }
+    for entry in chained.entries[len(first) :]:
+        places[entry.event_id] = Place(head.origin, entry.seq, entry.leaf)
+    return Grown(chained, places, sifted.repeats, sifted.incidents + uncovered_ids)
+
+
+def _with_incidents(
+    fresh: Iterable[Recorded],
+) -> tuple[list[Recorded], tuple[EventId, ...]]:
+    """The events, and behind each request that a guard missed the incident of it."""
+    found, incidents = list[Recorded](), list[EventId]()
+    for event in fresh:
+        found.append(event)
+        if incident := uncovered(event):
+            found.append(incident)
+            incidents.append(incident.attributes.id)
+    return found, tuple(incidents)
