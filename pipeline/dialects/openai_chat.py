@@ -1,8 +1,21 @@
 """OpenAI's chat completions: what a body may be, and where its text lies."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
+from pipeline.dialects.kinds import (
+    BOOLEAN,
+    INTEGER,
+    NUMBER,
+    OBJECT,
+    OBJECTS,
+    STRING,
+    STRING_OR_OBJECT,
+    STRINGS,
+    Kind,
+    wrong,
+)
 from pipeline.text import Channel, TextPart
 from schemas.requests import Usage
 
@@ -11,6 +24,9 @@ Path = tuple[str | int, ...]
 
 MAX_MESSAGES: Final = 4096
 MAX_MODEL_CHARS: Final = 128
+MAX_COUNT: Final = 2**53 - 1
+"""Usage beyond it is not believed: no JSON reader need read it exactly."""
+
 CHANNELS: Final[Mapping[str, Channel]] = {
     "system": Channel.SYSTEM,
     "developer": Channel.SYSTEM,
@@ -29,13 +45,51 @@ STRUCTURE: Final = frozenset(
         "prompt_cache_key", "file_id", "encrypted_content",
     }
 )  # fmt: skip
-"""Keys whose strings are the dialect's own words and ids."""
+"""Keys whose strings are the dialect's own words and ids, if they look like one."""
 
-_NUMBERS: Final = (
-    "temperature", "top_p", "presence_penalty", "frequency_penalty",
-)  # fmt: skip
-_STRINGS: Final = ("user", "safety_identifier")
-_COUNTS: Final = ("max_tokens", "max_completion_tokens", "n", "seed", "top_logprobs")
+_WORD: Final = re.compile(r"[A-Za-z][A-Za-z0-9_.:/-]{0,127}")
+_BINARY: Final = frozenset({"url", "data", "file_data"})
+_ENCODED: Final = re.compile(r"(data:[a-z0-9.+/-]+;base64,)?[A-Za-z0-9+/_-]{64,}={0,2}")
+"""Bytes in base64: an image, a sound, a file. Their content is not text."""
+
+FIELDS: Final[Mapping[str, Kind]] = {
+    "stream": BOOLEAN,
+    "store": BOOLEAN,
+    "logprobs": BOOLEAN,
+    "parallel_tool_calls": BOOLEAN,
+    "temperature": NUMBER,
+    "top_p": NUMBER,
+    "presence_penalty": NUMBER,
+    "frequency_penalty": NUMBER,
+    "max_tokens": INTEGER,
+    "max_completion_tokens": INTEGER,
+    "n": INTEGER,
+    "seed": INTEGER,
+    "top_logprobs": INTEGER,
+    "user": STRING,
+    "safety_identifier": STRING,
+    "service_tier": STRING,
+    "reasoning_effort": STRING,
+    "response_format": OBJECT,
+    "logit_bias": OBJECT,
+    "metadata": OBJECT,
+    "stream_options": OBJECT,
+    "tools": OBJECTS,
+    "functions": OBJECTS,
+    "tool_choice": STRING_OR_OBJECT,
+    "function_call": STRING_OR_OBJECT,
+    "stop": STRINGS,
+    "modalities": STRINGS,
+}
+"""What we know of a body's fields beside model and messages; null is as absent."""
+
+MESSAGE_FIELDS: Final[Mapping[str, Kind]] = {
+    "name": STRING,
+    "tool_call_id": STRING,
+    "refusal": STRING,
+    "tool_calls": OBJECTS,
+    "function_call": OBJECT,
+}
 
 
 class OpenAIChat:
@@ -106,35 +160,14 @@ def _is_choice(choice: object) -> bool:
 
 
 def _count(value: object) -> int:
-    return value if isinstance(value, int) and value >= 0 else 0
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    return value if type(value) is int and 0 <= value <= MAX_COUNT else 0
 
 
 def _check_fields(body: Json) -> Iterator[str]:
     model = body.get("model")
     if not isinstance(model, str) or not 0 < len(model) <= MAX_MODEL_CHARS:
         yield f"model: expected a string of 1 to {MAX_MODEL_CHARS} characters"
-    if not isinstance(body.get("stream", False), bool | None):
-        yield "stream: expected a boolean"
-    for name in _NUMBERS:
-        if body.get(name) is not None and not _is_number(body[name]):
-            yield f"{name}: expected a number"
-    for name in _COUNTS:
-        if body.get(name) is not None and type(body[name]) is not int:
-            yield f"{name}: expected an integer"
-    for name in _STRINGS:
-        if not isinstance(body.get(name), str | None):
-            yield f"{name}: expected a string"
-    tools = body.get("tools")
-    if tools is not None and not _is_objects(tools):
-        yield "tools: expected an array of objects"
-
-
-def _is_objects(value: object) -> bool:
-    return isinstance(value, list) and all(isinstance(each, dict) for each in value)
+    yield from wrong(body, FIELDS)
 
 
 def _check_messages(messages: object) -> Iterator[str]:
@@ -145,10 +178,15 @@ def _check_messages(messages: object) -> Iterator[str]:
         if not isinstance(message, dict):
             yield f"messages.{index}: expected an object"
             continue
-        if message.get("role") not in CHANNELS:
-            yield f"messages.{index}.role: expected one of {', '.join(CHANNELS)}"
-        yield from _check_content(message.get("content"), f"messages.{index}.content")
-        yield from _check_calls(message.get("tool_calls"), f"messages.{index}")
+        yield from _check_message(message, f"messages.{index}")
+
+
+def _check_message(message: Json, where: str) -> Iterator[str]:
+    role = message.get("role")
+    if not isinstance(role, str) or role not in CHANNELS:
+        yield f"{where}.role: expected one of {', '.join(CHANNELS)}"
+    yield from _check_content(message.get("content"), f"{where}.content")
+    yield from wrong(message, MESSAGE_FIELDS, f"{where}.")
 
 
 def _check_content(content: object, where: str) -> Iterator[str]:
@@ -164,15 +202,10 @@ def _check_content(content: object, where: str) -> Iterator[str]:
             yield f"{where}.{index}.text: expected a string"
 
 
-def _check_calls(calls: object, where: str) -> Iterator[str]:
-    if calls is not None and not _is_objects(calls):
-        yield f"{where}.tool_calls: expected an array of objects"
-
-
 def _text(value: object, path: Path, channel: Channel) -> Iterator[TextPart]:
     """Every string below ``value`` that is not one of the dialect's own words."""
     if isinstance(value, str):
-        if path[-1] not in STRUCTURE and not value.startswith("data:"):
+        if not _is_own(value, path[-1]):
             yield TextPart(path, channel, value)
     elif isinstance(value, dict):
         for name, inner in value.items():
@@ -180,3 +213,14 @@ def _text(value: object, path: Path, channel: Channel) -> Iterator[TextPart]:
     elif isinstance(value, list):
         for index, inner in enumerate(value):
             yield from _text(inner, (*path, index), channel)
+
+
+def _is_own(value: str, key: str | int) -> bool:
+    """Is it a word or an id of the dialect, or encoded bytes?
+
+    What only stands where such a thing could stand is text: nobody hides a sentence
+    in an ``id``.
+    """
+    if key in STRUCTURE:
+        return _WORD.fullmatch(value) is not None
+    return key in _BINARY and _ENCODED.fullmatch(value) is not None
