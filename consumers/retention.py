@@ -41,7 +41,9 @@ class RetentionConsumer:
     sign: Callable[[Receipt], str]
     clock: Clock
 
-    async def handle(self, event: Event[ErasureOrdered]) -> Sequence[Outgoing[Any]]:
+    async def handle(
+        self, event: Event[ErasureOrdered], _: None = None
+    ) -> Sequence[Outgoing[Any]]:
         """Carry out one order; the record of it goes onto the tenant's log."""
         plan = await self.purges.begin(await self._plan(event))
         rows = await self.purges.delete_rows(plan)
