@@ -32,6 +32,8 @@ from pipeline.retention import ahead
 STAND_IN: Final = "stand_in"
 MODELS: Final = ("echo", "failing", "hanging", "garbage", "slow-2")
 CHECKPOINT_EVERY_S: Final = 5.0
+SESSION_TIMEOUT_S: Final = 3.0
+"""One machine knows sooner than a network who is dead."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +99,7 @@ class Sluice:
             "SLUICE_GATEWAY__ISSUER": gateway,
             "SLUICE_HEALTH__PORT": str(port),
             "SLUICE_KAFKA__REPLICATION": "1",
+            "SLUICE_KAFKA__SESSION_TIMEOUT_S": str(SESSION_TIMEOUT_S),
             "SLUICE_LEDGER__SIGNER_DIRECTORY": str(self.root / "signer"),
             **self.operator(),
             **self._providers,

@@ -110,9 +110,7 @@ class DeliverySignals:
     def buried(self, group: str, reason: str) -> None:
         """A dead letter is durable."""
         self._metrics.dead_letters.labels(group, reason).inc()
-        self._log.warning(
-            "dead_letter_written", group=Word(group), reason=Word(reason)
-        )
+        self._log.warning("dead_letter_written", group=Word(group), reason=Word(reason))
 
     def waiting(self, group: str, partitions: int) -> None:
         """How many wait now."""

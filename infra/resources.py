@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry
 
 from infra.admissions import GroupedAdmissions
 from infra.kafka import topics
-from infra.kafka.clients import KafkaClients
+from infra.kafka.clients import KafkaClients, consuming
 from infra.kafka.publisher import KafkaPublisher
 from infra.keystore.keks import KekCache
 from infra.keystore.loader import KekLoader
@@ -71,7 +71,7 @@ async def open_resources(settings: Settings, name: str) -> AsyncIterator[Resourc
         )
         kafka = settings.kafka
         await topics.check(kafka.bootstrap, replication=kafka.replication)
-        clients = KafkaClients(kafka.bootstrap)
+        clients = KafkaClients(kafka.bootstrap, consuming(kafka.session_timeout_s))
         kms = file_kms(settings, clock, entropy)
         keks = KekLoader(keystore_pool, kms, KekCache(clock))
         keystore = PostgresKeyStore(pool=keystore_pool, keks=keks, entropy=entropy)

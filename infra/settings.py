@@ -30,6 +30,9 @@ class KafkaSettings(Concern):
     """``host:port[,host:port…]``."""
     replication: Annotated[int, Field(ge=1, le=7)] = 3
     """Copies of each partition. Three survive one loss at ``min.insync.replicas`` 2."""
+    session_timeout_s: Annotated[float, Field(ge=1, le=300)] = 30
+    """After so long without a heartbeat a consumer counts as dead, and its partitions
+    go to others. The broker refuses less than ``group.min.session.timeout.ms``."""
 
 
 class DatabaseSettings(Concern):

@@ -40,6 +40,17 @@ CONSUMER: Mapping[str, Any] = {
 }
 
 
+def consuming(session_timeout_s: float) -> Mapping[str, Any]:
+    """:data:`CONSUMER` with another session timeout, and heartbeats to match."""
+    timeout = int(session_timeout_s * 1000)
+    heartbeat = min(3_000, timeout // 3)
+    return {
+        **CONSUMER,
+        "session_timeout_ms": timeout,
+        "heartbeat_interval_ms": heartbeat,
+    }
+
+
 @dataclass(frozen=True, slots=True)
 class KafkaClients:
     """Makes clients of the cluster at ``bootstrap`` (``host:port[,…]``).

@@ -12,7 +12,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from demo.processes import free_port
+from demo.stack.ports import free_port
 from pipeline.webhooks import Secret, body, headers
 
 pytestmark = pytest.mark.e2e

@@ -15,10 +15,8 @@ from schemas.topics import Outgoing
 from tests.support.delivery import SINK, SOURCE, Bench, MemoryMember, onward
 
 Audited = Event[AuditRecorded]
-STEPS = st.lists(
-    st.sampled_from(["put", "poll", "end", "fail", "time", "rebalance", "settle"]),
-    max_size=40,
-)
+WORDS = "put put poll poll poll end end end fail time settle settle rebalance"
+STEPS = st.lists(st.sampled_from(WORDS.split()), min_size=20, max_size=60)
 IN_SOURCE = 4
 
 
@@ -28,7 +26,8 @@ class History:
     def __init__(self, *, lanes: bool) -> None:
         self.bench = Bench()
         self.put = 0
-        self.hanging: list[asyncio.Future[None]] = []
+        self.hanging: list[tuple[str, asyncio.Future[None]]] = []
+        self.broken: set[str] = set()
         self.free = False
         self.lanes = lanes
 
@@ -47,9 +46,11 @@ class History:
         """Nothing is needed."""
 
     async def handle(self, event: Audited, _: None) -> Sequence[Outgoing[Any]]:
+        if event.attributes.id in self.broken and not self.free:
+            raise RetryableError("away")
         if not self.free:
             ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self.hanging.append(ended)
+            self.hanging.append((event.attributes.id, ended))
             await ended
         return [onward(event)]
 
@@ -60,11 +61,14 @@ class History:
                     self.bench.put(f"n{self.put}", partition=partition)
                     self.put += 1
             case "end" if self.hanging:
-                self.hanging.pop(0).set_result(None)
+                self.hanging.pop(0)[1].set_result(None)
             case "fail" if self.hanging:
-                self.hanging.pop().set_exception(RetryableError("away"))
+                event, ended = self.hanging.pop()
+                self.broken.add(event)
+                ended.set_exception(RetryableError("away"))
             case "time":
-                await self.bench.clock.step()
+                for _ in range(4):
+                    await self.bench.clock.step()
             case "rebalance":
                 await self.bench.clock.run(
                     self.bench.log.rebalance(SOURCE.name, "test")
@@ -104,7 +108,7 @@ async def lived(steps: list[str], *, lanes: bool) -> None:
         await history.take(step, member)
         history.nothing_early()
     history.free = True
-    for ended in history.hanging:
+    for _, ended in history.hanging:
         ended.set_result(None)
     for task in polls:
         await history.bench.clock.run(task)
