@@ -1,29 +1,40 @@
 """Redaction: what of a request may leave."""
 
-from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Final
 
-from presidio_anonymizer import AnonymizerEngine
-from presidio_anonymizer.entities import (
-    OperatorConfig,
-    RecognizerResult,
-)
-
+from pipeline import operators
 from pipeline.detection.engine import Finding, GuardFailed, Recipe, inspect
+from pipeline.policies import REDACTING, cells, guard_of
 from pipeline.text import Channel, TextPart
-from pipeline.tokens import Session, escaped
-from schemas.policies import Cell, DataClass, Failing, Guard, Mode, PolicyDocument
+from pipeline.tokens import Session, escaped, token_spans
+from schemas.policies import (
+    Cell,
+    DataClass,
+    Failing,
+    Mode,
+    PolicyDocument,
+)
 from schemas.requests import Decision
 
 STAGE: Final = "redaction"
-STRICT: Final = frozenset(
-    {DataClass.CARD, DataClass.BANK, DataClass.GOV_ID, DataClass.SECRET}
-)
-GUARD_OF: Final = {DataClass.SECRET: Guard.SECRETS, DataClass.PERSON: Guard.NAMES}
-GUARDS: Final = (Guard.PII, Guard.SECRETS, Guard.NAMES)
-THRESHOLD: Final = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Acted:
+    """One finding, where it was and what was done. Never the value.
+
+    Attributes:
+        part: index of the text part.
+        action: ``strict``, ``reversible``, ``flag``, or ``near``: below its threshold.
+        token: what stands in its place; None where the text stayed.
+    """
+
+    part: int
+    finding: Finding
+    action: str
+    token: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,12 +43,18 @@ class Redacted:
 
     Attributes:
         vault: reversible values by token; never shown.
+        findings: each finding, without its value; for sealed storage and for people.
+        tokens: all that now stand in the text.
+        recipe: id of the recipe that looked.
     """
 
     parts: tuple[TextPart, ...]
     vault: dict[str, str] = field(repr=False)
     decisions: tuple[Decision, ...]
     guards_ran: tuple[str, ...]
+    findings: tuple[Acted, ...] = ()
+    tokens: frozenset[str] = frozenset()
+    recipe: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,111 +65,145 @@ class RedactionUnavailable:
     guards_ran: tuple[str, ...] = ()
 
 
-def cell(policy: PolicyDocument, data_class: DataClass, channel: Channel) -> Cell:
-    """What happens to a class in a channel; what nobody set takes its default."""
-    for each in policy.cells:
-        if each.data_class is data_class and each.channel == channel:
-            return each
-    return Cell(
-        data_class=data_class,
-        channel=channel.value,
-        mode=_default_mode(data_class, channel),
-        threshold=THRESHOLD,
-    )
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """What one call hands from part to part."""
 
-
-def _default_mode(data_class: DataClass, channel: Channel) -> Mode:
-    if data_class in STRICT:
-        return Mode.STRICT
-    if channel is Channel.COMPLETION or data_class is DataClass.URL:
-        return Mode.FLAG
-    return Mode.REVERSIBLE
+    session: Session
+    issued: Collection[str]
+    acted: list[Acted] = field(default_factory=list)
 
 
 def redact(
-    parts: Sequence[TextPart], policy: PolicyDocument, recipe: Recipe, nonce: str
+    parts: Sequence[TextPart],
+    policy: PolicyDocument,
+    recipe: Recipe,
+    nonce: str,
+    issued: Collection[str] = (),
 ) -> Redacted | RedactionUnavailable:
     """Replace what the policy's cells say, by tokens of this session.
 
-    Law: redacting what is redacted changes nothing. Equal arguments give equal tokens.
+    Law: redacting what is redacted, its tokens given as ``issued``, changes nothing and
+    replaces nothing. Equal arguments give equal tokens. What merely looks like a token
+    is escaped, except in a completion, where the session's own tokens are opaque. There
+    ``reversible`` acts as ``strict``: nobody is left to restore it.
     """
-    session = Session(nonce)
-    seen: Counter[tuple[Guard, str, str]] = Counter()
+    given = _Given(Session(nonce), issued)
+    session, acted = given.session, given.acted
     try:
-        done = tuple(_part(part, policy, recipe, session, seen) for part in parts)
+        done = tuple(
+            _part(index, part, policy, recipe, given)
+            for index, part in enumerate(parts)
+        )
     except GuardFailed:
         return _failed(parts, policy)
     return Redacted(
         parts=done,
         vault=session.vault,
-        decisions=tuple(
-            Decision(stage=STAGE, control=guard.value, verdict=verdict, rule=rule)
-            for guard, verdict, rule in sorted(seen)
-        ),
-        guards_ran=tuple(g.value for g in GUARDS if policy.guard(g).required),
+        decisions=_decisions(acted),
+        guards_ran=tuple(g.value for g in REDACTING if policy.guard(g).required),
+        findings=tuple(acted),
+        tokens=frozenset(each.token for each in acted if each.token is not None),
+        recipe=recipe.id,
+    )
+
+
+def _decisions(acted: Sequence[Acted]) -> tuple[Decision, ...]:
+    """One for each guard, action and rule that occurred."""
+    seen = {(guard_of(a.finding.data_class), a.action, a.finding.rule) for a in acted}
+    return tuple(
+        Decision(stage=STAGE, control=guard.value, verdict=action, rule=rule)
+        for guard, action, rule in sorted(seen)
     )
 
 
 def _part(
+    index: int,
     part: TextPart,
     policy: PolicyDocument,
     recipe: Recipe,
-    session: Session,
-    seen: Counter[tuple[Guard, str, str]],
+    given: _Given,
 ) -> TextPart:
-    text = part.text
-    if part.channel is not Channel.COMPLETION:
-        text = escaped(text)
-    replaced: list[tuple[Finding, str]] = []
-    for finding in inspect(text, recipe):
-        guard = GUARD_OF.get(finding.data_class, Guard.PII)
-        if not policy.guard(guard).required:
+    answer = part.channel is Channel.COMPLETION
+    text = part.text if answer else escaped(part.text, keep=given.issued)
+    opaque = token_spans(text)
+    told = cells(policy, part.channel)
+    chosen: list[tuple[Finding, Mode]] = []
+    for finding in inspect(text, recipe).findings:
+        if not policy.guard(guard_of(finding.data_class)).required:
             continue
-        chosen = cell(policy, finding.data_class, part.channel)
-        near = finding.confidence < chosen.threshold
-        seen[guard, "near" if near else chosen.mode.value, finding.rule] += 1
-        if near or chosen.mode is Mode.FLAG:
+        if _within(finding, opaque):
             continue
-        token = session.token(
-            finding.data_class,
-            text[finding.start : finding.end],
-            reversible=chosen.mode is Mode.REVERSIBLE,
-        )
-        replaced.append((finding, token))
-    return TextPart(part.path, part.channel, _spliced(text, replaced))
+        mode = _mode(finding, told, answer=answer)
+        if mode is None or mode is Mode.FLAG:
+            action = "near" if mode is None else mode.value
+            given.acted.append(Acted(index, finding, action, None))
+        else:
+            chosen.append((finding, mode))
+    replaced = _tokens(index, text, _united(chosen), given)
+    return TextPart(part.path, part.channel, operators.replaced(text, replaced))
 
 
-_ENGINE: Final = AnonymizerEngine()  # type: ignore[no-untyped-call]
+def _within(finding: Finding, opaque: Sequence[tuple[int, int]]) -> bool:
+    return any(start < finding.end and finding.start < end for start, end in opaque)
 
 
-def _spliced(text: str, replaced: Sequence[tuple[Finding, str]]) -> str:
-    """Let presidio's ``replace`` operator put the tokens in.
+def _mode(
+    finding: Finding, told: Mapping[DataClass, Cell], *, answer: bool
+) -> Mode | None:
+    """What is done with a finding; None: it is below its threshold."""
+    cell = told[finding.data_class]
+    if finding.confidence < cell.threshold:
+        return None
+    if answer and cell.mode is Mode.REVERSIBLE:
+        return Mode.STRICT
+    return cell.mode
 
-    Each finding is a type of its own, so that the engine merges no neighbours; tokens
-    were numbered before, because the engine works from the end.
-    """
-    if not replaced:
-        return text
-    found = [
-        RecognizerResult(token, finding.start, finding.end, finding.confidence)
-        for finding, token in replaced
-    ]
-    operators = {
-        token: OperatorConfig("replace", {"new_value": token}) for _, token in replaced
-    }
-    result = _ENGINE.anonymize(
-        text,
-        found,
-        operators,
-        merge_entities_with_spaces=False,
-    )
-    return str(result.text)
+
+def _united(chosen: Sequence[tuple[Finding, Mode]]) -> list[tuple[Finding, Mode]]:
+    """Where findings that act overlap, one takes their union: the strictest, surest."""
+    standing: list[tuple[Finding, Mode]] = []
+    for finding, mode in sorted(chosen, key=lambda each: each[0].start):
+        if standing and standing[-1][0].end > finding.start:
+            standing[-1] = _union(standing[-1], (finding, mode))
+        else:
+            standing.append((finding, mode))
+    return standing
+
+
+def _union(
+    one: tuple[Finding, Mode], other: tuple[Finding, Mode]
+) -> tuple[Finding, Mode]:
+    finding, mode = max(one, other, key=_gravity)
+    end = max(one[0].end, other[0].end)
+    return replace(finding, start=one[0].start, end=end), mode
+
+
+def _gravity(each: tuple[Finding, Mode]) -> tuple[bool, float]:
+    return each[1] is Mode.STRICT, each[0].confidence
+
+
+def _tokens(
+    index: int,
+    text: str,
+    chosen: Sequence[tuple[Finding, Mode]],
+    given: _Given,
+) -> list[tuple[Finding, str]]:
+    """Number the tokens by first appearance, before anything is replaced."""
+    found: list[tuple[Finding, str]] = []
+    for finding, mode in chosen:
+        value = text[finding.start : finding.end]
+        reversible = mode is Mode.REVERSIBLE
+        token = given.session.token(finding.data_class, value, reversible=reversible)
+        given.acted.append(Acted(index, finding, mode.value, token))
+        found.append((finding, token))
+    return found
 
 
 def _failed(
     parts: Sequence[TextPart], policy: PolicyDocument
 ) -> Redacted | RedactionUnavailable:
-    required = [guard for guard in GUARDS if policy.guard(guard).required]
+    required = [guard for guard in REDACTING if policy.guard(guard).required]
     decisions = tuple(
         Decision(
             stage=STAGE,

@@ -1,23 +1,27 @@
 """Screening: may this request, or this answer, pass?"""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
-from pipeline.detection.engine import MAX_PART_CHARS, GuardFailed, Recipe
+from pipeline.detection.engine import (
+    MAX_PART_BYTES,
+    GuardFailed,
+    Recipe,
+    inspect,
+)
 from pipeline.detection.normalise import normalise
-from pipeline.injection import Phrase
+from pipeline.output import OutputHit, look
+from pipeline.policies import cells, guard_of
 from pipeline.text import Channel, TextPart
 from schemas.policies import Failing, Guard, PolicyDocument
 from schemas.requests import Decision
 
 STAGE: Final = "screening"
 CARRIED: Final = frozenset({Channel.TOOL, Channel.DOCUMENT})
-GUARD_CHANNELS: Final = {
-    Guard.INJECTION: frozenset({Channel.USER, Channel.SYSTEM}),
-    Guard.INSTRUCTION: CARRIED,
-}
+SCREENING: Final = (Guard.INJECTION, Guard.INSTRUCTION, Guard.INTENT)
+"""Guards of a request, in the order in which they are told."""
 
 
 class Verdict(StrEnum):
@@ -36,12 +40,14 @@ class Screened:
     Attributes:
         reasons: dotted; what the caller may see. The first is the gravest.
         guards_ran: those that really looked; one that failed open is not among them.
+        recipe: id of the recipe that looked.
     """
 
     verdict: Verdict
     reasons: tuple[str, ...]
     decisions: tuple[Decision, ...]
     guards_ran: tuple[str, ...]
+    recipe: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,61 +59,159 @@ class GuardUnavailable:
     guards_ran: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """What a guard saw: a rule, and the reason as a caller may read it."""
+
+    rule: str
+    reason: str
+
+
+@dataclass(slots=True)
+class _Story:
+    """What was said so far."""
+
+    verdict: Verdict = Verdict.ALLOWED
+    reasons: dict[str, Verdict] = field(default_factory=dict)
+    decisions: list[Decision] = field(default_factory=list)
+    ran: list[str] = field(default_factory=list)
+
+    def tell(self, guard: Guard, hits: Collection[Hit], *, block: bool) -> None:
+        """A guard has looked."""
+        said = Verdict.ALLOWED
+        if hits:
+            said = Verdict.BLOCKED if block else Verdict.FLAGGED
+        self.verdict = max(self.verdict, said, key=_gravity)
+        for hit in hits:
+            self.reasons[hit.reason] = max(
+                said, self.reasons.get(hit.reason, said), key=_gravity
+            )
+        rules: list[str | None] = [*dict.fromkeys(hit.rule for hit in hits)]
+        self.decisions += [_decision(guard, said, rule) for rule in rules or [None]]
+        if guard.value not in self.ran:
+            self.ran.append(guard.value)
+
+    def fail(self, guard: Guard, failing: Failing) -> bool:
+        """A guard could not look; whether it may fail open."""
+        self.decisions.append(_decision(guard, "failed_" + failing))
+        self.verdict = max(self.verdict, Verdict.UNSCREENED, key=_gravity)
+        return failing is Failing.OPEN
+
+    def screened(self, recipe: Recipe) -> Screened:
+        """The answer, gravest reasons first."""
+        ranked = sorted(self.reasons, key=lambda r: -_gravity(self.reasons[r]))
+        return Screened(
+            verdict=self.verdict,
+            reasons=tuple(ranked),
+            decisions=tuple(self.decisions),
+            guards_ran=tuple(self.ran),
+            recipe=recipe.id,
+        )
+
+    def unavailable(self, guard: Guard) -> GuardUnavailable:
+        """A guard that must not fail has failed."""
+        return GuardUnavailable(
+            guard=guard, decisions=tuple(self.decisions), guards_ran=tuple(self.ran)
+        )
+
+
 def screen(
     parts: Sequence[TextPart], policy: PolicyDocument, recipe: Recipe
 ) -> Screened | GuardUnavailable:
-    """Run the guards of screening.
+    """Run the guards of screening on a request.
 
     Law: equal parts, policy and recipe give the equal answer; the order of the parts
-    changes no verdict.
+    changes no verdict. Cells with ``block`` end a request that holds their class.
     """
-    verdict, reasons = Verdict.ALLOWED, dict[str, None]()
-    decisions: list[Decision] = []
-    ran: list[str] = []
-    for guard, channels in GUARD_CHANNELS.items():
+    story = _Story()
+    required = [guard for guard in SCREENING if policy.guard(guard).required]
+    try:
+        hits = _phrases(parts, recipe) if required else {}
+    except GuardFailed:
+        hits = None
+    for guard in required:
         rule = policy.guard(guard)
-        if not rule.required:
-            continue
-        try:
-            hits = list(_hits([p for p in parts if p.channel in channels], recipe))
-        except GuardFailed:
-            decisions.append(_decision(guard, "failed_" + rule.on_failure))
-            if rule.on_failure is Failing.CLOSED:
-                return GuardUnavailable(
-                    guard=guard, decisions=tuple(decisions), guards_ran=tuple(ran)
-                )
-            verdict = max(verdict, Verdict.UNSCREENED, key=_gravity)
-            continue
-        ran.append(guard)
-        said = _said(bool(hits), block=rule.block)
-        verdict = max(verdict, said, key=_gravity)
-        reasons |= dict.fromkeys(_reason(phrase, channel) for phrase, channel in hits)
-        rules: list[str | None] = [*dict.fromkeys(phrase.id for phrase, _ in hits)]
-        decisions += [_decision(guard, said, rule_id) for rule_id in rules or [None]]
-    return Screened(
-        verdict=verdict,
-        reasons=tuple(reasons),
-        decisions=tuple(decisions),
-        guards_ran=tuple(ran),
+        if hits is not None:
+            story.tell(guard, hits.get(guard, ()), block=rule.block)
+        elif not story.fail(guard, rule.on_failure):
+            return story.unavailable(guard)
+    return _blocked_classes(parts, policy, recipe, story) or story.screened(recipe)
+
+
+def screen_answer(
+    parts: Sequence[TextPart],
+    policy: PolicyDocument,
+    recipe: Recipe,
+    system: Sequence[TextPart] = (),
+) -> Screened | GuardUnavailable:
+    """Run the guard ``output`` on a completion, before its tokens are restored.
+
+    Attributes:
+        system: the request's own system parts: an answer that repeats them leaks them.
+    """
+    story = _Story()
+    rule = policy.guard(Guard.OUTPUT)
+    if not rule.required:
+        return story.screened(recipe)
+    if any(len(part.text.encode()) > MAX_PART_BYTES for part in parts):
+        if not story.fail(Guard.OUTPUT, rule.on_failure):
+            return story.unavailable(Guard.OUTPUT)
+        return story.screened(recipe)
+    prompts = [part.text for part in system if part.channel is Channel.SYSTEM]
+    seen: list[OutputHit] = [hit for part in parts for hit in look(part.text, prompts)]
+    story.tell(
+        Guard.OUTPUT, [Hit(hit.rule, hit.reason) for hit in seen], block=rule.block
     )
+    return story.screened(recipe)
 
 
-def _hits(
-    parts: Sequence[TextPart], recipe: Recipe
-) -> Iterator[tuple[Phrase, Channel]]:
+def _phrases(parts: Sequence[TextPart], recipe: Recipe) -> Mapping[Guard, list[Hit]]:
+    """Every phrase that counts in the channel of its part, by guard."""
+    found: dict[Guard, list[Hit]] = {}
     for part in parts:
-        if len(part.text) > MAX_PART_CHARS:
-            raise GuardFailed("a text is longer than the engine may look at")
-        for index in recipe.words.hits(normalise(part.text).text):
-            phrase = recipe.phrases[index]
-            if part.channel in phrase.channels:
-                yield phrase, part.channel
+        for guard, hit in _hits(part, recipe):
+            found.setdefault(guard, []).append(hit)
+    return found
 
 
-def _said(hit: bool, *, block: bool) -> Verdict:  # noqa: FBT001 - what was seen
-    if not hit:
-        return Verdict.ALLOWED
-    return Verdict.BLOCKED if block else Verdict.FLAGGED
+def _hits(part: TextPart, recipe: Recipe) -> Iterator[tuple[Guard, Hit]]:
+    data = normalise(part.text).text.encode()
+    if len(data) > MAX_PART_BYTES:
+        raise GuardFailed("a text is longer than the engine may look at")
+    for index in recipe.words.hits(data):
+        phrase = recipe.phrases[index]
+        if part.channel in phrase.channels:
+            reason = _reason(phrase.reason, part.channel)
+            yield phrase.of(part.channel), Hit(phrase.id, reason)
+
+
+def _blocked_classes(
+    parts: Sequence[TextPart],
+    policy: PolicyDocument,
+    recipe: Recipe,
+    story: _Story,
+) -> GuardUnavailable | None:
+    """Cells whose action is ``block``; the engine runs only where there are any."""
+    blocking = {cell.channel for cell in policy.cells if cell.block}
+    for part in parts:
+        if part.channel not in blocking:
+            continue
+        told = cells(policy, part.channel)
+        try:
+            findings = inspect(part.text, recipe).findings
+        except GuardFailed:
+            rule = policy.guard(Guard.PII)
+            if not story.fail(Guard.PII, rule.on_failure):
+                return story.unavailable(Guard.PII)
+            continue
+        for each in findings:
+            cell = told[each.data_class]
+            if cell.block and each.confidence >= cell.threshold:
+                reason = f"privacy.pii.{each.data_class.lower()}"
+                story.tell(
+                    guard_of(each.data_class), [Hit(each.rule, reason)], block=True
+                )
+    return None
 
 
 def _gravity(verdict: Verdict) -> int:
@@ -115,10 +219,10 @@ def _gravity(verdict: Verdict) -> int:
     return order.index(verdict)
 
 
-def _reason(phrase: Phrase, channel: Channel) -> str:
-    if phrase.reason != "security.prompt_injection":
-        return phrase.reason
-    return phrase.reason + (".indirect" if channel in CARRIED else ".direct")
+def _reason(reason: str, channel: Channel) -> str:
+    if reason != "security.prompt_injection":
+        return reason
+    return reason + (".indirect" if channel in CARRIED else ".direct")
 
 
 def _decision(guard: Guard, verdict: str, rule: str | None = None) -> Decision:

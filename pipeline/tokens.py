@@ -1,4 +1,4 @@
-"""Tokens: stand-ins for what was redacted, and the way back.
+r"""Tokens: stand-ins for what was redacted, and the way back.
 
 ``<PERSON_K7QX_1>``: class, the session's nonce, a number by first appearance. The nonce
 is derived, so a redelivery gives the same tokens; what a user types that looks like a
@@ -6,19 +6,31 @@ token is escaped, so it is never restored. Restoring is one pass over the text b
 look-up: restored values are not looked at again.
 """
 
+# ruff: noqa: RUF001 - brackets that look alike are the escape
+
 import hmac
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from hashlib import sha256
 from typing import Final
 
+import orjson
+
 from pipeline.sealing import DataKey
+from schemas.policies import DataClass, Reveal
 
 _CROCKFORD: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _LABEL: Final = b"sluice/session/1"
-_LOOKS_LIKE: Final = re.compile(r"<([A-Z_]+_[0-9A-Z]{4}_S?[0-9]+)>")
+_CLASSES: Final = "|".join(sorted(DataClass, key=len, reverse=True))
+_LOOKS_LIKE: Final = re.compile(
+    rf"<((?:{_CLASSES})_[0-9A-Z]{{4}}_S?[0-9]{{1,6}})>", re.IGNORECASE
+)
 ESCAPE: Final = "\u2039{}\u203a"
+_EXACT: Final = frozenset({DataClass.PERSON, DataClass.ADDRESS, DataClass.HEALTH})
+"""Classes whose values are equal only where every character is."""
+_LINK_CHARS: Final = 512
 
 
 def session_nonce(key: DataKey) -> str:
@@ -27,17 +39,36 @@ def session_nonce(key: DataKey) -> str:
     return "".join(_CROCKFORD[byte % len(_CROCKFORD)] for byte in digest[:4])
 
 
-def escaped(text: str) -> str:
-    """The text with what looks like a token made unlike one.
+def escaped(text: str, keep: Collection[str] = ()) -> str:
+    """The text with what looks like a token made unlike one; ``keep`` stays.
 
     Law: ``escaped(escaped(t)) == escaped(t)``.
     """
-    return _LOOKS_LIKE.sub(lambda found: ESCAPE.format(found[1]), text)
+    if "<" not in text:
+        return text
+    return _LOOKS_LIKE.sub(
+        lambda found: found[0] if found[0] in keep else ESCAPE.format(_apart(found[1])),
+        text,
+    )
+
+
+def _apart(name: str) -> str:
+    """A token's name that no lost bracket makes a token again."""
+    return name.replace("_", "-")
+
+
+def token_spans(text: str) -> list[tuple[int, int]]:
+    """Where tokens stand: nothing is looked for inside them."""
+    if "<" not in text:
+        return []
+    return [found.span() for found in _LOOKS_LIKE.finditer(text)]
 
 
 @dataclass(slots=True)
 class Session:
     """Gives tokens in the order in which values appear; equal values, equal tokens.
+
+    Values of structured classes are equal without case and separators, names exactly.
 
     Attributes:
         vault: what can be restored: token to value; never shown.
@@ -48,40 +79,79 @@ class Session:
     _given: dict[tuple[str, str], str] = field(default_factory=dict, repr=False)
     _numbers: dict[str, int] = field(default_factory=dict)
 
-    def token(self, data_class: str, value: str, *, reversible: bool) -> str:
+    def token(self, data_class: DataClass, value: str, *, reversible: bool) -> str:
         """The value's token; a reversible one goes into the vault."""
         prefix = f"{data_class}_{self.nonce}_{'' if reversible else 'S'}"
-        found = self._given.get((prefix, value))
+        same = value if data_class in _EXACT else _bare(value)
+        found = self._given.get((prefix, same))
         if found is None:
             self._numbers[prefix] = number = self._numbers.get(prefix, 0) + 1
-            found = self._given[prefix, value] = f"<{prefix}{number}>"
+            found = self._given[prefix, same] = f"<{prefix}{number}>"
             if reversible:
                 self.vault[found] = value
         return found
 
 
-def restored(text: str, vault: Mapping[str, str], nonce: str) -> str:
-    """The text with this session's tokens turned back.
+def _bare(value: str) -> str:
+    return "".join(c for c in value if c.isalnum() or c in "@._%+").casefold() or value
 
-    Models bend tokens: escaped brackets, lost brackets, changed case are understood.
-    A token inside a URL stays one: a link must not carry a value away. A strict token
-    becomes its class in brackets, since renderers hide unknown ``<…>`` tags.
-    """
-    pattern = re.compile(
-        r"(?:<|&lt;|\\u003c|%3C)?([A-Z_]+)\\?_(" + nonce + r")\\?_(S?)([0-9]+)"
-        r"(?:>|&gt;|\\u003e|%3E)?",
+
+@lru_cache(maxsize=4096)
+def _bent(nonce: str) -> "re.Pattern[str]":
+    """This session's tokens, as models bend them."""
+    line = r"\\{0,2}_"
+    return re.compile(
+        r"(?:<|&lt;|\\+u003c|%3C|‹)?\\?"
+        rf"({_CLASSES.replace('_', line)}){line}({nonce}){line}"
+        r"(S?)([0-9]{1,6})(?![0-9])"
+        r"(?:\\?>|&gt;|\\+u003e|%3E|›)?",
         re.IGNORECASE,
     )
 
+
+def restored(
+    text: str,
+    vault: Mapping[str, str],
+    nonce: str,
+    reveal: Reveal = Reveal(),  # noqa: B008 - frozen
+    *,
+    in_json: bool = False,
+) -> str:
+    """The text with this session's tokens turned back, in one pass.
+
+    Models bend tokens: escaped or lost brackets, escaped underscores, changed case are
+    understood. A token inside a URL stays one: a link must not carry a value away. A
+    strict token becomes its class in brackets, since renderers hide unknown ``<…>``
+    tags. Restored values are never looked at again.
+
+    Attributes:
+        in_json: the text is JSON inside a string, e.g. a tool call's arguments; values
+            are escaped for it.
+    """
+
     def back(found: re.Match[str]) -> str:
-        if _IN_URL.search(text, max(0, found.start() - 2048), found.start()):
-            return found[0]
-        data_class, strict = found[1].upper(), found[3]
-        if strict:
+        data_class = DataClass(found[1].replace("\\", "").upper())
+        if found[3]:
             return f"[{data_class}]"
-        return vault.get(f"<{data_class}_{nonce}_{found[4]}>", found[0])
+        if not reveal.in_urls and _in_link(text, found.start()):
+            return found[0]
+        if reveal.classes is not None and data_class not in reveal.classes:
+            return f"[{data_class}]"
+        value = vault.get(f"<{data_class}_{nonce}_{found[4]}>")
+        if value is None:
+            return found[0]
+        return orjson.dumps(value).decode()[1:-1] if in_json else value
 
-    return pattern.sub(back, text)
+    return _bent(nonce).sub(back, text)
 
 
-_IN_URL: Final = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://[^\s\"'<>)\]]*$")
+_IN_URL: Final = re.compile(
+    r"(?:[a-zA-Z][a-zA-Z0-9+.-]{0,30}:(?://|\\/\\/)|www\.|//|data:)[^\s\"'<>)\]]*$"
+    r"|\]\(\s?<?[^)]*$|(?:src|href)\s?=\s?[\"']?[^\"'>]*$"
+)
+
+
+def _in_link(text: str, at: int) -> bool:
+    """Whether a link is open where a token begins."""
+    line = text.rfind("\n", max(0, at - _LINK_CHARS), at) + 1
+    return _IN_URL.search(text, max(line, at - _LINK_CHARS), at) is not None

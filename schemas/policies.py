@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Final, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from schemas.base import Schema
 from schemas.requests import Code
@@ -15,9 +15,11 @@ class Guard(StrEnum):
 
     INJECTION = "injection"
     INSTRUCTION = "instruction"
+    INTENT = "intent"
     PII = "pii"
     SECRETS = "secrets"
     NAMES = "names"
+    HEALTH = "health"
     OUTPUT = "output"
 
 
@@ -36,11 +38,17 @@ class GuardRule(Schema):
         on_failure: ``closed`` ends the request as failed, ``open`` lets it go on as
             unscreened, named in its coverage.
         block: a hit ends the request; otherwise it is flagged.
+        threshold: confidence from which a model's answer is a hit; None: the recipe's.
     """
 
     required: bool = True
     on_failure: Failing = Failing.CLOSED
     block: bool = True
+    threshold: Annotated[float, Field(ge=0, le=1)] | None = None
+
+
+DEFAULTS: Final[Mapping[Guard, GuardRule]] = {Guard.INTENT: GuardRule(block=False)}
+"""Rules of guards that nobody set, where they differ from ``GuardRule()``."""
 
 
 class DataClass(StrEnum):
@@ -49,13 +57,20 @@ class DataClass(StrEnum):
     PERSON = "PERSON"
     EMAIL = "EMAIL"
     PHONE = "PHONE"
+    ADDRESS = "ADDRESS"
     GOV_ID = "GOV_ID"
     CARD = "CARD"
     BANK = "BANK"
+    MEDICAL_ID = "MEDICAL_ID"
+    HEALTH = "HEALTH"
+    BIOMETRIC = "BIOMETRIC"
     SECRET = "SECRET"  # noqa: S105 - a class, not a secret
+    MINOR = "MINOR"
+    BIRTH_DATE = "BIRTH_DATE"
     NETWORK = "NETWORK"
     URL = "URL"
     CRYPTO = "CRYPTO"
+    PLATE = "PLATE"
 
 
 class Mode(StrEnum):
@@ -66,24 +81,44 @@ class Mode(StrEnum):
     FLAG = "flag"
 
 
+Threshold = Annotated[float, Field(ge=0, le=1)]
+ChannelName = Annotated[str, Field(pattern="^(user|system|tool|document|completion)$")]
+
+
 class Cell(Schema):
     """What happens to one class in one channel; what nobody set takes its default.
 
     Attributes:
         channel: ``user``, ``system``, ``tool``, ``document``, ``completion``.
         threshold: confidence below which a finding is recorded, and not acted on.
+        block: screening ends a request that holds a finding of this cell.
     """
 
     data_class: DataClass
-    channel: Annotated[str, Field(pattern="^(user|system|tool|document|completion)$")]
+    channel: ChannelName
     mode: Mode
-    threshold: Annotated[float, Field(ge=0, le=1)] = 0.5
+    threshold: Threshold = 0.5
+    block: bool = False
+
+
+class Reveal(Schema):
+    """What restoring may put back.
+
+    Attributes:
+        classes: whose tokens are restored in an answer; None: all.
+        in_urls: tokens inside a link are restored too. Links carry values away.
+    """
+
+    classes: tuple[DataClass, ...] | None = None
+    in_urls: bool = False
 
 
 class PolicyDocument(Schema):
     """One version of a tenant's policy.
 
     Attributes:
+        open_strict: allows a guard of strict classes (``secrets``, ``pii``) to fail
+            open, which its rule alone does not.
         retention_class: how long the content's key lives.
         deadline_s: seconds after acceptance in which a request must end.
         regions: ISO 3166 country codes whose national phone shapes are expected.
@@ -93,13 +128,36 @@ class PolicyDocument(Schema):
     version: Annotated[int, Field(ge=1)] = 1
     guards: Mapping[Guard, GuardRule] = {}
     cells: tuple[Cell, ...] = ()
+    reveal: Reveal = Reveal()
+    open_strict: bool = False
     retention_class: Code = "transient"
     deadline_s: Annotated[int, Field(ge=1, le=3600)] = 120
     regions: tuple[Annotated[str, Field(pattern="^[A-Z]{2}$")], ...] = ("US", "GB")
 
+    @model_validator(mode="after")
+    def _cells_are_told_once(self) -> Self:
+        told = [(cell.data_class, cell.channel) for cell in self.cells]
+        twice = sorted(
+            {f"{c} in {where}" for c, where in told if told.count((c, where)) > 1}
+        )
+        if twice:
+            raise ValueError(
+                f"expected one cell a class and channel: {', '.join(twice)}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _strict_guards_fail_closed(self) -> Self:
+        for guard in (Guard.SECRETS, Guard.PII):
+            if self.guard(guard).on_failure is Failing.OPEN and not self.open_strict:
+                raise ValueError(
+                    f"expected open_strict where the guard {guard} fails open"
+                )
+        return self
+
     def guard(self, guard: Guard) -> GuardRule:
         """The guard's rule; the strict default where none was set."""
-        return self.guards.get(guard, GuardRule())
+        return self.guards.get(guard, DEFAULTS.get(guard, GuardRule()))
 
     @property
     def guards_required(self) -> tuple[str, ...]:

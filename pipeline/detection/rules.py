@@ -1,0 +1,75 @@
+"""What a rule is, and how its evidence adds up: in log-odds."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from pipeline.detection.checks import Check
+from schemas.policies import DataClass
+
+HINT: Final = 3.0
+"""A word of context stands near."""
+NEGATIVE: Final = -2.5
+"""What stands before says that it is something else."""
+FAILED: Final = math.log(0.03 / 0.90)
+"""A failed check: three in a hundred are mistyped."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """One way of finding something.
+
+    Attributes:
+        id: as operators see it.
+        kind: within the class, e.g. ``us.ssn``.
+        pattern: RE2 over UTF-8; its group ``v``, where it has one, is what is found.
+        base: log-odds of a match alone.
+        check: of the text found; None: there is none.
+        accepts: how often the check accepts what is no such thing; its log is evidence.
+        hints: words of context.
+        joined: letters or digits may stand right beside it.
+    """
+
+    id: str
+    data_class: DataClass
+    pattern: str
+    base: float
+    kind: str = ""
+    check: Check | None = None
+    accepts: float = 1.0
+    hints: frozenset[str] = frozenset()
+    joined: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A possible finding, in bytes of the normalised text."""
+
+    data_class: DataClass
+    kind: str
+    rule: str
+    start: int
+    end: int
+    score: float
+
+
+def evidence(*, passed: bool | None, accepts: float) -> float:
+    """What a check adds: ``ln(1 / false accepts)``, or the failure's weight."""
+    if passed is None:
+        return 0.0
+    return -math.log(accepts) if passed else FAILED
+
+
+def hinted(text: str) -> frozenset[str]:
+    """Words of context, as written in a rule."""
+    return frozenset(text.split())
+
+
+def confidence(score: float, calibration: tuple[float, float] = (1.0, 0.0)) -> float:
+    """The probability of log-odds, after Platt's scaling."""
+    slope, offset = calibration
+    return 1.0 / (1.0 + math.exp(-max(-30.0, min(30.0, slope * score + offset))))
+
+
+Calibration = Mapping[DataClass, tuple[float, float]]

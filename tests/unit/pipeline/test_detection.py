@@ -1,0 +1,225 @@
+"""The engine: every class is found, near misses are not, disguises are undone."""
+
+from base64 import b64encode
+from itertools import pairwise
+from time import process_time
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline.detection.engine import (
+    MAX_PART_BYTES,
+    Finding,
+    GuardFailed,
+    build,
+    inspect,
+)
+from pipeline.detection.normalise import normalise
+from pipeline.detection.sets import CHUNK, PatternSet
+from schemas.policies import DataClass
+
+RECIPE = build()
+SURE = 0.5
+
+
+def found(text: str) -> set[tuple[str, str]]:
+    """Class and value of what a default policy acts on."""
+    return {
+        (each.data_class.value, text[each.start : each.end])
+        for each in inspect(text, RECIPE).findings
+        if each.confidence >= SURE
+    }
+
+
+def of_class(text: str, wanted: str) -> list[Finding]:
+    return [
+        each
+        for each in inspect(text, RECIPE).findings
+        if each.data_class == wanted and each.confidence >= SURE
+    ]
+
+
+POSITIVE = [
+    ("EMAIL", "write to {}", "nora.lind@mail.example"),
+    ("EMAIL", "write to {}", "nora at mail dot com"),
+    ("EMAIL", "bitte an {} senden", "jürgen@büro.example"),
+    ("PHONE", "call {} today", "+49 30 9012345"),
+    ("PHONE", "call {} today", "(212) 555-0187"),
+    ("PHONE", "phone {}", "0161 496 0123"),
+    ("PHONE", "reach me at {}", "212-555-0187 x204"),
+    ("CARD", "pay with {}", "4111 1111 1111 1111"),
+    ("CARD", "pay with {}", "5500005555555559"),
+    ("CARD", "pay with {}", "3782-822463-10005"),
+    ("CARD", "the cvv is {}", "412"),
+    ("BANK", "iban {}", "DE89 3704 0044 0532 0130 00"),
+    ("BANK", "IBAN: {}", "GB82WEST12345698765432"),
+    ("BANK", "swift {}", "DEUTDEFF"),
+    ("BANK", "account number: {}", "3300412298"),
+    ("GOV_ID", "SSN {}", "219-09-9999"),
+    ("GOV_ID", "nhs number {}", "943 476 5919"),
+    ("GOV_ID", "NI {}", "AB 12 34 56 C"),
+    ("GOV_ID", "SIN {}", "046 454 286"),
+    ("GOV_ID", "CPF {}", "390.533.447-05"),
+    ("GOV_ID", "PESEL {}", "44051401359"),
+    ("GOV_ID", "DNI {}", "12345678Z"),
+    ("GOV_ID", "codice fiscale {}", "RCCMNL83S18D969H"),
+    ("GOV_ID", "Steuer-ID {}", "36 574 261 809"),
+    ("GOV_ID", "aadhaar {}", "2341 2341 2346"),
+    ("GOV_ID", "personnummer {}", "880320-0016"),
+    ("GOV_ID", "BSN {}", "111222333"),
+    ("GOV_ID", "kimlik {}", "17291716060"),
+    ("GOV_ID", "身份证号 {}", "11010519491231002X"),
+    ("GOV_ID", "passport no. {}", "X1234567"),
+    ("MEDICAL_ID", "MRN: {}", "40021877"),
+    ("SECRET", "key {}", "ghp_" + "a1B2c3D4e5F6g7H8i9J0" * 2),
+    ("SECRET", "password: {}", "hunter22x"),
+    ("SECRET", "{}", "postgres://app:s3cr3tpw@db.internal/main"),
+    ("NETWORK", "from {}", "203.0.113.9"),
+    ("NETWORK", "host {}", "2001:db8:85a3::8a2e:370:7334"),
+    ("NETWORK", "mac {}", "3c:22:fb:0e:4d:91"),
+    ("CRYPTO", "send to {}", "0x52908400098527886E0F7030069857D2E4169EE7"),
+    ("CRYPTO", "btc {}", "1BoatSLRHtKNngkdXEeobR76b53LETtpyT"),
+    ("PLATE", "VIN {}", "1M8GDM9AXKP042788"),
+    ("BIRTH_DATE", "born on {}", "3 May 1980"),
+    ("BIRTH_DATE", "Geburtsdatum: {}", "03.05.1980"),
+    ("PERSON", "My name is {}.", "Nora Lind"),
+    ("PERSON", "ask Dr. {} about it", "Okafor"),
+    ("URL", "see {}", "https://wiki.example/page?id=4"),
+]
+
+
+@pytest.mark.parametrize(("data_class", "frame", "value"), POSITIVE)
+def test_each_kind_is_found(data_class: str, frame: str, value: str) -> None:
+    assert (data_class, value) in found(frame.format(value))
+
+
+NEAR_MISSES = [
+    ("CARD", "ticket 4111 1111 1111 1112"),
+    ("CARD", "0000 0000 0000 0000"),
+    ("BANK", "ref DE89 3704 0044 0532 0130 01"),
+    ("GOV_ID", "order no. 219-09-9999"),
+    ("GOV_ID", "943 476 5918 parts"),
+    ("GOV_ID", "000-12-3456"),
+    ("PHONE", "released on 2024-03-17"),
+    ("PHONE", "version 10.14.2201"),
+    ("NETWORK", "version 1.2.3.4"),
+    ("NETWORK", "999.1.2.3"),
+    ("BIRTH_DATE", "the meeting is on 2024-03-17"),
+    ("SECRET", "password: changeme"),
+    ("SECRET", "api_key = ${API_KEY}"),
+    ("EMAIL", "we met @noon at the door"),
+    ("PERSON", "My name is on the list."),
+    ("CRYPTO", "0x52908400098527886E0F70300698"),
+]
+
+
+@pytest.mark.parametrize(("data_class", "text"), NEAR_MISSES)
+def test_near_misses_are_not_acted_on(data_class: str, text: str) -> None:
+    assert [] == of_class(text, data_class)
+
+
+DISGUISES = [
+    ("EMAIL", "nora.lind＠mail.example"),
+    ("EMAIL", "nora\u200b.lind@mail\u200b.example"),
+    ("EMAIL", "nоra.lind@mail.example"),
+    ("CARD", "card ４１１１ １１１１ １１１１ １１１１"),
+    ("CARD", "card 4111\u00a01111\u00a01111\u00a01111"),
+    ("CARD", "card 4111‑1111‑1111‑1111"),
+    ("PHONE", "call ٠١٦١ ٤٩٦ ٠١٢٣"),
+    ("EMAIL", "nora.lind%40mail.example%20now"),
+    ("EMAIL", "nora.lind&#64;mail.example"),
+    ("EMAIL", b64encode(b"nora.lind@mail.example").decode()),
+    ("GOV_ID", b64encode(b"my ssn is 219-09-9999").decode()),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("data_class", "text"), DISGUISES)
+def test_disguises_are_undone(data_class: str, text: str) -> None:
+    assert of_class(text, data_class)
+
+
+def test_a_disguise_is_a_signal() -> None:
+    assert ("disguise.homoglyph",) == inspect("pаssword", RECIPE).signals
+
+
+def test_a_header_of_a_table_is_context() -> None:
+    assert of_class("id,ssn,city\n1,219-09-9999,Bonn", "GOV_ID")
+
+
+def test_an_open_private_key_is_found_to_the_end() -> None:
+    text = "see -----BEGIN RSA PRIVATE KEY-----\n" + "MIIEow" * 200
+
+    [finding] = of_class(text, "SECRET")
+
+    assert (4, len(text)) == (finding.start, finding.end)
+
+
+def test_a_set_that_never_compiled_does_not_look_like_a_clean_text() -> None:
+    silent = PatternSet(["a+"], compiled=False)
+
+    assert [0] == silent.hits(b"xxaxx")
+
+
+def test_a_text_beyond_the_limit_is_refused() -> None:
+    with pytest.raises(GuardFailed):
+        inspect("a" * (MAX_PART_BYTES + 1), RECIPE)
+
+
+def test_a_lone_surrogate_is_no_failure() -> None:
+    assert ("EMAIL", "a@b.example") in found("\ud800 a@b.example")
+
+
+@pytest.mark.parametrize("gap", [CHUNK - 30, CHUNK - 9, CHUNK, CHUNK + 3])
+def test_findings_do_not_depend_on_where_chunks_end(gap: int) -> None:
+    text = ("word " * gap)[:gap] + " nora.lind@mail.example 219-09-9999 ssn"
+
+    assert {"EMAIL", "GOV_ID"} <= {data_class for data_class, _ in found(text)}
+
+
+WORST = ["a.", "www.", "(1) ", "ab:", "1-", "a@", "eyJ", "%41", "&#1;", "A b "]
+
+
+@pytest.mark.serial
+@pytest.mark.parametrize("unit", WORST)
+def test_worst_cases_are_bounded(unit: str) -> None:
+    text = unit * (65_536 // len(unit))
+    before = process_time()
+
+    inspect(text, RECIPE)
+
+    assert process_time() - before < 2.0
+
+
+@given(st.text(max_size=200))
+def test_source_spans_hold_all_that_they_came_from(text: str) -> None:
+    normal = normalise(text)
+
+    for i, character in enumerate(normal.text):
+        start, end = normal.source(i, i + 1)
+        assert 0 <= start < end <= len(text)
+        assert character in normalise(text[start:end]).text or not character.isalpha()
+
+
+PIECES = st.sampled_from(
+    [frame.format(value) for _, frame, value in POSITIVE]
+    + [text for _, text in DISGUISES]
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(PIECES, max_size=6), st.text(max_size=30))
+def test_no_overlap_is_left(pieces: list[str], noise: str) -> None:
+    findings = inspect(noise.join(pieces), RECIPE).findings
+    acting = [
+        f for f in findings if f.data_class not in {DataClass.URL, DataClass.MINOR}
+    ]
+
+    assert all(one.end <= other.start for one, other in pairwise(acting))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.text(max_size=300))
+def test_any_text_can_be_looked_at(text: str) -> None:
+    for each in inspect(text, RECIPE).findings:
+        assert 0 <= each.start < each.end <= len(text)

@@ -1,0 +1,48 @@
+"""Policies: what nobody set takes its default, and contradictions are refused."""
+
+import pytest
+from pydantic import ValidationError
+
+from pipeline.policies import cells, default_mode, default_policy
+from pipeline.text import Channel
+from schemas.policies import (
+    Cell,
+    DataClass,
+    Failing,
+    Guard,
+    GuardRule,
+    Mode,
+    PolicyDocument,
+)
+
+
+def test_a_cell_that_nobody_set_is_never_off() -> None:
+    told = cells(default_policy(), Channel.USER)
+
+    assert set(DataClass) == set(told)
+    assert Mode.STRICT == told[DataClass.SECRET].mode
+    assert Mode.REVERSIBLE == told[DataClass.PERSON].mode
+
+
+@pytest.mark.parametrize("data_class", DataClass)
+def test_in_an_answer_nothing_is_reversible(data_class: DataClass) -> None:
+    assert Mode.REVERSIBLE != default_mode(data_class, Channel.COMPLETION)
+
+
+def test_two_cells_for_one_place_are_refused() -> None:
+    cell = Cell(data_class=DataClass.EMAIL, channel="user", mode=Mode.FLAG)
+
+    with pytest.raises(ValidationError, match="one cell a class and channel"):
+        PolicyDocument(cells=(cell, cell))
+
+
+def test_opening_secrets_takes_a_switch_of_its_own() -> None:
+    guards = {Guard.SECRETS: GuardRule(on_failure=Failing.OPEN)}
+
+    with pytest.raises(ValidationError, match="open_strict"):
+        PolicyDocument(guards=guards)
+    assert PolicyDocument(guards=guards, open_strict=True).open_strict
+
+
+def test_every_guard_is_required_by_default() -> None:
+    assert tuple(Guard) == default_policy().guards_required

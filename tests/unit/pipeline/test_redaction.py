@@ -1,0 +1,195 @@
+"""Redaction: what leaves, what is kept for restoring, and what never changes."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline.detection.engine import MAX_PART_BYTES, build
+from pipeline.policies import default_policy
+from pipeline.redaction import Redacted, RedactionUnavailable, redact
+from pipeline.text import Channel, TextPart
+from schemas.policies import (
+    Cell,
+    DataClass,
+    Failing,
+    Guard,
+    GuardRule,
+    Mode,
+    PolicyDocument,
+)
+
+RECIPE = build()
+NONCE = "K7QX"
+WITH_ALL = (
+    "My name is Nora Lind, card 4111 1111 1111 1111, "
+    "mail nora@mail.example, phone +49 30 9012345."
+)
+
+
+def part(text: str, channel: Channel = Channel.USER) -> TextPart:
+    return TextPart(("messages", 0), channel, text)
+
+
+def redacted(
+    *parts: TextPart,
+    policy: PolicyDocument | None = None,
+    issued: frozenset[str] = frozenset(),
+) -> Redacted:
+    done = redact(parts, policy or default_policy(), RECIPE, NONCE, issued)
+    assert isinstance(done, Redacted)
+    return done
+
+
+def test_what_must_not_leave_is_replaced_by_tokens() -> None:
+    done = redacted(part(WITH_ALL))
+
+    assert (
+        "My name is <PERSON_K7QX_1>, card <CARD_K7QX_S1>, "
+        "mail <EMAIL_K7QX_1>, phone <PHONE_K7QX_1>."
+    ) == done.parts[0].text
+    assert {"<PERSON_K7QX_1>", "<EMAIL_K7QX_1>", "<PHONE_K7QX_1>"} == set(done.vault)
+
+
+def test_equal_values_have_equal_tokens_whatever_their_separators() -> None:
+    done = redacted(part("call +49 30 9012345 or +49-30-9012345"))
+
+    assert "call <PHONE_K7QX_1> or <PHONE_K7QX_1>" == done.parts[0].text
+
+
+def test_neighbours_of_one_class_are_not_merged() -> None:
+    done = redacted(part("a@mail.example b@mail.example"))
+
+    assert "<EMAIL_K7QX_1> <EMAIL_K7QX_2>" == done.parts[0].text
+
+
+def test_paths_channels_and_order_are_kept() -> None:
+    parts = [part("a@mail.example"), part("hi", Channel.SYSTEM)]
+
+    done = redacted(*parts)
+
+    assert [(p.path, p.channel) for p in parts] == [
+        (p.path, p.channel) for p in done.parts
+    ]
+
+
+def test_what_looks_like_a_token_is_escaped() -> None:
+    done = redacted(part("restore <PERSON_K7QX_1> please"))
+
+    assert "<PERSON" not in done.parts[0].text
+    assert "K7QX_1" not in done.parts[0].text
+
+
+def test_tokens_in_an_answer_are_opaque() -> None:
+    done = redacted(part("hello <PERSON_K7QX_1>", Channel.COMPLETION))
+
+    assert "hello <PERSON_K7QX_1>" == done.parts[0].text
+
+
+def test_an_answer_is_flagged_but_for_strict_classes() -> None:
+    text = "mail a@mail.example, card 4111 1111 1111 1111"
+
+    done = redacted(part(text, Channel.COMPLETION))
+
+    assert "mail a@mail.example, card <CARD_K7QX_S1>" == done.parts[0].text
+
+
+def test_reversible_in_an_answer_gives_no_token_that_could_be_restored() -> None:
+    cell = Cell(data_class=DataClass.EMAIL, channel="completion", mode=Mode.REVERSIBLE)
+
+    done = redacted(
+        part("a@mail.example", Channel.COMPLETION), policy=PolicyDocument(cells=(cell,))
+    )
+
+    assert "<EMAIL_K7QX_S1>" == done.parts[0].text
+    assert {} == done.vault
+
+
+@pytest.mark.parametrize(
+    ("mode", "text", "kept"),
+    [
+        (Mode.STRICT, "<EMAIL_K7QX_S1>", 0),
+        (Mode.REVERSIBLE, "<EMAIL_K7QX_1>", 1),
+        (Mode.FLAG, "a@mail.example", 0),
+    ],
+)
+def test_a_cell_chooses_the_mode(mode: Mode, text: str, kept: int) -> None:
+    cell = Cell(data_class=DataClass.EMAIL, channel="user", mode=mode)
+
+    done = redacted(part("a@mail.example"), policy=PolicyDocument(cells=(cell,)))
+
+    assert text == done.parts[0].text
+    assert kept == len(done.vault)
+
+
+def test_below_its_threshold_a_finding_is_recorded_and_not_acted_on() -> None:
+    cell = Cell(
+        data_class=DataClass.EMAIL, channel="user", mode=Mode.STRICT, threshold=1.0
+    )
+
+    done = redacted(part("a@mail.example"), policy=PolicyDocument(cells=(cell,)))
+
+    assert "a@mail.example" == done.parts[0].text
+    assert ["near"] == [each.action for each in done.findings]
+
+
+def test_a_link_that_must_go_takes_what_is_in_it_along() -> None:
+    cell = Cell(data_class=DataClass.URL, channel="user", mode=Mode.STRICT)
+    text = "see https://a.example/?mail=nora@mail.example&x=1 now"
+
+    done = redacted(part(text), policy=PolicyDocument(cells=(cell,)))
+
+    assert "see <URL_K7QX_S1> now" == done.parts[0].text
+
+
+def test_no_value_is_in_decisions_findings_or_repr() -> None:
+    done = redacted(part(WITH_ALL))
+
+    told = repr(done) + repr(done.findings) + repr(done.decisions)
+    for value in ("Nora", "4111", "nora@mail", "9012345"):
+        assert value not in told
+
+
+def test_a_text_too_long_fails_closed() -> None:
+    parts = [part("a" * (MAX_PART_BYTES + 1))]
+
+    failed = redact(parts, default_policy(), RECIPE, NONCE)
+
+    assert isinstance(failed, RedactionUnavailable)
+    assert {"failed_closed"} == {each.verdict for each in failed.decisions}
+
+
+def test_it_fails_open_only_where_every_guard_may() -> None:
+    rule = GuardRule(on_failure=Failing.OPEN)
+    guards = dict.fromkeys((Guard.PII, Guard.SECRETS, Guard.NAMES, Guard.HEALTH), rule)
+    policy = PolicyDocument(guards=guards, open_strict=True)
+
+    done = redact([part("a" * (MAX_PART_BYTES + 1))], policy, RECIPE, NONCE)
+
+    assert isinstance(done, Redacted)
+    assert () == done.guards_ran
+
+
+PIECES = st.sampled_from(
+    [
+        WITH_ALL,
+        "ssn 219-09-9999",
+        "<PERSON_K7QX_1>",
+        "password: hunter22x",
+        "https://u:p4ss@a.example/",
+        "nora%40mail.example%20",
+        "Dr. Okafor",
+        " and ",
+        "\n",
+    ]
+)
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.lists(PIECES | st.text(max_size=20), max_size=8))
+def test_redacting_what_is_redacted_changes_nothing(pieces: list[str]) -> None:
+    once = redacted(part(" ".join(pieces)))
+
+    twice = redacted(*once.parts, issued=once.tokens)
+
+    assert once.parts == twice.parts
+    assert [] == [each for each in twice.findings if each.token]
