@@ -321,7 +321,7 @@ class Concurrent(Listener):
         self._trials.forget(job.record)
         if self._waiting.pop(job, None) is not None:
             self._tell()
-        for o in list(window._taken): window.finish(o)
+        window.finish(job.record.offset)
         if window.ready is not None:
             self.commits.finished(partition, window.ready)
         self._means.signals.handled(self._subscription.group, 1)
