@@ -82,9 +82,10 @@ class Sluice:
     async def token(self, client_id: str, client_secret: str) -> str:
         """A token for the inbox (RFC 6749, client credentials)."""
         form = {"grant_type": "client_credentials", "scope": "inbox"}
-        auth = aiohttp.BasicAuth(client_id, client_secret)
+        basic = aiohttp.encode_basic_auth(client_id, client_secret)
+        headers = {"authorization": basic}
         url = self.url + "/oauth/token"
-        async with self.session.post(url, data=form, auth=auth) as answer:
+        async with self.session.post(url, data=form, headers=headers) as answer:
             answer.raise_for_status()
             return str((await answer.json())["access_token"])
 
