@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Final
 
 from pipeline.acceptance import Accepted
+from pipeline.errors import RetryableError
 from pipeline.ports.bus import Publisher
 from pipeline.ports.replies import Replies, Waiting
 from pipeline.ports.requests import Requests
@@ -64,7 +65,9 @@ class Endings:
 
     async def _in_row(self, outgoing: Outgoing[RequestAccepted]) -> End | None:
         attributes = outgoing.event.attributes
-        state = await self.requests.get(
-            attributes.tenant, RequestId(attributes.subject)
-        )
+        request = RequestId(attributes.subject)
+        try:
+            state = await self.requests.get(attributes.tenant, request)
+        except RetryableError:
+            return None  # it was accepted, and its reply may still come
         return state.finished if state else None

@@ -155,10 +155,11 @@ class Pipeline(MemoryPublisher):
         await MemoryPublisher.publish(self, outgoing)
         for out in outgoing:
             if out.topic is REQUESTS_ACCEPTED:
-                await self._end(out.event)
+                self.accepted.append(out.event)
+                await self.end(out.event)
 
-    async def _end(self, event: Event[RequestAccepted]) -> None:
-        self.accepted.append(event)
+    async def end(self, event: Event[RequestAccepted]) -> None:
+        """End it as ``ending`` says, if it says so."""
         key = await opened(self.keys, event)
         finished = self.ending(event.data, key)
         if finished is None:

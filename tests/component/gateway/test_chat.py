@@ -9,8 +9,10 @@ from typing import Any
 import httpx2
 import pytest
 
+from infra.memory.requests import MemoryRequests
 from pipeline.admission import MAX_BODY_BYTES, READ
 from pipeline.dialects import read
+from pipeline.errors import RetryableError
 from pipeline.keystore import KeyId
 from pipeline.ports.keys import KeyRef, OfRequest
 from pipeline.sealing import Purpose
@@ -126,6 +128,26 @@ async def test_a_lost_reply_is_read_from_the_row(world: World) -> None:
     world.pipeline.lost = True
 
     assert ANSWER == (await post(world)).content
+
+
+async def test_a_database_that_goes_away_meanwhile_ends_no_waiting(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked = asyncio.Event()
+
+    async def away(*_: object) -> None:
+        looked.set()
+        raise RetryableError("away")
+
+    ending, world.pipeline.ending = world.pipeline.ending, lambda *_: None
+    monkeypatch.setattr(MemoryRequests, "get", away)
+    asking = asyncio.create_task(post(world))
+    await looked.wait()
+    (event,) = world.pipeline.accepted
+    world.pipeline.ending = ending
+    await world.pipeline.end(event)
+
+    assert ANSWER == (await asking).content
 
 
 async def test_past_its_deadline_nobody_waits_longer(world: World) -> None:

@@ -1,0 +1,62 @@
+"""The page of problems says what the code does."""
+
+from pathlib import Path
+
+from pipeline.admission import No
+from pipeline.reasons import Reason
+from producers.faults import COMMON
+from producers.gateway.errors import (
+    BLOCKED,
+    CONTENT_DESTROYED,
+    FAILED,
+    FAILURES,
+    ID_REUSED,
+    STREAM_UNSUPPORTED,
+    UNKNOWN_MODEL,
+)
+
+PAGE = Path(__file__).parents[3] / "docs" / "reference" / "problems.md"
+FAULTS = (
+    *COMMON,
+    UNKNOWN_MODEL,
+    STREAM_UNSUPPORTED,
+    ID_REUSED,
+    CONTENT_DESTROYED,
+    BLOCKED,
+    FAILED,
+)
+
+
+def rows(section: str) -> list[str]:
+    """The rows of a section's table, without its head."""
+    _, _, rest = PAGE.read_text().partition(f"## {section}\n")
+    return [line for line in rest.partition("\n## ")[0].splitlines() if "|" in line][2:]
+
+
+def test_every_code_is_on_the_page() -> None:
+    told = [
+        f"| `{each.code}` | {each.status} | {each.title} | {each.detail} "
+        f"| `{each.kind}` | `{each.word}` |"
+        for each in FAULTS
+    ]
+
+    assert told == rows("Codes")
+    assert len(told) == len({each.code for each in FAULTS})
+
+
+def test_every_reason_is_on_the_page_and_has_its_status() -> None:
+    told = []
+    for reason, (status, repeat, after_s, why) in FAILURES.items():
+        again = f"yes, after {after_s} s" if repeat else "no"
+        told.append(f"| `{reason}` | {status} | {again} | {why} |")
+
+    assert told == rows("Requests that were accepted and failed")
+    assert set(Reason) == set(FAILURES)
+
+
+def test_every_rejection_is_on_the_page() -> None:
+    told = [
+        row.split("`")[1] for row in rows("Records of the inbox that were rejected")
+    ]
+
+    assert sorted(No) == told
