@@ -40,6 +40,9 @@ integration: $(STAMP)  ## the tests on real Kafka and Postgres
 e2e: $(STAMP)  ## the tests with real clients
 	$(BIN)/pytest tests/e2e
 
+bench: $(STAMP)  ## rates and costs beside the raw limit of the same run
+	$(BIN)/python -m benchmarks
+
 check: fmt-check lint types imports shape  ## everything that judges without running
 
 fmt: $(STAMP)  ## format
