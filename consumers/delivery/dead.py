@@ -150,7 +150,7 @@ def told(corpse: Corpse, now: datetime) -> Iterator[Outgoing[Any]]:
     claimed = None if corpse.stranger else claims(corpse, now)
     if claimed is None or claimed.source == SOURCE:
         return
-    request = _uuid(claimed.subject)
+    request = None if claimed.subject == corpse.dead_id else _uuid(claimed.subject)
     ours = replace(claimed, source=SOURCE, time=now, causation=claimed.id)
     audited = replace(
         ours,
