@@ -101,6 +101,13 @@ BODY_TOO_SLOW: Final = Fault(
     detail="A body must arrive within 30 seconds.",
     word="body_too_slow",
 )
+HEADERS_TOO_LARGE: Final = Fault(
+    code="headers-too-large",
+    status=431,
+    title="The headers are too large",
+    detail="All headers together have at most 16 KiB.",
+    word="headers_too_large",
+)
 UNSUPPORTED_MEDIA_TYPE: Final = Fault(
     code="unsupported-media-type",
     status=415,
@@ -144,6 +151,7 @@ COMMON: Final = (
     METHOD_NOT_ALLOWED,
     BODY_TOO_LARGE,
     BODY_TOO_SLOW,
+    HEADERS_TOO_LARGE,
     UNSUPPORTED_MEDIA_TYPE,
     INVALID_REQUEST,
     NOT_READY,

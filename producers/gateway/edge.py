@@ -3,10 +3,14 @@
 from dataclasses import dataclass
 from typing import Final
 
-from starlette.datastructures import MutableHeaders
+from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pipeline.ports.system import Entropy
+from producers.faults import HEADERS_TOO_LARGE
+from producers.gateway.errors import response
+
+Headers = list[tuple[bytes, bytes]]
 
 SAFE: Final = {
     "strict-transport-security": "max-age=63072000; includeSubDomains",
@@ -23,6 +27,10 @@ SAFE: Final = {
     "cache-control": "no-store",
 }
 """Headers of every answer, unless it brings its own."""
+
+
+MAX_HEADER_BYTES: Final = 16 * 1024
+_RAW: Final = [(name.encode(), value.encode()) for name, value in SAFE.items()]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +50,20 @@ class Edge:
 
         async def leaving(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                for name, value in SAFE.items():
-                    headers.setdefault(name, value)
                 # Read now: a retry under an Idempotency-Key has its first one's id.
-                headers["x-request-id"] = state["request_id"]
+                message["headers"] = _safe(message["headers"], state["request_id"])
             await send(message)
 
-        await self.app(scope, receive, leaving)
+        await self._chosen(scope)(scope, receive, leaving)
+
+    def _chosen(self, scope: Scope) -> ASGIApp:
+        size = sum(len(name) + len(value) for name, value in scope["headers"])
+        if size <= MAX_HEADER_BYTES:
+            return self.app
+        return response(Request(scope), HEADERS_TOO_LARGE)
+
+
+def _safe(headers: Headers, request_id: str) -> Headers:
+    own = {name for name, _ in headers}
+    safe = [pair for pair in _RAW if pair[0] not in own]
+    return [*headers, *safe, (b"x-request-id", request_id.encode())]

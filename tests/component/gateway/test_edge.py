@@ -97,3 +97,15 @@ async def test_health_says_what_it_waits_for(world: World) -> None:
     )
     assert 503 == dead.status_code
     assert "sluice_requests_accepted_total" in metrics.text
+
+
+async def test_headers_are_bounded_and_the_answer_is_safe_all_the_same(
+    world: World,
+) -> None:
+    async with world.client(authorization=f"Bearer {world.key()}") as client:
+        within = await client.get("/v1/requests/1", headers={"x-pad": "x" * 15_000})
+        beyond = await client.get("/v1/requests/1", headers={"x-pad": "x" * 16_384})
+
+    assert (404, 431) == (within.status_code, beyond.status_code)
+    assert set(SAFE) <= set(beyond.headers)
+    assert beyond.headers["x-request-id"] == beyond.json()["request_id"]
