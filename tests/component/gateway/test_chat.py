@@ -2,19 +2,21 @@
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
 import httpx2
 import pytest
 
+from infra.memory.keystore import MemoryKeys
 from infra.memory.requests import MemoryRequests
+from infra.system import SystemClock
 from pipeline.admission import MAX_BODY_BYTES, READ
 from pipeline.dialects import read
 from pipeline.errors import RetryableError
 from pipeline.keystore import KeyId
-from pipeline.ports.keys import KeyRef, OfRequest
+from pipeline.ports.keys import KeyRef, NewKey, OfRequest
 from pipeline.sealing import Purpose
 from schemas.ids import RequestId
 from schemas.requests import Outcome, RequestAccepted
@@ -258,6 +260,22 @@ async def test_a_body_without_a_length_is_counted_while_it_comes(world: World) -
     assert 33 >= len(sent)
 
 
+async def test_a_body_that_drips_is_not_waited_for(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("producers.gateway.bodies.BODY_WITHIN_S", 0.02)
+
+    async def dripping() -> Any:
+        while True:
+            await SystemClock().sleep(0.005)
+            yield b" "
+
+    async with world.client(authorization=f"Bearer {world.key()}", **JSON) as client:
+        answer = await client.post(PATH, content=dripping())
+
+    assert (408, "body_too_slow") == (answer.status_code, error(answer)["code"])
+
+
 @pytest.mark.parametrize(
     "headers",
     [
@@ -420,3 +438,21 @@ async def test_unknown_fields_pass_through(world: World) -> None:
     body = json.loads(CONTENTS.open(key, Purpose.REQUEST, event.data.content))
 
     assert {"deep": [1]} == body["a_field_of_tomorrow"]
+
+
+async def test_a_crowd_shares_its_round_trips(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trips = []
+
+    async def counted(keys: MemoryKeys, new: Sequence[NewKey]) -> Sequence[bool]:
+        trips.append(len(new))
+        return await create(keys, new)
+
+    create = MemoryKeys.create
+    monkeypatch.setattr(MemoryKeys, "create", counted)
+    key = world.key()
+    await asyncio.gather(*(post(world, key=key) for _ in range(50)))
+
+    assert 50 == sum(trips)
+    assert 10 > len(trips)
