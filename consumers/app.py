@@ -23,17 +23,22 @@ from consumers.delivery import (
 from consumers.outcomes import OutcomesConsumer
 from consumers.provider import ProviderConsumer
 from consumers.redaction import RedactionConsumer
+from consumers.retention import RetentionConsumer
 from consumers.screening import ScreeningConsumer
 from infra.health import health_app
+from infra.keystore.keeper import PostgresKeyKeeper
 from infra.metrics import DeliverySignals
 from infra.postgres.credentials import PostgresCredentials
 from infra.postgres.ledger import PostgresLedger
 from infra.postgres.requests import PostgresProviderCalls, PostgresRequests
+from infra.postgres.retention import PostgresPurges
 from infra.providers.openai import OpenAIProviders, Upstream
-from infra.resources import Resources, acceptance, open_resources
+from infra.resources import Resources, acceptance, keeper_pool, open_resources
 from infra.server import serving
 from infra.settings import Settings
+from infra.signer.receipts import receipt_key
 from pipeline.detection.engine import Recipe, build
+from pipeline.receipts import sign
 from schemas.topics import (
     AUDIT_RECORDED,
     REQUESTS_ACCEPTED,
@@ -41,6 +46,7 @@ from schemas.topics import (
     REQUESTS_INBOX,
     REQUESTS_REDACTED,
     REQUESTS_SCREENED,
+    RETENTION_DUE,
 )
 
 VERSION: Final = "0.1.0"
@@ -50,8 +56,13 @@ class Groups:
     """The subscriptions of one process, each made when it is asked for."""
 
     def __init__(
-        self, opened: Resources, recipe: Recipe, providers: OpenAIProviders
+        self,
+        opened: Resources,
+        recipe: Recipe,
+        providers: OpenAIProviders,
+        keeper: PostgresKeyKeeper | None,
     ) -> None:
+        self._keeper = keeper
         self._opened = opened
         self._recipe = recipe
         self._providers = providers
@@ -117,7 +128,9 @@ class Groups:
         """The one end."""
         opened = self._opened
         consumer = OutcomesConsumer(
-            requests=PostgresRequests(opened.pool), clock=opened.clock
+            requests=PostgresRequests(opened.pool),
+            keys=opened.keystore,
+            clock=opened.clock,
         )
         return ordered_batch(REQUESTS_FINISHED, consumer.handle)
 
@@ -132,6 +145,22 @@ class Groups:
         consumer = AuditConsumer(ledger=ledger)
         return ordered_batch(AUDIT_RECORDED, consumer.handle, offsets=consumer.offsets)
 
+    def retention(self) -> Subscription:
+        """What was ordered to be forgotten."""
+        opened = self._opened
+        if self._keeper is None:
+            raise ValueError("retention: expected the keeper's login")
+        key = receipt_key(opened.settings.keys.own / "receipts.json")
+        consumer = RetentionConsumer(
+            keeper=self._keeper,
+            keys=opened.keystore,
+            purges=PostgresPurges(opened.pool),
+            contents=opened.contents,
+            sign=lambda stated: sign(stated, key),
+            clock=opened.clock,
+        )
+        return ordered(RETENTION_DUE, consumer.handle)
+
 
 GROUPS: Final[Mapping[str, Callable[[Groups], Subscription]]] = {
     "admission": Groups.admission,
@@ -140,6 +169,7 @@ GROUPS: Final[Mapping[str, Callable[[Groups], Subscription]]] = {
     "provider": Groups.provider,
     "outcomes": Groups.outcomes,
     "audit": Groups.audit,
+    "retention": Groups.retention,
 }
 
 
@@ -165,7 +195,8 @@ async def run(settings: Settings, names: Sequence[str]) -> None:
             open_resources(settings, "+".join(names))
         )
         calls = await stack.enter_async_context(OpenAIProviders(upstreams(settings)))
-        groups = Groups(opened, build(), calls)
+        keeper = await _keeper(stack, opened) if "retention" in names else None
+        groups = Groups(opened, build(), calls, keeper)
         delivery = _delivery(opened, [GROUPS[name](groups) for name in names])
         app = health_app(
             lambda: delivery.alive() and opened.publisher.alive,
@@ -177,6 +208,12 @@ async def run(settings: Settings, names: Sequence[str]) -> None:
         opened.log.info("started", port=health.port)
         await delivery.run(stop)
         opened.log.info("stopped")
+
+
+async def _keeper(stack: AsyncExitStack, opened: Resources) -> PostgresKeyKeeper:
+    """Only the group that destroys keys holds the login that may."""
+    pool = await keeper_pool(stack, opened.settings)
+    return PostgresKeyKeeper(pool=pool, kms=opened.kms, entropy=opened.entropy)
 
 
 def _delivery(opened: Resources, subscriptions: Sequence[Subscription]) -> Delivery:

@@ -11,13 +11,21 @@ import orjson
 
 from pipeline.contents import Contents
 from pipeline.detection.engine import Recipe
-from pipeline.dialects import SPEAKERS, opened, written
+from pipeline.dialects import SPEAKERS, Json, Opened, opened, written
 from pipeline.ports.providers import Answered, Providers, Refused, Unanswered
 from pipeline.ports.requests import Done, Held, ProviderCalls, Spent, Taken
 from pipeline.ports.system import Clock
-from pipeline.provider import ATTEMPTS, Released, Result, load, release, result
+from pipeline.provider import (
+    ATTEMPTS,
+    Released,
+    Restoring,
+    Result,
+    Withheld,
+    load,
+    release,
+    result,
+)
 from pipeline.reasons import Reason
-from pipeline.redaction import RedactionUnavailable
 from pipeline.sealing import DataKey, Purpose
 from pipeline.tokens import session_nonce
 from pipeline.trail import Step, decided, ended, ran, stopped, told
@@ -97,10 +105,10 @@ class ProviderConsumer:
     async def _called(
         self, event: Event[RequestRedacted], key: DataKey, *, again: bool
     ) -> Result:
-        raw = self.contents.open(key, Purpose.REQUEST, event.data.content)
+        body = self._asked(event, key).body
         renewing = asyncio.create_task(self._renew(key))
         try:
-            seen = await self._attempts(event, raw)
+            seen = await self._attempts(event, body)
         finally:
             renewing.cancel()
             with suppress(asyncio.CancelledError):
@@ -113,13 +121,11 @@ class ProviderConsumer:
         return self._load(key, kept)
 
     async def _attempts(
-        self, event: Event[RequestRedacted], raw: bytes
+        self, event: Event[RequestRedacted], asked: Json
     ) -> Answered | Refused | Unanswered:
         terms = event.data.terms
         speaker = SPEAKERS[terms.dialect]
-        body = written(
-            speaker.outgoing(opened(terms.dialect, raw).body, terms.route.model)
-        )
+        body = written(speaker.outgoing(asked, terms.route.model))
         seen: Answered | Refused | Unanswered = Unanswered(
             Reason.UPSTREAM_TIMEOUT, retry=False
         )
@@ -147,16 +153,25 @@ class ProviderConsumer:
     ) -> Sequence[Outgoing[Any]]:
         data, now = event.data, self.clock.now()
         released = release(
-            found.answer or {},
-            data.terms.dialect,
-            work.policy(event),
-            self.recipe,
-            vault=self._vault(key, data.vault),
-            nonce=session_nonce(key),
-            model=data.terms.model,
+            self._asked(event, key),
+            answer=found.answer or {},
+            dialect=data.terms.dialect,
+            policy=work.policy(event),
+            recipe=self.recipe,
+            restoring=Restoring(
+                vault=self._vault(key, data.vault), nonce=session_nonce(key)
+            ),
         )
-        if isinstance(released, RedactionUnavailable):
-            return self._stopped(event, Reason.GUARD_UNAVAILABLE)
+        if isinstance(released, Withheld):
+            step = Step(
+                action=ACTION,
+                status=released.reason,
+                decisions=released.decisions,
+                guards_ran=released.guards_ran,
+            )
+            return stopped(
+                event, step, source=SOURCE, now=now, outcome=released.outcome
+            )
         answer = self.contents.seal(key, Purpose.COMPLETION, released.body)
         step = _step(released, answer, again=found.again)
         finished = RequestFinished(
@@ -172,6 +187,10 @@ class ProviderConsumer:
             told(event, step, source=SOURCE, now=now),
             *ended(event.attributes, finished, source=SOURCE, now=now),
         ]
+
+    def _asked(self, event: Event[RequestRedacted], key: DataKey) -> Opened:
+        raw = self.contents.open(key, Purpose.REQUEST, event.data.content)
+        return opened(event.data.terms.dialect, raw)
 
     def _vault(self, key: DataKey, sealed: SealedContent | None) -> dict[str, str]:
         if sealed is None:

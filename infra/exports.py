@@ -185,6 +185,15 @@ class ExportedLogs(Logs):
         return [each for each in entries if each.request_id == request]
 
     @override
+    async def actions(
+        self, tenant: TenantId, requests: Sequence[RequestId]
+    ) -> Sequence[tuple[RequestId, str]]:
+        found = [await self.by_request(tenant, each) for each in requests]
+        return [
+            (r, e.action) for r, es in zip(requests, found, strict=True) for e in es
+        ]
+
+    @override
     async def hashes(
         self, tenant: TenantId, level: int, index: int, width: int
     ) -> bytes:

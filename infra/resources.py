@@ -106,6 +106,19 @@ async def _pool(stack: AsyncExitStack, settings: Settings, url: str) -> asyncpg.
     return await stack.enter_async_context(pool)
 
 
+async def keeper_pool(stack: AsyncExitStack, settings: Settings) -> asyncpg.Pool:
+    """The keystore with the keeper's login, who alone may destroy.
+
+    Raises:
+        ValueError: the process has no such login.
+    """
+    url = settings.database.keystore_admin_url
+    if url is None:
+        raise ValueError("database.keystore_admin_url: expected the keeper's DSN")
+    pool = await open_pool(url.get_secret_value(), size=2)
+    return await stack.enter_async_context(pool)
+
+
 def file_kms(settings: Settings, clock: SystemClock, entropy: SystemEntropy) -> FileKms:
     """The local-file provider of tenants' keys."""
     folder = KeyFolder(

@@ -1,20 +1,30 @@
 """The provider call: what its answer means, and what of it reaches the caller."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import orjson
 
 from pipeline.detection.engine import Recipe
-from pipeline.dialects import SPEAKERS, Json, Malformed, read, replace, written
+from pipeline.dialects import (
+    SPEAKERS,
+    Json,
+    Malformed,
+    Opened,
+    read,
+    replace,
+    written,
+)
 from pipeline.errors import IntegrityError
 from pipeline.ports.providers import Answered, Refused, Unanswered
 from pipeline.reasons import Reason
-from pipeline.redaction import RedactionUnavailable, redact
+from pipeline.redaction import Redacted, RedactionUnavailable, redact
+from pipeline.screening import GuardUnavailable, Screened, Verdict, screen_answer
 from pipeline.text import TextPart
 from pipeline.tokens import restored
 from schemas.policies import PolicyDocument
-from schemas.requests import Decision, Dialect, Usage
+from schemas.requests import Decision, Dialect, Outcome, Usage
 
 ATTEMPTS: Final = 2
 
@@ -81,38 +91,74 @@ class Released:
     model: str | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Withheld:
+    """An answer that the caller does not get, and why."""
+
+    outcome: Outcome
+    reason: str
+    decisions: tuple[Decision, ...]
+    guards_ran: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Restoring:
+    """What turns the caller's own tokens back."""
+
+    vault: Mapping[str, str] = field(repr=False)
+    nonce: str
+
+
 def release(
+    asked: Opened,
+    *,
     answer: Json,
     dialect: Dialect,
     policy: PolicyDocument,
     recipe: Recipe,
-    *,
-    vault: dict[str, str],
-    nonce: str,
-    model: str,
-) -> Released | RedactionUnavailable:
-    """Redact a completion, then turn the caller's own tokens back.
+    restoring: Restoring,
+) -> Released | Withheld:
+    """Redact a completion, screen it, then turn the caller's own tokens back.
 
     Restored values are never looked at again, so what the caller wrote comes back as it
     was, and what the model made up is redacted. The answer names the model that was
     asked for.
     """
     speaker = SPEAKERS[dialect]
-    found = redact(speaker.answer_parts(answer) or (), policy, recipe, nonce)
+    found = redact(speaker.answer_parts(answer) or (), policy, recipe, restoring.nonce)
     if isinstance(found, RedactionUnavailable):
-        return found
-    parts = [
-        TextPart(part.path, part.channel, restored(part.text, vault, nonce))
-        for part in found.parts
-    ]
-    upstream = answer.get("model")
+        return _withheld(found)
+    seen = screen_answer(found.parts, policy, recipe, asked.parts)
+    if isinstance(seen, GuardUnavailable) or seen.verdict is Verdict.BLOCKED:
+        return _withheld(seen, found)
+    parts = [_restored(part, restoring) for part in found.parts]
     return Released(
-        body=written({**replace(answer, parts), "model": model}),
-        decisions=found.decisions,
-        guards_ran=found.guards_ran,
+        body=written({**replace(answer, parts), "model": speaker.model(asked.body)}),
+        decisions=(*found.decisions, *seen.decisions),
+        guards_ran=(*found.guards_ran, *seen.guards_ran),
         usage=speaker.usage(answer),
-        model=_name(upstream),
+        model=_name(answer.get("model")),
     )
+
+
+def _withheld(
+    last: RedactionUnavailable | GuardUnavailable | Screened,
+    before: Redacted | None = None,
+) -> Withheld:
+    outcome, reason = Outcome.FAILED, str(Reason.GUARD_UNAVAILABLE)
+    if isinstance(last, Screened):
+        outcome, reason = Outcome.BLOCKED, last.reasons[0]
+    return Withheld(
+        outcome=outcome,
+        reason=reason,
+        decisions=(*(before.decisions if before else ()), *last.decisions),
+        guards_ran=(*(before.guards_ran if before else ()), *last.guards_ran),
+    )
+
+
+def _restored(part: TextPart, restoring: Restoring) -> TextPart:
+    text = restored(part.text, restoring.vault, restoring.nonce)
+    return TextPart(part.path, part.channel, text)
 
 
 def _name(value: Any) -> str | None:

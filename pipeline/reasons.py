@@ -19,3 +19,19 @@ class Reason(StrEnum):
     UPSTREAM_TIMEOUT = "upstream_timeout"
     UPSTREAM_UNKNOWN = "upstream_unknown"
     UPSTREAM_UNREACHABLE = "upstream_unreachable"
+
+
+CIRCUMSTANTIAL = frozenset(
+    {
+        Reason.DEADLINE_EXCEEDED,
+        Reason.GUARD_UNAVAILABLE,
+        Reason.KEY_DESTROYED,
+        Reason.UPSTREAM_BUSY,
+        Reason.UPSTREAM_UNKNOWN,
+    }
+)
+"""Reasons that a redelivery may not find again: they are about when, not about what.
+
+What follows from one of them has an id of its own, so that the ledger does not take two
+honest accounts for a contradiction.
+"""

@@ -10,6 +10,7 @@ from datetime import datetime
 from hashlib import sha256
 from typing import Any
 
+from pipeline.reasons import CIRCUMSTANTIAL
 from pipeline.sealing import Purpose
 from pipeline.work import OpenRequest
 from schemas.audit import (
@@ -50,6 +51,10 @@ class Step:
     contents: Sequence[tuple[Purpose, SealedContent]] = ()
     usage: Usage | None = None
     model: str | None = None
+
+
+def _named(kind: str, status: str | None) -> str:
+    return f"{kind}:{status}" if status in CIRCUMSTANTIAL else kind
 
 
 def told(
@@ -101,7 +106,8 @@ def recorded(
 ) -> Outgoing[AuditRecorded]:
     """The ledger's record of one step.
 
-    Law: its id follows from the cause and the action alone.
+    Law: its id follows from the cause, the action and, where a redelivery may find
+    otherwise, the status.
     """
     data = AuditRecorded(
         action=step.action,
@@ -123,7 +129,8 @@ def recorded(
         ),
     )
     made = after(cause, AuditRecorded.kind, source=source, time=now)
-    attributes = replace(made, id=event_id(cause.id, step.action))
+    name = _named(step.action, step.status)
+    attributes = replace(made, id=event_id(cause.id, name))
     return Outgoing(AUDIT_RECORDED, Event(attributes, data))
 
 
@@ -152,7 +159,9 @@ def ended(
     now: datetime,
 ) -> list[Outgoing[Any]]:
     """A request's end, and the reply where a gateway waits for it."""
-    attributes = after(cause, RequestFinished.kind, source=source, time=now)
+    made = after(cause, RequestFinished.kind, source=source, time=now)
+    name = _named(RequestFinished.kind, finished.reason)
+    attributes = replace(made, id=event_id(cause.id, name))
     found: list[Outgoing[Any]] = [
         Outgoing(REQUESTS_FINISHED, Event(attributes, finished))
     ]

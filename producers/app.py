@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry
 
 from infra.health import health_app, health_routes
 from infra.kafka.replies import ReplyBox
+from infra.keystore.keeper import PostgresKeyKeeper
 from infra.keystore.partitions import PostgresKeyPartitions
 from infra.log import Log, Word
 from infra.postgres.credentials import PostgresCredentials
@@ -18,8 +19,9 @@ from infra.postgres.logs import PostgresLogs
 from infra.postgres.outbox import Outbox
 from infra.postgres.pool import open_pool
 from infra.postgres.requests import PostgresRequests
+from infra.postgres.retention import PostgresPurges
 from infra.postgres.roles import refuse_unsafe
-from infra.resources import Resources, acceptance, open_resources
+from infra.resources import Resources, acceptance, keeper_pool, open_resources
 from infra.server import serving
 from infra.settings import Settings
 from infra.signer.ed25519 import FileSigner
@@ -33,11 +35,13 @@ from producers.gateway.chat import Chat
 from producers.gateway.endings import Endings
 from producers.gateway.oauth import OAuth
 from producers.gateway.requests import Story
+from producers.replay import Replay
 from producers.timed import Loop, Timed, not_ready
 
 SOURCE: Final = "/sluice/gateway"
-TIMED: Final = ("outbox", "expiry")
+TIMED: Final = ("outbox", "expiry", "rewrite", "replay")
 CHECKPOINT_EVERY_S: Final = 300.0
+DAY_S: Final = 86_400.0
 
 
 def stopping() -> asyncio.Event:
@@ -113,7 +117,12 @@ async def run_timed(settings: Settings, names: Sequence[str]) -> None:
         opened = await stack.enter_async_context(
             open_resources(settings, "+".join(names))
         )
-        made = {"outbox": _outbox, "expiry": _expiry}
+        made = {
+            "outbox": _outbox,
+            "expiry": _expiry,
+            "rewrite": _rewrite,
+            "replay": _replay,
+        }
         loops = [
             Loop(
                 timed=await made[name](stack, opened),
@@ -137,19 +146,46 @@ async def _outbox(_: AsyncExitStack, opened: Resources) -> Timed:
 
 async def _expiry(stack: AsyncExitStack, opened: Resources) -> Timed:
     """Makes and drops days of keys; the keystore's keeper alone may."""
-    url = opened.settings.database.keystore_admin_url
-    if url is None:
-        raise ValueError("database.keystore_admin_url: expected the keeper's DSN")
-    pool = await stack.enter_async_context(
-        await open_pool(url.get_secret_value(), size=2)
+    worker = await _days(stack, opened)
+    return Timed(
+        name=Word("expiry"), job=worker.round, every_s=3600, alive_within_s=3 * 3600
     )
-    worker = Expiry(
-        partitions=PostgresKeyPartitions(pool),
+
+
+async def _rewrite(stack: AsyncExitStack, opened: Resources) -> Timed:
+    """Takes destroyed keys' bytes out of the keystore's files, every night."""
+    worker = await _days(stack, opened)
+    return Timed(
+        name=Word("rewrite"),
+        job=worker.rewrite,
+        every_s=DAY_S,
+        alive_within_s=2 * DAY_S,
+    )
+
+
+async def _days(stack: AsyncExitStack, opened: Resources) -> Expiry:
+    return Expiry(
+        partitions=PostgresKeyPartitions(await keeper_pool(stack, opened.settings)),
         publisher=opened.publisher,
         clock=opened.clock,
     )
+
+
+async def _replay(stack: AsyncExitStack, opened: Resources) -> Timed:
+    """Destroys again what a restored keystore brought back."""
+    keeper = PostgresKeyKeeper(
+        pool=await keeper_pool(stack, opened.settings),
+        kms=opened.kms,
+        entropy=opened.entropy,
+    )
+    worker = Replay(
+        keeper=keeper,
+        purges=PostgresPurges(opened.pool),
+        tenants=PostgresLogs(pool=opened.pool, role="sluice_tenant").tenants,
+        clock=opened.clock,
+    )
     return Timed(
-        name=Word("expiry"), job=worker.round, every_s=3600, alive_within_s=3 * 3600
+        name=Word("replay"), job=worker.round, every_s=3600, alive_within_s=3 * 3600
     )
 
 

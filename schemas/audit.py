@@ -16,6 +16,8 @@ MAX_RECORD_BYTES = 32_768
 MAX_DECISIONS = 32
 MAX_GUARDS = 24
 MAX_CONTENT = 8
+MAX_MISSING = 16
+MAX_RANGES = 16
 MAX_INTEGER = 2**53 - 1
 """The largest integer that every JSON reader reads exactly (RFC 8785, 3.2.2.3)."""
 
@@ -85,12 +87,36 @@ class Heartbeat(Schema):
     sha256: Hex64
 
 
+class Reconciled(Schema):
+    """What became of a tenant's accepted requests, in numbers.
+
+    Attributes:
+        missing: the first of those that are unrecorded or unended.
+    """
+
+    accepted: Annotated[int, Field(ge=0, le=MAX_INTEGER)]
+    unrecorded: Annotated[int, Field(ge=0, le=MAX_INTEGER)]
+    unended: Annotated[int, Field(ge=0, le=MAX_INTEGER)]
+    twice: Annotated[int, Field(ge=0, le=MAX_INTEGER)]
+    missing: Annotated[tuple[Uuid, ...], Field(max_length=MAX_MISSING)] = ()
+
+
+class OffsetRange(Schema):
+    """Offsets of a partition that were read: from ``begin``, up to before ``end``."""
+
+    partition: Annotated[int, Field(ge=0, le=MAX_INTEGER)]
+    begin: Annotated[int, Field(ge=0, le=MAX_INTEGER)]
+    end: Annotated[int, Field(ge=0, le=MAX_INTEGER)]
+
+
 class _Facts(Schema):
     """What an event and its record have in common. Absent means left out.
 
     Attributes:
         commit: the root log's salted commitment to another log's checkpoint.
         heartbeat: the root log's count of logs.
+        completeness: what became of accepted requests.
+        offsets: the root log's: what of their topic was read for it.
     """
 
     action: Action
@@ -110,6 +136,8 @@ class _Facts(Schema):
     erase: Erase | None = None
     commit: Hex64 | None = None
     heartbeat: Heartbeat | None = None
+    completeness: Reconciled | None = None
+    offsets: Annotated[tuple[OffsetRange, ...], Field(max_length=MAX_RANGES)] = ()
 
     @model_validator(mode="after")
     def _integers_are_exact(self) -> Self:

@@ -14,6 +14,7 @@ from schemas.requests import (
     RequestReplied,
     RequestScreened,
 )
+from schemas.retention import ErasureOrdered
 
 HOUR_MS = 3_600_000
 RETENTION_MS = 72 * HOUR_MS
@@ -107,6 +108,13 @@ AUDIT_RECORDED: Topic[AuditRecorded] = Topic(
     group="audit",
     key=by_tenant,
 )
+RETENTION_DUE: Topic[ErasureOrdered] = Topic(
+    name="sluice.retention.due.v1",
+    data=ErasureOrdered,
+    description="Orders to forget a request or a person.",
+    group="retention",
+    key=by_tenant,
+)
 
 TOPICS: Sequence[Topic[Any]] = (
     REQUESTS_INBOX,
@@ -116,6 +124,7 @@ TOPICS: Sequence[Topic[Any]] = (
     REQUESTS_FINISHED,
     REPLIES,
     AUDIT_RECORDED,
+    RETENTION_DUE,
 )
 
 

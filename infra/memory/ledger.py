@@ -83,6 +83,17 @@ class MemoryLedger(Ledger, SignedLogs):
         return [each for each in entries if each.request_id == request]
 
     @override
+    async def actions(
+        self, tenant: TenantId, requests: Sequence[RequestId]
+    ) -> Sequence[tuple[RequestId, str]]:
+        entries = self._entries.get(tenant, [])
+        return [
+            (each.request_id, each.action)
+            for each in entries
+            if each.request_id is not None and each.request_id in requests
+        ]
+
+    @override
     async def hashes(
         self, tenant: TenantId, level: int, index: int, width: int
     ) -> bytes:

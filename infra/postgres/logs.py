@@ -40,6 +40,10 @@ select seq, event_id, request_id, action, actor, ts, body, leaf_hash
 """
 ENTRIES = _ENTRY + "where tenant_id = $1 and seq >= $2 order by seq limit $3"
 BY_REQUEST = _ENTRY + "where tenant_id = $1 and request_id = $2 order by seq"
+ACTIONS = """
+select request_id, action from sluice.ledger_entry
+ where tenant_id = $1 and request_id = any ($2::uuid[])
+"""
 FULL_TILE = """
 select hashes from sluice.ledger_tile where tenant_id = $1 and level = $2 and n = $3
 """
@@ -136,6 +140,14 @@ class PostgresLogs(SignedLogs):
         async with self._as(tenant) as connection:
             rows = await connection.fetch(BY_REQUEST, tenant, request)
         return [_entry(row) for row in rows]
+
+    @override
+    async def actions(
+        self, tenant: TenantId, requests: Sequence[RequestId]
+    ) -> Sequence[tuple[RequestId, str]]:
+        async with self._as(tenant) as connection:
+            rows = await connection.fetch(ACTIONS, tenant, requests)
+        return [(RequestId(str(row["request_id"])), row["action"]) for row in rows]
 
     @override
     async def hashes(

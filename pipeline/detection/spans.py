@@ -28,7 +28,7 @@ PRIORITY: Final = {
             DataClass.EMAIL,
             DataClass.CARD,
             DataClass.SECRET,
-        )  # fmt: skip
+        )
     )
 }
 """Of two that are equally sure, the class that harms more stands."""

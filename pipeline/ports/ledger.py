@@ -80,6 +80,12 @@ class Logs(Protocol):
         """All records of a request, in order of their place."""
         ...
 
+    async def actions(
+        self, tenant: TenantId, requests: Sequence[RequestId]
+    ) -> Sequence[tuple[RequestId, str]]:
+        """Request and action of every record of these requests."""
+        ...
+
     async def hashes(
         self, tenant: TenantId, level: int, index: int, width: int
     ) -> bytes:

@@ -1,0 +1,110 @@
+"""Completeness: accepted requests, counted against the ledger, and recorded there."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from pipeline.audit import ROOT, Recorded
+from pipeline.completeness import Completeness, reconcile
+from pipeline.errors import IntegrityError
+from pipeline.ports.accepted import AcceptedRequests, Span
+from pipeline.ports.ledger import Ledger, Logs, SourceOffsets
+from pipeline.ports.system import Clock
+from schemas.audit import MAX_MISSING, AuditRecorded, OffsetRange, Reconciled
+from schemas.events import Attributes, Event
+from schemas.ids import Actor, EventId, RequestId, TenantId, derived
+from schemas.topics import REQUESTS_ACCEPTED
+
+CHECKED = "completeness.checked"
+SETTLED = timedelta(minutes=15)
+"""Every request has ended by then: deadlines are shorter."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompletenessWorker:
+    """Reads on where its last record ended; that stands on the ledger itself."""
+
+    accepted: AcceptedRequests
+    ledger: Ledger
+    logs: Logs
+    clock: Clock
+    settled: timedelta = SETTLED
+
+    async def round(self) -> bool:
+        """Check what settled since; True: there may be more.
+
+        Raises:
+            IntegrityError: an accepted request is not on the ledger, or did not end
+                exactly once. The records say which, and the next round goes on.
+        """
+        now = self.clock.now()
+        begin = await self.ledger.offsets(REQUESTS_ACCEPTED.name)
+        span = await self.accepted.read(begin, now - self.settled)
+        if span.ends == span.begins:
+            return False
+        checked = await self._checked(span)
+        events = [_of_tenant(each, found, span, now) for each, found in checked]
+        source = SourceOffsets(REQUESTS_ACCEPTED.name, span.ends)
+        await self.ledger.append([*events, _of_root(span, now)], source)
+        if not all(found.complete for _, found in checked):
+            raise IntegrityError("an accepted request is missing", "completeness")
+        return True
+
+    async def _checked(self, span: Span) -> Sequence[tuple[TenantId, Completeness]]:
+        asked: dict[TenantId, list[RequestId]] = {}
+        for tenant, request in span.requests:
+            asked.setdefault(tenant, []).append(request)
+        return [
+            (tenant, reconcile(ids, await self.logs.actions(tenant, ids)))
+            for tenant, ids in asked.items()
+        ]
+
+
+def _of_tenant(
+    tenant: TenantId, found: Completeness, span: Span, now: datetime
+) -> Recorded:
+    missing = (*found.unrecorded, *found.unended)
+    counted = Reconciled(
+        accepted=found.accepted,
+        unrecorded=len(found.unrecorded),
+        unended=len(found.unended),
+        twice=len(found.twice),
+        missing=tuple(dict.fromkeys(missing))[:MAX_MISSING],
+    )
+    status = "complete" if found.complete else "incomplete"
+    return _event(tenant, span, now, status=status, completeness=counted)
+
+
+def _of_root(span: Span, now: datetime) -> Recorded:
+    ranges = tuple(
+        OffsetRange(partition=at, begin=begin, end=span.ends[at])
+        for at, begin in sorted(span.begins.items())
+    )
+    return _event(ROOT, span, now, offsets=ranges)
+
+
+def _event(
+    tenant: TenantId,
+    span: Span,
+    now: datetime,
+    *,
+    status: str | None = None,
+    completeness: Reconciled | None = None,
+    offsets: tuple[OffsetRange, ...] = (),
+) -> Recorded:
+    attributes = Attributes(
+        id=EventId(derived(tenant, CHECKED, repr(sorted(span.ends.items())))),
+        type=AuditRecorded.kind,
+        source="/sluice/completeness",
+        subject=CHECKED,
+        tenant=tenant,
+        time=now,
+    )
+    data = AuditRecorded(
+        action=CHECKED,
+        actor=Actor("system:completeness"),
+        status=status,
+        completeness=completeness,
+        offsets=offsets,
+    )
+    return Event(attributes, data)
