@@ -227,6 +227,9 @@ class LedgerContract:
 
         steps = ["request.accepted", "request.screened", "request.completed"]
         assert steps == [each.action for each in found]
+        wanted = [request_id("r"), request_id("never")]
+        pairs = [(request_id("r"), step) for step in steps]
+        assert sorted(pairs) == sorted(await books.logs.actions(tenant, wanted))
         assert [] == list(await books.logs.by_request(new_tenant(), request_id("r")))
 
     @pytest.mark.parametrize("bent", ["tenant", "id"])

@@ -16,11 +16,16 @@ from schemas.audit import (
     MAX_DECISIONS,
     MAX_GUARDS,
     MAX_INTEGER,
+    MAX_MISSING,
+    MAX_RANGES,
     MAX_RECORD_BYTES,
     AuditRecord,
     AuditRecorded,
     ContentCommitment,
     Erase,
+    Heartbeat,
+    OffsetRange,
+    Reconciled,
     Retained,
 )
 from schemas.events import Attributes, Event
@@ -99,6 +104,19 @@ def full(action: str = "request.completed") -> dict[str, Any]:
         "usage": Usage(input_tokens=MAX_INTEGER, output_tokens=MAX_INTEGER),
         "content": (commitment,) * MAX_CONTENT,
         "retention": Retained(retention_class=code, day="2026-01-01"),
+        "commit": "0" * 64,
+        "heartbeat": Heartbeat(logs=MAX_INTEGER, sha256="0" * 64),
+        "completeness": Reconciled(
+            accepted=MAX_INTEGER,
+            unrecorded=MAX_INTEGER,
+            unended=MAX_INTEGER,
+            twice=MAX_INTEGER,
+            missing=(request_id("r"),) * MAX_MISSING,
+        ),
+        "offsets": (
+            OffsetRange(partition=MAX_INTEGER, begin=MAX_INTEGER, end=MAX_INTEGER),
+        )
+        * MAX_RANGES,
         "erase": Erase(scope="subject", ref=code, as_of="2026-01-01T00:00:00.000000Z"),
     }
 

@@ -1,0 +1,136 @@
+"""The completeness worker: what it records, and what it raises."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+import pytest
+from typing_extensions import override
+
+from infra.memory.ledger import MemoryLedger
+from infra.system import SystemClock, SystemEntropy
+from pipeline.audit import ROOT, record
+from pipeline.errors import IntegrityError
+from pipeline.ports.accepted import AcceptedRequests, Span
+from producers.completeness import CHECKED, CompletenessWorker
+from schemas.audit import AuditRecord
+from schemas.ids import RequestId, TenantId
+from tests.support.audit import OTHER, TENANT, recorded, request_id
+
+
+@dataclass
+class Topic(AcceptedRequests):
+    """One partition of accepted requests, with the moment of each."""
+
+    records: list[tuple[TenantId, RequestId, datetime]] = field(default_factory=list)
+
+    @override
+    async def read(self, begin: Mapping[int, int], before: datetime) -> Span:
+        start = begin.get(0, 0)
+        ready = [each for each in self.records[start:] if each[2] < before]
+        found = tuple((tenant, request) for tenant, request, _ in ready)
+        return Span(found, {0: start}, {0: start + len(ready)})
+
+
+@dataclass
+class Scene:
+    """A topic and a ledger."""
+
+    topic: Topic
+    ledger: MemoryLedger
+    worker: CompletenessWorker
+
+    async def story(
+        self, name: str, *actions: str, tenant: TenantId = TENANT, age_s: int = 3600
+    ) -> None:
+        """A request that was accepted, and what the ledger holds of it."""
+        moment = SystemClock().now() - timedelta(seconds=age_s)
+        self.topic.records.append((tenant, request_id(name), moment))
+        await self.ledger.append(
+            [
+                recorded(name + each, f"request.{each}", tenant=tenant, request=name)
+                for each in actions
+            ]
+        )
+
+    async def checks(self, tenant: TenantId) -> list[AuditRecord]:
+        found = [record(each.body) for each in await self.ledger.read(tenant, 0, 99)]
+        return [each for each in found if each.action == CHECKED]
+
+
+@pytest.fixture
+def scene() -> Scene:
+    ledger, topic = MemoryLedger("test.example", SystemEntropy()), Topic()
+    worker = CompletenessWorker(
+        accepted=topic, ledger=ledger, logs=ledger, clock=SystemClock()
+    )
+    return Scene(topic, ledger, worker)
+
+
+async def test_what_ended_is_recorded_for_its_tenant_and_the_root(scene: Scene) -> None:
+    await scene.story("a", "accepted", "screened", "completed")
+    await scene.story("b", "accepted", "blocked")
+    await scene.story("c", "accepted", "failed", tenant=OTHER)
+
+    more = await scene.worker.round()
+
+    (one,), (two,), (root,) = [await scene.checks(t) for t in (TENANT, OTHER, ROOT)]
+    assert more
+    assert one.completeness is not None
+    assert two.completeness is not None
+    assert (2, 1) == (one.completeness.accepted, two.completeness.accepted)
+    assert "complete" == one.status
+    assert [(0, 0, 3)] == [(r.partition, r.begin, r.end) for r in root.offsets]
+
+
+async def test_it_goes_on_where_its_record_ended(scene: Scene) -> None:
+    await scene.story("a", "accepted", "completed")
+    rounds = [await scene.worker.round(), await scene.worker.round()]
+    await scene.story("b", "accepted", "completed")
+    rounds.append(await scene.worker.round())
+
+    assert [True, False, True] == rounds
+    ranges = [each.offsets[0] for each in await scene.checks(ROOT)]
+    assert [(0, 1), (1, 2)] == [(each.begin, each.end) for each in ranges]
+
+
+async def test_what_is_young_is_left_for_later(scene: Scene) -> None:
+    await scene.story("a", "accepted", age_s=60)
+
+    assert not await scene.worker.round()
+    assert [] == await scene.checks(TENANT)
+
+
+@pytest.mark.parametrize(
+    ("actions", "counts"),
+    [
+        ((), (1, 1)),
+        (("accepted", "screened"), (0, 1)),
+        (("screened", "completed"), (1, 0)),
+    ],
+)
+async def test_what_is_missing_is_named_and_raised(
+    scene: Scene, actions: tuple[str, ...], counts: tuple[int, int]
+) -> None:
+    await scene.story("lost", *actions)
+
+    with pytest.raises(IntegrityError):
+        await scene.worker.round()
+
+    (check,) = await scene.checks(TENANT)
+    assert check.completeness is not None
+    found = check.completeness
+    assert counts == (found.unrecorded, found.unended)
+    assert (request_id("lost"),) == found.missing
+    assert "incomplete" == check.status
+
+
+async def test_a_redelivered_acceptance_counts_once(scene: Scene) -> None:
+    await scene.story("a", "accepted", "completed")
+    await scene.story("a")
+
+    await scene.worker.round()
+
+    (check,) = await scene.checks(TENANT)
+    assert check.completeness is not None
+    assert 1 == check.completeness.accepted
