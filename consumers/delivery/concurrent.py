@@ -15,7 +15,7 @@ from consumers.delivery.commits import Commits
 from consumers.delivery.dead import Corpse
 from consumers.delivery.means import Means, within
 from consumers.delivery.offsets import Window
-from consumers.delivery.prepared import Item, each, read
+from consumers.delivery.prepared import Item, each, firsts, read
 from consumers.delivery.stops import Stops
 from consumers.delivery.subscriptions import Lanes, Subscription
 from consumers.delivery.trials import Call, Trials, raising
@@ -161,11 +161,11 @@ class Concurrent(Listener):
         await self.commits.settle()
 
     def _rewind(self, records: Sequence[Record]) -> None:
-        for partition, offset in _firsts(records).items():
+        for partition, offset in firsts(records).items():
             self._partitions.rewind(partition, offset)
 
     def _all_wait(self, records: Sequence[Record]) -> None:
-        for partition, offset in _firsts(records).items():
+        for partition, offset in firsts(records).items():
             self.stops.wait(partition, offset)
 
     def _take(self, item: Item) -> None:
@@ -326,11 +326,3 @@ class Concurrent(Listener):
             self.commits.finished(partition, window.ready)
         self._means.signals.handled(self._subscription.group, 1)
         self._go_on(partition)
-
-
-def _firsts(records: Sequence[Record]) -> dict[int, int]:
-    """The first offset of each partition."""
-    first: dict[int, int] = {}
-    for record in records:
-        first.setdefault(record.partition, record.offset)
-    return first

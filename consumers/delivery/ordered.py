@@ -13,7 +13,7 @@ from consumers.delivery.brake import Brake
 from consumers.delivery.commits import Commits
 from consumers.delivery.dead import Corpse
 from consumers.delivery.means import Means, within
-from consumers.delivery.prepared import Item, each, many, read
+from consumers.delivery.prepared import Item, each, firsts, many, read
 from consumers.delivery.stops import Stops
 from consumers.delivery.subscriptions import Lanes, Many, Subscription
 from consumers.delivery.trials import Trials
@@ -66,6 +66,9 @@ class Ordered(Listener):
 
     async def batch(self, records: Sequence[Record]) -> None:
         """Handle one poll. Nothing escapes but a cancellation."""
+        if self._leaving or self.stops.held:
+            self._rewind(records)
+            return
         began = self._means.clock.monotonic()
         self._idle.clear()
         try:
@@ -139,11 +142,12 @@ class Ordered(Listener):
 
     def _all_wait(self, records: Sequence[Record], error: Exception) -> None:
         self._means.signals.retried(self._subscription.group, type(error).__name__)
-        first: dict[int, int] = {}
-        for record in records:
-            first.setdefault(record.partition, record.offset)
-        for partition, offset in first.items():
+        for partition, offset in firsts(records).items():
             self.stops.wait(partition, offset)
+
+    def _rewind(self, records: Sequence[Record]) -> None:
+        for partition, offset in firsts(records).items():
+            self._partitions.rewind(partition, offset)
 
     async def _carried_out(self, lot: Lot) -> None:
         """Whatever goes wrong, what is not durable is read again."""
@@ -156,7 +160,7 @@ class Ordered(Listener):
 
     async def _walk(self, lot: Lot) -> None:
         for item in lot.items:
-            if not self._may_go_on(lot):
+            if not item.done and not self._may_go_on(lot):
                 await self._flush(lot)
                 self._partitions.rewind(lot.partition, item.record.offset)
                 return

@@ -28,12 +28,14 @@ class Item:
     Attributes:
         event: None where nothing was decoded, or nothing could be.
         overflow: what to call where its lane has no room; None: it waits.
+        done: its effects are durable already; calling it does nothing.
     """
 
     record: Record
     call: Call
     event: Event[Any] | None = None
     overflow: Call | None = None
+    done: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +156,7 @@ def _one(work: Many, one: Readable | Record | Item) -> Item:
 
 
 def _done(one: Readable | Record) -> Item:
-    return Item(_record(one), _no_more)
+    return Item(_record(one), _no_more, done=True)
 
 
 async def _no_more() -> Sequence[Outgoing[Any]]:
@@ -173,3 +175,11 @@ async def quickly(call: Callable[[], Awaitable[Any]], means: Means) -> Any:
         except RetryableError:
             await means.clock.sleep(pause)
     return await call()
+
+
+def firsts(records: Sequence[Record]) -> dict[int, int]:
+    """The first offset of each partition."""
+    first: dict[int, int] = {}
+    for record in records:
+        first.setdefault(record.partition, record.offset)
+    return first

@@ -22,6 +22,7 @@ from consumers.delivery import (
 )
 from demo.stack import Stack
 from infra.kafka import topics
+from infra.system import SystemClock
 from pipeline.errors import RetryableError
 from pipeline.ports.bus import Record
 from schemas.audit import AuditRecorded
@@ -402,6 +403,30 @@ async def test_stopping_lets_running_calls_finish(
     assert (False, False) == early
     assert Counter(named("a")) == await arrived(kafka, sink)
     assert await finished(kafka, source)
+
+
+@pytest.mark.parametrize("mode", ["ordered", "concurrent", "batch"])
+async def test_stopping_at_full_load_is_quick_and_loses_nothing(
+    kafka: str, source: Source, sink: Source, mode: str
+) -> None:
+    names = [f"l{at}" for at in range(4_000)]
+    await put(kafka, source, *names)
+    async with delivering(kafka, subscribed(mode, source, sink)) as running:
+        await until(lambda: running.seen.counted["handled"] > 0)
+        began = SystemClock().monotonic()
+        await running.end()
+        took = SystemClock().monotonic() - began
+    first = sum((at or 0) for at in (await committed(kafka, source)).values())
+    early = sum((await arrived(kafka, sink)).values())
+    async with delivering(kafka, subscribed(mode, source, sink)):
+        await until(lambda: finished(kafka, source), 60)
+
+    found = await arrived(kafka, sink)
+    assert took < 5
+    # What was published before the stop is committed: nothing is done twice.
+    assert first == early
+    assert set(named(*names)) == set(found)
+    assert len(names) == sum(found.values())
 
 
 async def test_members_come_and_go_and_nothing_is_lost(

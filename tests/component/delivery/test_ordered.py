@@ -511,3 +511,29 @@ async def test_leaving_finishes_the_record_in_hand(bench: Bench) -> None:
     await asyncio.gather(batch, leaving)
 
     assert (1, subjects("a")) == (bench.committed(), bench.sunk)
+
+
+async def test_a_batch_that_was_handled_is_committed_though_it_must_leave(
+    bench: Bench,
+) -> None:
+    reached, go_on = asyncio.Event(), asyncio.Event()
+
+    async def handle(
+        pairs: Sequence[tuple[Record, Audited]],
+    ) -> Sequence[Outgoing[Any]]:
+        reached.set()
+        await go_on.wait()
+        return [onward(event) for _, event in pairs]
+
+    bench.put("a", "b")
+    member = await bench.member(ordered_batch(SOURCE, handle))
+    batch = asyncio.create_task(member.mode.batch(member.partitions.poll(500)))
+    await reached.wait()
+    leaving = asyncio.create_task(member.mode.leave(120))
+    await bench.clock.breathe()
+    bench.put("c")
+    go_on.set()
+    await asyncio.gather(batch, leaving)
+    await member.poll()
+
+    assert (2, subjects("a", "b")) == (bench.committed(), bench.sunk)
