@@ -1,13 +1,14 @@
 """``GET /v1/requests/{id}``: what became of a request, whichever way it came in."""
 
 from dataclasses import dataclass
+from typing import Final
 from uuid import UUID
 
 import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
-from pipeline.admission import READ
+from pipeline.admission import NAME, READ
 from pipeline.audit import record
 from pipeline.contents import Contents
 from pipeline.keystore import KeyId
@@ -18,10 +19,16 @@ from pipeline.ports.tenants import Principal
 from pipeline.rejections import REJECTED
 from pipeline.sealing import Purpose
 from producers.auth import Door
-from producers.faults import NOT_FOUND, Fault
+from producers.faults import INVALID_REQUEST, NOT_FOUND, Fault
 from producers.gateway.errors import response
 from schemas.api.gateway import AnswerState, Guards, RequestDocument, State
 from schemas.ids import RequestId, derived
+
+
+_NAMES: Final = ("client_id", "event_id")
+_BOTH: Final = INVALID_REQUEST.about(
+    *(f"{name}: expected 1 to 255 visible ASCII characters" for name in _NAMES)
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,8 +57,9 @@ class Story:
         principal = await self.door.principal(request, READ)
         if isinstance(principal, Fault):
             return response(request, principal)
-        client = request.query_params.get("client_id", "")
-        event = request.query_params.get("event_id", "")
+        client, event = (request.query_params.get(name, "") for name in _NAMES)
+        if not NAME.fullmatch(client) or not NAME.fullmatch(event):
+            return response(request, _BOTH)
         actor = f"client:{client}"
         name = RequestId(derived(principal.tenant_id, "inbox", actor, event))
         return await self._answer(request, principal, name)

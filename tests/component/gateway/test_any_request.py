@@ -98,7 +98,7 @@ def test_no_request_breaks_it(
             raw = [(name.encode(), value.encode()) for name, value in given]
         return await status(world, method, path, raw, body)
 
-    assert asyncio.run(answered()) in {200, 400, 401, 403, 404, 405, 413, 415, 429}
+    assert asyncio.run(answered()) in {200, 400, 401, 403, 404, 405, 413, 415, 422}
 
 
 @pytest.mark.parametrize("length", ["-1", "1e9", "٣", "9" * 5000])

@@ -109,3 +109,14 @@ async def test_nobody_is_found_by_an_event_that_never_was(world: World) -> None:
         answer = await client.get("/v1/requests", params=query)
 
     assert 404 == answer.status_code
+
+
+async def test_a_look_up_needs_client_and_event(world: World) -> None:
+    async with world.client(authorization=f"Bearer {world.key()}") as client:
+        for query in ({}, {"client_id": CLIENT}, {"client_id": "a b", "event_id": "1"}):
+            answer = await client.get("/v1/requests", params=query)
+
+            assert (422, "invalid-request") == (
+                answer.status_code,
+                answer.json()["code"],
+            )
