@@ -24,7 +24,6 @@ from producers.gateway.errors import response
 from schemas.api.gateway import AnswerState, Guards, RequestDocument, State
 from schemas.ids import RequestId, derived
 
-
 _NAMES: Final = ("client_id", "event_id")
 _BOTH: Final = INVALID_REQUEST.about(
     *(f"{name}: expected 1 to 255 visible ASCII characters" for name in _NAMES)
