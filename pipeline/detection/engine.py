@@ -6,7 +6,7 @@ pure function of text and recipe; work is capped, never timed.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from hashlib import sha256
 from typing import Any, Final
@@ -14,11 +14,13 @@ from typing import Any, Final
 import re2
 
 from pipeline.detection import numbers
+from pipeline.detection import people as people_of
 from pipeline.detection.context import Around
 from pipeline.detection.decode import runs
 from pipeline.detection.names import CUES
 from pipeline.detection.normalise import Normal, normalise
 from pipeline.detection.patterns import STRUCTURED
+from pipeline.detection.people import People
 from pipeline.detection.rules import (
     HINT,
     NEGATIVE,
@@ -88,7 +90,8 @@ class Recipe:
     """All that the engine knows: built once by a root, never changed.
 
     Attributes:
-        names: the model of names, packed; None: none were loaded.
+        people: the model of names; None: only cues find names.
+        artefacts: names and SHA-256 of what was loaded.
         calibration: Platt's slope and offset of a class; (1, 0) where none is told.
         id: SHA-256 over its inputs; every record of a decision names it.
     """
@@ -96,6 +99,8 @@ class Recipe:
     rules: tuple[Rule, ...] = (*STRUCTURED, *SECRETS, *CUES)
     phrases: tuple[Phrase, ...] = (*PHRASES, *INTENTS)
     calibration: Mapping[DataClass, tuple[float, float]] = field(default_factory=dict)
+    people: People | None = field(default=None, repr=False)
+    artefacts: tuple[tuple[str, str], ...] = ()
 
     @cached_property
     def id(self) -> str:
@@ -105,7 +110,7 @@ class Recipe:
         ]
         words = [(p.id, p.pattern, p.channels) for p in self.phrases]
         scale = sorted(self.calibration.items())
-        return sha256(repr((inputs, words, scale)).encode()).hexdigest()
+        return sha256(repr((inputs, words, scale, self.artefacts)).encode()).hexdigest()
 
     @cached_property
     def data(self) -> PatternSet:
@@ -159,7 +164,7 @@ def inspect(text: str, recipe: Recipe) -> Inspection:
     if len(data) > MAX_PART_BYTES:
         raise GuardFailed("a text is longer than the engine may look at")
     scan = _Scan(data, recipe)
-    found = [*scan.candidates(), *_decoded(data, recipe)]
+    found = [*scan.candidates(), *_decoded(data, recipe), *scan.names(normal.text)]
     standing = surest(each for each in found if each.score > _NOWHERE)
     if len(standing) > MAX_FINDINGS:
         raise GuardFailed("a text holds more than the engine may find")
@@ -289,6 +294,20 @@ class _Scan:
         return not (
             (_wordy(before) and _wordy(first)) or (_wordy(after) and _wordy(last))
         )
+
+    def names(self, text: str) -> Iterator[Candidate]:
+        """Names by the model, counted in bytes."""
+        if self._recipe.people is None:
+            return
+        found, capped = people_of.candidates(text, self._recipe.people)
+        if capped:
+            self.signals.add(LIMIT)
+        at = counted = 0
+        for each in found:
+            counted += len(text[at : each.start].encode())
+            at = each.start
+            size = len(text[each.start : each.end].encode())
+            yield replace(each, start=counted, end=counted + size)
 
     def _pem(self) -> Iterator[Candidate]:
         """Private keys: from BEGIN to END, an open one to the end of the text."""

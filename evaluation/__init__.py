@@ -1,0 +1,1 @@
+"""How good detection is: measured on public sets that lie beside the checkout."""

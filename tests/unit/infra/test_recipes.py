@@ -1,0 +1,60 @@
+"""Recipes: what is shipped is what was trained, and finds names."""
+
+from hashlib import sha256
+
+import pytest
+
+from infra.recipes import SHA256, load_recipe
+from pipeline.detection.engine import build, inspect
+from tests.support.shared import shared
+from training import names
+
+RECIPE = load_recipe()
+
+
+def people(text: str) -> list[str]:
+    return [
+        text[f.start : f.end]
+        for f in inspect(text, RECIPE).findings
+        if f.data_class == "PERSON" and f.confidence >= 0.5
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("I met Tom Becker in Berlin.", "Tom Becker"),
+        ("Best regards,\nKwame Mensah", "Kwame Mensah"),
+        ('{"name": "Li Wei", "city": "Paris"}', "Li Wei"),
+        ("Ich habe mit Zsófia Kovács-Nagy gesprochen.", "Zsófia Kovács-Nagy"),
+        ("name,city\nAmara Okafor,Lagos", "Amara Okafor"),
+        ("Will Smith called.", "Will Smith"),
+    ],
+)
+def test_names_are_found(text: str, name: str) -> None:
+    assert [name] == people(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "The Ministry of Health said on Monday that Berlin would wait.",
+        "Will it rain in May?",
+        "Write a function that sorts a list.",
+        "ERROR Connection refused at node 7",
+    ],
+)
+def test_other_capitals_are_no_names(text: str) -> None:
+    assert [] == people(text)
+
+
+def test_a_recipe_is_named_by_all_its_inputs() -> None:
+    assert load_recipe().id == RECIPE.id
+    assert build().id != RECIPE.id
+
+
+@pytest.mark.shared
+def test_the_same_inputs_give_the_same_bytes() -> None:
+    made = names.make(shared("data"))
+
+    assert SHA256["names-1.bin"] == sha256(made).hexdigest()
