@@ -85,14 +85,15 @@ class Concurrent(Listener):
         if self._leaving or self.stops.held:
             self._rewind(records)
             return
+        epoch = self._epoch
         try:
-            await self._taken(records)
+            await self._taken(records, epoch)
         except Exception as error:  # noqa: BLE001 - FastStream would lose the batch
             self._means.signals.retried(self._subscription.group, type(error).__name__)
-            self._all_wait(records)
+            if epoch == self._epoch:
+                self._all_wait(records)
 
-    async def _taken(self, records: Sequence[Record]) -> None:
-        epoch = self._epoch
+    async def _taken(self, records: Sequence[Record], epoch: int) -> None:
         found = read(self._subscription, records)
         items = await each(self._work, found, self._means)
         if epoch == self._epoch and not self._leaving:

@@ -69,13 +69,13 @@ class Ordered(Listener):
         if self._leaving or self.stops.held:
             self._rewind(records)
             return
-        began = self._means.clock.monotonic()
+        began, epoch = self._means.clock.monotonic(), self._epoch
         self._idle.clear()
         try:
             lots = await self._lots(records, began)
             await asyncio.gather(*map(self._carried_out, lots))
         except Exception as error:  # noqa: BLE001 - FastStream would lose the batch
-            self._all_wait(records, error)
+            self._all_wait(records, error, epoch)
         finally:
             self._idle.set()
         took = self._means.clock.monotonic() - began
@@ -118,17 +118,14 @@ class Ordered(Listener):
         await within(self._means.clock, seconds, self._idle.wait())
 
     async def _lots(self, records: Sequence[Record], began: float) -> list[Lot]:
-        try:
-            items = await self._items(records)
-        except RetryableError as error:
-            self._all_wait(records, error)
-            return []
+        epoch = self._epoch
+        items = await self._items(records)
         parts: dict[int, list[Item]] = {}
         for item in items:
             parts.setdefault(item.record.partition, []).append(item)
         until = began + BATCH_WITHIN_S
         return [
-            Lot(partition, part, part[0].record.offset, self._epoch, until)
+            Lot(partition, part, part[0].record.offset, epoch, until)
             for partition, part in parts.items()
         ]
 
@@ -140,8 +137,12 @@ class Ordered(Listener):
             raise TypeError("expected an ordered subscription")
         return await each(work, read(self._subscription, records), self._means)
 
-    def _all_wait(self, records: Sequence[Record], error: Exception) -> None:
+    def _all_wait(
+        self, records: Sequence[Record], error: Exception, epoch: int
+    ) -> None:
         self._means.signals.retried(self._subscription.group, type(error).__name__)
+        if epoch != self._epoch:
+            return
         for partition, offset in firsts(records).items():
             self.stops.wait(partition, offset)
 
@@ -162,7 +163,8 @@ class Ordered(Listener):
         for item in lot.items:
             if not item.done and not self._may_go_on(lot):
                 await self._flush(lot)
-                self._partitions.rewind(lot.partition, item.record.offset)
+                if lot.epoch == self._epoch:
+                    self._partitions.rewind(lot.partition, item.record.offset)
                 return
             verdict = await self._trials.run(item.record, item.call)
             if isinstance(verdict, Handled):

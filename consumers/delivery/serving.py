@@ -191,7 +191,7 @@ class Member:
         if self.subscription.offsets is not None:
             stored = await self.subscription.offsets(sorted(partitions))
             for partition, offset in stored.items():
-                self.partitions.rewind(partition, offset)
+                self.partitions.begin(partition, offset)
             self._begin.update(stored)
         bounds = await self.partitions.bounds(partitions)
         for partition, at in bounds.items():

@@ -46,6 +46,8 @@ class Stops:
 
     def wait(self, partition: int, offset: int) -> None:
         """Rewind to ``offset`` and come back to it after a while."""
+        if partition not in self._partitions.assigned():
+            return
         self._partitions.rewind(partition, offset)
         self._partitions.pause([partition])
         wait = self._waits.setdefault(partition, Wait(self._means.clock.monotonic()))
@@ -63,6 +65,8 @@ class Stops:
 
     def halt(self, partition: int, offset: int) -> None:
         """Rewind to ``offset`` and stay there."""
+        if partition not in self._partitions.assigned():
+            return
         self._partitions.rewind(partition, offset)
         self._partitions.pause([partition])
         self._halted.add(partition)

@@ -45,9 +45,25 @@ class KafkaPartitions(Partitions):
 
     @override
     def rewind(self, partition: int, offset: int) -> None:
+        at = self._position(partition)
+        if at is not None and offset <= at:
+            self.begin(partition, offset)
+
+    @override
+    def begin(self, partition: int, offset: int) -> None:
         consumer = self._consumer()
         if consumer is not None and self._mine([partition]):
             consumer.seek(TopicPartition(self._topic, partition), offset)
+
+    def _position(self, partition: int) -> int | None:
+        """What comes next; None: not ours, or it is not known yet."""
+        consumer = self._consumer()
+        if consumer is None or not self._mine([partition]):
+            return None
+        # position() would wait until it is known.
+        assignment = consumer._subscription.subscription.assignment  # noqa: SLF001
+        state = assignment.state_value(TopicPartition(self._topic, partition))
+        return int(state.position) if state.has_valid_position else None
 
     @override
     async def commit(self, offsets: Mapping[int, int]) -> bool:

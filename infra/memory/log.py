@@ -170,6 +170,11 @@ class MemoryPartitions(Partitions):
 
     @override
     def rewind(self, partition: int, offset: int) -> None:
+        if offset <= self._positions.get(partition, -1):
+            self.begin(partition, offset)
+
+    @override
+    def begin(self, partition: int, offset: int) -> None:
         if partition in self._positions:
             self._positions[partition] = offset
 

@@ -24,7 +24,15 @@ class Partitions(Protocol):
         ...
 
     def rewind(self, partition: int, offset: int) -> None:
-        """Hand out ``offset`` next. Does not touch what was committed."""
+        """Hand out ``offset`` again. Does not touch what was committed.
+
+        Dropped where it is ahead of what comes next: after a rebalance, what a member
+        still remembers must not make it pass over records.
+        """
+        ...
+
+    def begin(self, partition: int, offset: int) -> None:
+        """Begin here and not at the committed; asked while it is being assigned."""
         ...
 
     async def commit(self, offsets: Mapping[int, int]) -> bool:

@@ -135,6 +135,26 @@ class PartitionsContract:
         assert {0: 2, 1: None} == known
         assert [(0, 2)] == await drained(second)
 
+    async def test_a_rewind_never_passes_over_records(self, world: World) -> None:
+        await world.append(0, 3)
+        member = await world.join()
+        first = await member.poll()
+        await drained(member)
+        member.partitions.rewind(0, 1)
+        member.partitions.rewind(0, 3)
+
+        assert (0, 0) == first[0]
+        assert [(0, 1), (0, 2)] == await drained(member)
+
+    async def test_a_member_may_begin_elsewhere_than_at_the_committed(
+        self, world: World
+    ) -> None:
+        await world.append(0, 3)
+        member = await world.join()
+        member.partitions.begin(0, 2)
+
+        assert [(0, 2)] == await drained(member)
+
     async def test_a_rewind_commits_nothing(self, world: World) -> None:
         await world.append(0, 3)
         member = await world.join()

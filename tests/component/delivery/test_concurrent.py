@@ -401,3 +401,33 @@ async def test_a_burst_of_dead_letters_holds_the_subscription(bench: Bench) -> N
     assert (True, 0) == held
     assert subjects("later") == bench.sunk
     assert 41 == bench.committed()
+
+
+async def test_a_batch_that_fails_after_a_rebalance_passes_over_nothing(
+    bench: Bench,
+) -> None:
+    upstream, away = Upstream(), [False]
+
+    async def prepare(_: Sequence[Audited]) -> None:
+        if away[0]:
+            await bench.clock.sleep(1)
+            raise RetryableError("away")
+
+    member = await bench.member(
+        concurrent(SOURCE, upstream.handle, prepare=prepare, lane=one_lane)
+    )
+    upstream.holds("a")
+    bench.put("a")
+    await member.poll()
+    away[0] = True
+    bench.put("b")
+    late = asyncio.create_task(member.mode.batch(member.partitions.poll(500)))
+    await bench.clock.run(bench.log.rebalance(SOURCE.name, "test"))
+    await bench.clock.run(late)
+    away[0] = False
+    upstream.gates.clear()
+    await quiet(member, 40)
+
+    assert sorted(subjects("a", "b")) == sorted(bench.sunk)
+    assert 2 == bench.committed()
+    assert member.mode.waiting_since is None
