@@ -163,12 +163,17 @@ class PostgresProviderCalls(ProviderCalls):
         return await self._takes.add(_Take(tenant, request, lease))
 
     async def _take(self, takes: Sequence[_Take]) -> list[Taken | Held | Done | Spent]:
-        ordered, tenants, counts = counted(takes, lambda each: each.tenant)
+        # One statement claims a call once: who asks twice in it is told to wait.
+        first = {each.request: each for each in reversed(takes)}
+        ordered, tenants, counts = counted(first.values(), lambda each: each.tenant)
         ids = [UUID(each.request) for each in ordered]
         with waiting():
             rows = await self._pool.fetch(TAKE, tenants, counts, ids, takes[0].lease)
-        found = {str(row["id"]): _claim(row) for row in rows}
-        return [found[each.request] for each in takes]
+        found = {str(row["id"]): row for row in rows}
+        return [
+            _claim(found[each.request], mine=first[each.request] is each)
+            for each in takes
+        ]
 
     @override
     async def renew(
@@ -196,15 +201,13 @@ class PostgresProviderCalls(ProviderCalls):
         return [kept[each.request] for each in results]
 
 
-def _claim(row: asyncpg.Record) -> Taken | Held | Done | Spent:
+def _claim(row: asyncpg.Record, *, mine: bool) -> Taken | Held | Done | Spent:
     match row["verdict"]:
-        case "taken":
-            return Taken(again=False)
-        case "again":
-            return Taken(again=True)
+        case "taken" | "again" as verdict if mine:
+            return Taken(again=verdict == "again")
         case "done":
             return Done(row["kept"])
-        case "held":
-            return Held(row["until"])
-        case _:
+        case "spent":
             return Spent()
+        case _:
+            return Held(row["until"])

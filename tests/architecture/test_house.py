@@ -46,7 +46,7 @@ def test_we_alone_own_the_package(package: str) -> None:
     assert {PROJECT} == set(packages_distributions()[package])
 
 
-@pytest.mark.parametrize("name", modules())
+@pytest.mark.parametrize("name", list(modules()))
 def test_an_import_touches_no_network(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

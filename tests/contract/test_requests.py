@@ -1,0 +1,235 @@
+"""Requests and claims: the twin and Postgres keep one contract."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from datetime import timedelta
+
+import asyncpg
+import pytest
+
+from demo.stack import Stack
+from infra.memory.requests import MemoryProviderCalls, MemoryRequests
+from infra.postgres.admin import TENANT
+from infra.postgres.pool import as_tenant, open_pool
+from infra.postgres.requests import PostgresProviderCalls, PostgresRequests
+from infra.system import SystemClock
+from pipeline.ports.requests import (
+    Done,
+    Fresh,
+    Held,
+    Known,
+    ProviderCalls,
+    Requests,
+    Spent,
+    Taken,
+)
+from schemas.events import Event
+from schemas.ids import TenantId
+from schemas.requests import Outcome, RequestFinished
+from tests.support.installation import (
+    Installation,
+    admitted,
+    ended,
+    installed,
+    new_request_id,
+    new_tenant,
+    terms,
+)
+
+LEASE = timedelta(seconds=60)
+OVER = timedelta(milliseconds=-1)
+
+
+@pytest.fixture(scope="module")
+def installation(stack: Stack) -> Iterator[Installation]:
+    with installed(stack.postgres_url) as made:
+        yield made
+
+
+@pytest.fixture
+async def pool(installation: Installation) -> AsyncIterator[asyncpg.Pool]:
+    async with await open_pool(installation.urls["sluice_worker"], size=4) as opened:
+        yield opened
+
+
+async def known_tenant(pool: asyncpg.Pool) -> TenantId:
+    tenant = new_tenant()
+    async with as_tenant(pool, tenant) as connection:
+        await connection.execute(TENANT, "test")
+    return tenant
+
+
+class RequestsContract:
+    async def test_the_first_admission_is_fresh_and_the_next_learn_of_it(
+        self, requests: Requests, tenant: TenantId
+    ) -> None:
+        request = new_request_id()
+        first = await requests.admit(admitted(tenant, request, b"a" * 32))
+        second = await requests.admit(admitted(tenant, request, b"b" * 32))
+
+        assert Fresh() == first
+        assert Known(terms(), b"a" * 32) == second
+
+    async def test_of_many_at_once_one_is_fresh(
+        self, requests: Requests, tenant: TenantId
+    ) -> None:
+        request = new_request_id()
+        found = await asyncio.gather(
+            *(requests.admit(admitted(tenant, request)) for _ in range(20))
+        )
+
+        assert [Fresh()] == [each for each in found if isinstance(each, Fresh)]
+
+    async def test_the_first_end_wins_and_wins_again(
+        self, requests: Requests, tenant: TenantId
+    ) -> None:
+        request = new_request_id()
+        await requests.admit(admitted(tenant, request))
+        first = ended(tenant, request, cause="a")
+        late = ended(tenant, request, cause="b", outcome=Outcome.FAILED)
+
+        assert [True, False] == list(await requests.finish([first, late]))
+        assert [False, True] == list(await requests.finish([late, first]))
+        state = await requests.get(tenant, request)
+        assert state is not None
+        assert (Outcome.COMPLETED, first.data) == (state.outcome, state.finished)
+
+    async def test_an_end_of_what_was_never_admitted_here_admits_it(
+        self, requests: Requests, tenant: TenantId
+    ) -> None:
+        request = new_request_id()
+        event = ended(tenant, request)
+
+        assert [True] == list(await requests.finish([event]))
+        state = await requests.get(tenant, request)
+        assert state is not None
+        assert event.attributes.id == state.finished_by
+
+    async def test_an_end_without_terms_takes_those_of_the_row(
+        self, requests: Requests, tenant: TenantId
+    ) -> None:
+        request, unknown = new_request_id(), new_request_id()
+        await requests.admit(admitted(tenant, request))
+        events = [
+            _without_terms(ended(tenant, each, outcome=Outcome.FAILED))
+            for each in (request, unknown)
+        ]
+
+        assert [True, True] == list(await requests.finish(events))
+        state = await requests.get(tenant, request)
+        assert state is not None
+        assert (Outcome.FAILED, terms()) == (state.outcome, state.terms)
+        assert await requests.get(tenant, unknown) is None
+
+    async def test_another_tenants_request_is_none(
+        self, requests: Requests, tenant: TenantId
+    ) -> None:
+        request = new_request_id()
+        await requests.admit(admitted(tenant, request))
+
+        assert await requests.get(new_tenant(), request) is None
+
+
+def _without_terms(event: Event[RequestFinished]) -> Event[RequestFinished]:
+    return Event(event.attributes, event.data.model_copy(update={"terms": None}))
+
+
+class TestMemoryRequests(RequestsContract):
+    @pytest.fixture
+    def requests(self) -> Requests:
+        return MemoryRequests()
+
+    @pytest.fixture
+    def tenant(self) -> TenantId:
+        return new_tenant()
+
+
+@pytest.mark.integration
+class TestPostgresRequests(RequestsContract):
+    @pytest.fixture
+    def requests(self, pool: asyncpg.Pool) -> Requests:
+        return PostgresRequests(pool)
+
+    @pytest.fixture
+    async def tenant(self, pool: asyncpg.Pool) -> TenantId:
+        return await known_tenant(pool)
+
+    async def test_one_round_trip_serves_many_tenants(
+        self, requests: Requests, pool: asyncpg.Pool
+    ) -> None:
+        tenants = [await known_tenant(pool) for _ in range(5)]
+        made = [admitted(t, new_request_id()) for t in tenants for _ in range(4)]
+        found = await asyncio.gather(*(requests.admit(each) for each in made))
+
+        assert [Fresh()] * 20 == found
+        for each in made:
+            assert await requests.get(each.tenant_id, each.request_id) is not None
+
+
+class CallsContract:
+    async def test_the_second_taker_is_told_how_long_to_wait(
+        self, calls: ProviderCalls, tenant: TenantId
+    ) -> None:
+        request = new_request_id()
+
+        assert Taken(again=False) == await calls.take(tenant, request, LEASE)
+        assert isinstance(await calls.take(tenant, request, LEASE), Held)
+
+    async def test_a_lease_that_ran_out_is_taken_once_more_and_then_spent(
+        self, calls: ProviderCalls, tenant: TenantId
+    ) -> None:
+        request = new_request_id()
+        await calls.take(tenant, request, OVER)
+
+        assert Taken(again=True) == await calls.take(tenant, request, OVER)
+        assert Spent() == await calls.take(tenant, request, LEASE)
+
+    async def test_a_renewed_lease_is_held(
+        self, calls: ProviderCalls, tenant: TenantId
+    ) -> None:
+        request = new_request_id()
+        await calls.take(tenant, request, OVER)
+        await calls.renew(tenant, request, LEASE)
+
+        assert isinstance(await calls.take(tenant, request, LEASE), Held)
+
+    async def test_the_first_result_stands(
+        self, calls: ProviderCalls, tenant: TenantId
+    ) -> None:
+        request = new_request_id()
+        await calls.take(tenant, request, LEASE)
+
+        assert b"one" == await calls.done(tenant, request, b"one")
+        assert b"one" == await calls.done(tenant, request, b"two")
+        assert Done(b"one") == await calls.take(tenant, request, LEASE)
+
+    async def test_of_many_takers_at_once_one_takes(
+        self, calls: ProviderCalls, tenant: TenantId
+    ) -> None:
+        requests = [new_request_id() for _ in range(10)]
+        found = await asyncio.gather(
+            *(calls.take(tenant, r, LEASE) for r in requests for _ in range(2))
+        )
+
+        assert 10 == sum(isinstance(each, Taken) for each in found)
+
+
+class TestMemoryCalls(CallsContract):
+    @pytest.fixture
+    def calls(self) -> ProviderCalls:
+        return MemoryProviderCalls(SystemClock())
+
+    @pytest.fixture
+    def tenant(self) -> TenantId:
+        return new_tenant()
+
+
+@pytest.mark.integration
+class TestPostgresCalls(CallsContract):
+    @pytest.fixture
+    def calls(self, pool: asyncpg.Pool) -> ProviderCalls:
+        return PostgresProviderCalls(pool)
+
+    @pytest.fixture
+    async def tenant(self, pool: asyncpg.Pool) -> TenantId:
+        return await known_tenant(pool)
