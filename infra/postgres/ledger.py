@@ -125,11 +125,13 @@ class PostgresLedger(Ledger):
 
 @asynccontextmanager
 async def _dropped_unless_well(connection: PoolConnectionProxy) -> AsyncIterator[None]:
+    well = False
     try:
         yield
-    except BaseException:
-        connection.terminate()
-        raise
+        well = True
+    finally:
+        if not well:
+            connection.terminate()
 
 
 def _ending(event: Recorded) -> RequestId | None:
