@@ -11,7 +11,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
+import asyncpg
 import click
 from rich.console import Console
 from rich.progress import Progress
@@ -44,7 +46,9 @@ signer_folder = click.option(
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     help="The signer's folder: its public keys, and what it signed last.",
 )
-one_tenant = click.option("--tenant", help="This log alone: a tenant's id.")
+one_tenant = click.option(
+    "--tenant", type=click.UUID, help="This log alone: a tenant's id."
+)
 
 
 @click.group()
@@ -76,7 +80,7 @@ def audit() -> None:
 def verify(  # noqa: PLR0917 - click's options
     database_url: str | None,
     signer: Path | None,
-    tenant: str | None,
+    tenant: UUID | None,
     folder: Path | None,
     keys: Path | None,
     known: tuple[Path, ...],
@@ -87,15 +91,15 @@ def verify(  # noqa: PLR0917 - click's options
 
 
 @audit.command()
-@click.argument("request_id")
+@click.argument("request_id", type=click.UUID)
 @database
 @one_tenant
 @click.option("--raw", is_flag=True, help="The records' exact bytes, one a line.")
 def show(
-    request_id: str, database_url: str | None, tenant: str | None, *, raw: bool
+    request_id: UUID, database_url: str | None, tenant: UUID | None, *, raw: bool
 ) -> None:
     """Print what the ledger holds of one request, in order."""
-    _run(_show(RequestId(request_id), database_url, tenant, raw=raw))
+    _run(_show(RequestId(str(request_id)), database_url, tenant, raw=raw))
 
 
 @audit.command(name="export")
@@ -104,7 +108,7 @@ def show(
 @signer_folder
 @one_tenant
 def export_logs(
-    folder: Path, database_url: str | None, signer: Path | None, tenant: str | None
+    folder: Path, database_url: str | None, signer: Path | None, tenant: UUID | None
 ) -> None:
     """Write logs below FOLDER: records, checkpoints, tiles, keys."""
     _run(_export(folder, database_url, signer, tenant))
@@ -155,17 +159,26 @@ async def _opened(database_url: str | None) -> AsyncIterator[Logs]:
     if database_url is None:
         raise click.UsageError("expected --database-url")
     with waiting():
-        pool = await open_pool(database_url, size=2)
+        pool = await _pool(database_url)
     async with pool:
         yield PostgresLogs(pool=pool, role="sluice_tenant")
 
 
-async def _tenants(logs: Logs, tenant: str | None) -> Sequence[TenantId]:
-    return await logs.tenants() if tenant is None else [TenantId(tenant)]
+async def _pool(database_url: str) -> asyncpg.Pool:
+    try:
+        return await open_pool(database_url, size=2)
+    except (asyncpg.PostgresError, ValueError) as error:
+        # Its class alone: the text may hold the address with the password.
+        kind = type(error).__name__
+        raise click.UsageError(f"--database-url: {kind}") from None
+
+
+async def _tenants(logs: Logs, tenant: UUID | None) -> Sequence[TenantId]:
+    return await logs.tenants() if tenant is None else [TenantId(str(tenant))]
 
 
 async def _verify_all(
-    database_url: str | None, folder: Path | None, tenant: str | None, trust: Trust
+    database_url: str | None, folder: Path | None, tenant: UUID | None, trust: Trust
 ) -> int:
     if folder is not None:
         return await _verify(ExportedLogs(folder), tenant, trust)
@@ -173,7 +186,7 @@ async def _verify_all(
         return await _verify(logs, tenant, trust)
 
 
-async def _verify(logs: Logs, tenant: str | None, trust: Trust) -> int:
+async def _verify(logs: Logs, tenant: UUID | None, trust: Trust) -> int:
     tenants = await _tenants(logs, tenant)
     if not tenants:
         raise LookupError("there is no log")
@@ -218,7 +231,7 @@ async def _judged(logs: Logs, tenant: TenantId, head: Head, trust: Trust) -> Rep
 
 
 async def _show(
-    request: RequestId, database_url: str | None, tenant: str | None, *, raw: bool
+    request: RequestId, database_url: str | None, tenant: UUID | None, *, raw: bool
 ) -> int:
     async with _opened(database_url) as logs:
         for each in await _tenants(logs, tenant):
@@ -253,7 +266,7 @@ def _decision(said: Decision) -> str:
 
 
 async def _export(
-    folder: Path, database_url: str | None, signer: Path | None, tenant: str | None
+    folder: Path, database_url: str | None, signer: Path | None, tenant: UUID | None
 ) -> int:
     if signer is None:
         raise click.UsageError("expected --signer: whose keys go with the logs?")
