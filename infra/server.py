@@ -27,6 +27,8 @@ async def serving(app: ASGIApp, host: str, port: int) -> AsyncIterator[None]:
         port=port,
         access_log=False,
         log_config=None,
+        # It logs unhandled errors with their text, which may hold values.
+        log_level="critical",
         server_header=False,
         date_header=False,
         lifespan="off",

@@ -94,7 +94,7 @@ class Tokens(TokenIssuer, TokenVerifier, Letters):
             if found.header.get("typ") != TYPE or found.claims["iss"] != self.issuer:
                 return None
             return _claims(found.claims)
-        except (JoseError, ValueError, KeyError, TypeError):
+        except (JoseError, ValueError, KeyError, TypeError, OverflowError):
             return None
 
     @override

@@ -1,0 +1,257 @@
+"""Postgres decides what a tenant sees: every table, read from the catalogue."""
+
+import json
+from collections.abc import AsyncIterator, Iterator
+from datetime import timedelta
+
+import asyncpg
+import pytest
+
+from demo.stack import Stack
+from infra.postgres.admin import Admin
+from infra.postgres.credentials import PostgresCredentials
+from infra.postgres.pool import as_door, as_tenant, open_pool
+from infra.postgres.roles import SHARED, refuse_unsafe
+from infra.system import SystemClock, SystemEntropy
+from schemas.ids import Actor, TenantId
+from schemas.requests import Route
+from tests.support.gateway import HeldClock
+from tests.support.installation import Installation, installed, new_tenant
+
+pytestmark = pytest.mark.integration
+
+TABLES = """
+select c.relname from pg_class c join pg_namespace n on n.oid = c.relnamespace
+ where n.nspname = 'sluice' and c.relkind in ('r', 'p') order by 1
+"""
+POLICIES = """
+select tablename, policyname, permissive, roles::text[] from pg_policies
+ where schemaname = 'sluice'
+"""
+# Policies beside fence and floor: who may look without being the tenant, and at what.
+LOOKERS = {
+    ("api_key_secret", "presented"),
+    ("client", "presented"),
+    ("outbox", "due"),
+    ("request", "due"),
+    ("tenant", "listed"),
+    ("ledger_head", "any_head"),
+    ("ledger_log", "any_log"),
+}
+
+
+class NoKeys:
+    """The keystore has tests of its own."""
+
+    async def enrol(self, tenant: TenantId) -> None: ...
+
+
+@pytest.fixture(scope="module")
+def installation(stack: Stack) -> Iterator[Installation]:
+    with installed(stack.postgres_url) as made:
+        yield made
+
+
+@pytest.fixture
+async def worker(installation: Installation) -> AsyncIterator[asyncpg.Pool]:
+    async with await open_pool(installation.urls["sluice_worker"], size=2) as pool:
+        yield pool
+
+
+@pytest.fixture
+async def admin(installation: Installation) -> AsyncIterator[Admin]:
+    async with await open_pool(installation.urls["sluice_operator"], size=2) as pool:
+        yield Admin(
+            pool=pool,
+            keeper=NoKeys(),  # type: ignore[arg-type]  # only what a tenant needs
+            clock=SystemClock(),
+            entropy=SystemEntropy(),
+            actor=Actor("user:test"),
+        )
+
+
+@pytest.fixture
+async def root(installation: Installation) -> AsyncIterator[asyncpg.Connection]:
+    connection = await asyncpg.connect(installation.superuser)
+    yield connection
+    await connection.close()
+
+
+async def tables(root: asyncpg.Connection) -> list[str]:
+    return [row["relname"] for row in await root.fetch(TABLES)]
+
+
+async def furnished(admin: Admin) -> TenantId:
+    """A tenant with a row in as many tables as operators fill."""
+    tenant = await admin.create_tenant("Acme")
+    await admin.set_route(tenant, "test", "echo", Route(provider="p", model="m"))
+    await admin.create_key(tenant, "test", "key")
+    await admin.create_client(tenant, "test", "client")
+    return tenant
+
+
+async def test_every_table_is_fenced(root: asyncpg.Connection) -> None:
+    found = {(r["tablename"], r["policyname"]): r for r in await root.fetch(POLICIES)}
+    fenced = [name for name in await tables(root) if name not in SHARED]
+
+    assert fenced
+    for name in fenced:
+        assert "PERMISSIVE" == found[name, "tenant_fence"]["permissive"], name
+        assert "RESTRICTIVE" == found[name, "tenant_floor"]["permissive"], name
+    others = {k for k in found if k[1] not in ("tenant_fence", "tenant_floor")}
+    assert LOOKERS == others
+
+
+async def test_with_a_wrong_claim_nothing_is_read_changed_or_deleted(
+    admin: Admin, worker: asyncpg.Pool, root: asyncpg.Connection
+) -> None:
+    owner = await furnished(admin)
+    seen = 0
+    for name in await tables(root):
+        if name in SHARED:
+            continue
+        async with as_tenant(worker, owner) as connection:
+            own = await connection.fetchval(f"select count(*) from sluice.{name}")  # noqa: S608
+        for verb in ("delete from", "table"):
+            statement = f"{verb} sluice.{name}"
+            assert await _rows_as(worker, new_tenant(), statement) == 0, name
+        async with as_tenant(worker, owner) as connection:
+            left = await connection.fetchval(f"select count(*) from sluice.{name}")  # noqa: S608
+        assert own == left, name
+        seen += own
+
+    assert seen >= 7, "the test must have had rows to hide"
+
+
+async def _rows_as(pool: asyncpg.Pool, tenant: TenantId, statement: str) -> int:
+    """How many rows a statement reaches; 0 too where the right to it is missing."""
+    try:
+        async with as_tenant(pool, tenant) as connection:
+            return int((await connection.execute(statement)).split()[-1])
+    except asyncpg.InsufficientPrivilegeError:
+        return 0
+
+
+async def test_nobody_writes_into_another_tenant(
+    admin: Admin, worker: asyncpg.Pool
+) -> None:
+    owner = await furnished(admin)
+
+    with pytest.raises(asyncpg.InsufficientPrivilegeError):
+        async with as_tenant(worker, new_tenant()) as connection:
+            await connection.execute(
+                "insert into sluice.route values ($1, 'test', 'x', 'p', 'm')", owner
+            )
+
+
+async def test_claims_of_one_tenant_with_the_setting_of_another_see_nothing(
+    admin: Admin, worker: asyncpg.Pool
+) -> None:
+    owner = await furnished(admin)
+    claims = json.dumps({"tenant_id": owner})
+    for claim, setting in ((claims, new_tenant()), (json.dumps({}), owner)):
+        async with worker.acquire() as connection, connection.transaction():
+            await connection.execute(
+                "select set_config('role', 'sluice_tenant', true),"
+                " set_config('request.jwt.claims', $1, true),"
+                " set_config('sluice.tenant_id', $2, true)",
+                claim,
+                setting,
+            )
+
+            assert [] == await connection.fetch("table sluice.tenant")
+
+
+async def test_a_login_is_nothing_until_it_becomes_a_tenant(
+    installation: Installation,
+) -> None:
+    for login in ("sluice_gateway", "sluice_worker", "sluice_operator"):
+        async with await open_pool(installation.urls[login], size=1) as pool:
+            await refuse_unsafe(pool)
+            with pytest.raises(asyncpg.InsufficientPrivilegeError):
+                await pool.fetch("table sluice.tenant")
+
+
+async def test_an_owner_or_superuser_is_refused_at_start(
+    installation: Installation,
+) -> None:
+    async with await open_pool(installation.superuser, size=1) as pool:
+        with pytest.raises(ValueError, match="row-level security"):
+            await refuse_unsafe(pool)
+
+
+async def test_an_unfenced_table_is_refused_at_start(
+    stack: Stack, worker: asyncpg.Pool, root: asyncpg.Connection
+) -> None:
+    await root.execute("create table sluice.careless (tenant_id uuid)")
+    try:
+        with pytest.raises(ValueError, match="careless"):
+            await refuse_unsafe(worker)
+    finally:
+        await root.execute("drop table sluice.careless")
+
+
+async def test_the_door_sees_the_presented_credential_alone(
+    admin: Admin, installation: Installation
+) -> None:
+    first = await admin.create_key(await furnished(admin), "test", "one")
+    await furnished(admin)
+    async with await open_pool(installation.urls["sluice_gateway"], size=1) as pool:
+        async with as_door(pool, first.secret.split("_")[2]) as connection:
+            assert 1 == len(await connection.fetch("table sluice.api_key_secret"))
+        async with as_door(pool, "nobody") as connection:
+            assert [] == await connection.fetch("table sluice.api_key_secret")
+
+
+async def test_the_finder_sees_who_has_work_and_no_more(
+    admin: Admin, worker: asyncpg.Pool
+) -> None:
+    await furnished(admin)
+    async with worker.acquire() as connection, connection.transaction():
+        await connection.execute("set local role sluice_finder")
+
+        assert await connection.fetch("select distinct tenant_id from sluice.outbox")
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await connection.fetch("select value from sluice.outbox")
+
+
+async def test_keys_live_rotate_and_end(
+    admin: Admin, installation: Installation
+) -> None:
+    clock = HeldClock()
+    tenant = await admin.create_tenant("Acme")
+    admin = Admin(
+        pool=admin.pool,
+        keeper=admin.keeper,
+        clock=clock,
+        entropy=admin.entropy,
+        actor=admin.actor,
+    )
+    made = await admin.create_key(tenant, "test", "key")
+    async with await open_pool(installation.urls["sluice_gateway"], size=2) as pool:
+        credentials = PostgresCredentials(pool, clock)
+        holder = await credentials.api_key(made.secret)
+        assert holder is not None
+        assert (tenant, f"key:{made.id}") == (holder.tenant_id, holder.actor)
+
+        newer = await admin.rotate_key(tenant, made.id, timedelta(seconds=60))
+        assert newer is not None
+        assert await credentials.api_key(newer.secret) is not None
+        assert await credentials.api_key(made.secret) is not None
+        await clock.sleep(61)
+        assert await credentials.api_key(made.secret) is None
+        assert await credentials.api_key(newer.secret) is not None
+
+        assert await admin.revoke_key(tenant, made.id)
+        await clock.sleep(6)
+        assert await credentials.api_key(newer.secret) is None
+        assert not await admin.revoke_key(tenant, made.id)
+
+
+@pytest.mark.parametrize(
+    "wrong", ["", "sluice_test_x", "sluice_live_000000000000_" + "0" * 49]
+)
+async def test_what_is_no_key_costs_no_query(wrong: str) -> None:
+    credentials = PostgresCredentials(pool=None, clock=SystemClock())  # type: ignore[arg-type]
+
+    assert await credentials.api_key(wrong) is None
