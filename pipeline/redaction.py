@@ -1,6 +1,6 @@
 """Redaction: what of a request may leave."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -126,26 +126,43 @@ def _part(
 ) -> TextPart:
     answer = part.channel is Channel.COMPLETION
     text = part.text if answer else escaped(part.text, keep=given.issued)
-    opaque = token_spans(text)
-    told = cells(policy, part.channel)
     chosen: list[tuple[Finding, Mode]] = []
-    for finding in inspect(text, recipe).findings:
-        if not policy.guard(guard_of(finding.data_class)).required:
-            continue
-        if _within(finding, opaque):
-            continue
-        mode = _mode(finding, told, answer=answer)
+    for finding, mode in judged(text, part.channel, policy, recipe):
         if mode is None or mode is Mode.FLAG:
             action = "near" if mode is None else mode.value
             given.acted.append(Acted(index, finding, action, None))
         else:
             chosen.append((finding, mode))
-    replaced = _tokens(index, text, _united(chosen), given)
+    replaced = _tokens(index, text, united(chosen), given)
     return TextPart(part.path, part.channel, operators.replaced(text, replaced))
 
 
+def judged(
+    text: str, channel: Channel, policy: PolicyDocument, recipe: Recipe
+) -> Iterator[tuple[Finding, Mode | None]]:
+    """What a text holds and what is done with it; None: it is below its threshold.
+
+    Raises:
+        GuardFailed: the engine could not look.
+    """
+    opaque = token_spans(text)
+    told = cells(policy, channel)
+    answer = channel is Channel.COMPLETION
+    for finding in inspect(text, recipe).findings:
+        if not policy.guard(guard_of(finding.data_class)).required:
+            continue
+        if not _within(finding, opaque):
+            yield finding, _mode(finding, told, answer=answer)
+
+
 def _within(finding: Finding, opaque: Sequence[tuple[int, int]]) -> bool:
-    return any(start < finding.end and finding.start < end for start, end in opaque)
+    """Whether it lies in a token, or cuts one; what holds a whole token is no part."""
+    return any(
+        start < finding.end
+        and finding.start < end
+        and not (finding.start < start and end <= finding.end)
+        for start, end in opaque
+    )
 
 
 def _mode(
@@ -160,7 +177,7 @@ def _mode(
     return cell.mode
 
 
-def _united(chosen: Sequence[tuple[Finding, Mode]]) -> list[tuple[Finding, Mode]]:
+def united(chosen: Sequence[tuple[Finding, Mode]]) -> list[tuple[Finding, Mode]]:
     """Where findings that act overlap, one takes their union: the strictest, surest."""
     standing: list[tuple[Finding, Mode]] = []
     for finding, mode in sorted(chosen, key=lambda each: each[0].start):

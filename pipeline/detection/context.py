@@ -10,6 +10,8 @@ RIGHT: Final = 30
 NEAR: Final = 24
 _HEADER_BYTES: Final = 4096
 _WORD: Final = re.compile(rb"[A-Z]+(?![a-z\x80-\xff])|[A-Z]?[a-z\x80-\xff]+")
+_QUOTED: Final = re.compile(rb'"[^"\n]*"')
+_DIGIT: Final = re.compile(rb"[0-9]")
 _SEPARATORS: Final = (b"\t", b"|", b";", b",")
 _WIDE: Final = re.compile(rb"[\xe3-\xed][\x80-\xbf]{2}")
 
@@ -85,7 +87,7 @@ class Around:
         return self._words(start, end)
 
     def _read(self, start: int, end: int) -> frozenset[str]:
-        left = self._data[max(0, start - LEFT) : start]
+        left = _same_line(self._data[max(0, start - LEFT) : start])
         right = self._data[end : end + RIGHT]
         return words(left + b" . " + right + b" . " + self._header(start))
 
@@ -100,13 +102,21 @@ class Around:
             return b""
         data = self._data
         line = data.rfind(b"\n", 0, start) + 1
-        row = data[line:start]
+        row = _QUOTED.sub(b"", data[line:start])
         for separator in _SEPARATORS:
             if separator in row:
                 return _cell(
                     _top(data, line, separator), separator, row.count(separator)
                 )
         return b""
+
+
+def _same_line(left: bytes) -> bytes:
+    """What stands before on its line; the line above, where that holds no number."""
+    above, newline, line = left.rpartition(b"\n")
+    if newline and (line.strip() or _DIGIT.search(above)):
+        return line
+    return left
 
 
 def _top(data: bytes, line: int, separator: bytes) -> bytes:

@@ -15,8 +15,10 @@ import re2
 
 from pipeline.detection import numbers
 from pipeline.detection import people as people_of
+from pipeline.detection.addresses import ADDRESSES
 from pipeline.detection.context import Around
 from pipeline.detection.decode import runs
+from pipeline.detection.health import HEALTH
 from pipeline.detection.names import CUES
 from pipeline.detection.normalise import Normal, normalise
 from pipeline.detection.patterns import STRUCTURED
@@ -96,7 +98,13 @@ class Recipe:
         id: SHA-256 over its inputs; every record of a decision names it.
     """
 
-    rules: tuple[Rule, ...] = (*STRUCTURED, *SECRETS, *CUES)
+    rules: tuple[Rule, ...] = (
+        *STRUCTURED,
+        *SECRETS,
+        *CUES,
+        *ADDRESSES,
+        *HEALTH,
+    )
     phrases: tuple[Phrase, ...] = (*PHRASES, *INTENTS)
     calibration: Mapping[DataClass, tuple[float, float]] = field(default_factory=dict)
     people: People | None = field(default=None, repr=False)

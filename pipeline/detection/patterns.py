@@ -148,7 +148,7 @@ CONTACT: Final = (
 
 BANKING: Final = (
     Rule(
-        id="bank.iban", data_class=DataClass.BANK, kind="iban", base=0.0, check=checks.iban, accepts=0.0103,
+        id="bank.iban", data_class=DataClass.BANK, kind="iban", base=0.6, check=checks.iban, accepts=0.0103,
         pattern=r"(?i)[A-Z]{2}[0-9]{2}(?:[ -]?[A-Z0-9]{4}){2,7}(?:[ -]?[A-Z0-9]{1,3})?", hints=hinted("iban account konto bank compte cuenta conto rekening"),
     ),
     Rule(

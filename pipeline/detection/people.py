@@ -167,6 +167,8 @@ def _spans(
             last = following
         told = [scores[k] for k in range(i, last + 1) if k in scores]
         sure = max(-_TOP, min(_TOP, sum(told) / len(told)))
+        if last == i:
+            sure -= ALONE
         start, end = found[i].start, found[last].end
         yield Candidate(DataClass.PERSON, "name", "person.model", start, end, sure)
         i = last + 1
@@ -174,6 +176,10 @@ def _spans(
 
 NEAR: Final = -0.4
 """Log-odds from which a word is joined to a name."""
+
+
+ALONE: Final = 0.6
+"""What a word that stands alone must have more."""
 
 
 def _next(

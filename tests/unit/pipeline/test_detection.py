@@ -85,6 +85,14 @@ POSITIVE = [
     ("BIRTH_DATE", "Geburtsdatum: {}", "03.05.1980"),
     ("PERSON", "My name is {}.", "Nora Lind"),
     ("PERSON", "ask Dr. {} about it", "Okafor"),
+    ("ADDRESS", "she lives at {}", "742 Elm Street, Springfield, IL 62704"),
+    ("ADDRESS", "Adresse: {}", "Lindenstraße 12, 50674 Köln"),
+    ("ADDRESS", "habite au {}", "12 rue de la Paix, 75002 Paris"),
+    ("ADDRESS", "vivo en {}", "Calle de Alcalá 45, 28014 Madrid"),
+    ("ADDRESS", "send it to {}", "PO Box 1187"),
+    ("HEALTH", "the patient was diagnosed with {}", "asthma"),
+    ("HEALTH", "she takes {} for her condition", "sertraline"),
+    ("BIOMETRIC", "stored {} of the employee", "fingerprint template"),
     ("URL", "see {}", "https://wiki.example/page?id=4"),
 ]
 
@@ -108,6 +116,9 @@ NEAR_MISSES = [
     ("BIRTH_DATE", "the meeting is on 2024-03-17"),
     ("SECRET", "password: changeme"),
     ("SECRET", "api_key = ${API_KEY}"),
+    ("HEALTH", "the asthma foundation opened a museum"),
+    ("ADDRESS", "the street was long and the road was wide"),
+    ("BIOMETRIC", "facial recognition is a field of research"),
     ("EMAIL", "we met @noon at the door"),
     ("PERSON", "My name is on the list."),
     ("CRYPTO", "0x52908400098527886E0F70300698"),
@@ -137,6 +148,12 @@ DISGUISES = [
 @pytest.mark.parametrize(("data_class", "text"), DISGUISES)
 def test_disguises_are_undone(data_class: str, text: str) -> None:
     assert of_class(text, data_class)
+
+
+def test_a_minor_is_marked_and_nothing_is_displaced() -> None:
+    text = "my daughter is 9 years old, mail nora@mail.example"
+
+    assert {"MINOR", "EMAIL"} == {data_class for data_class, _ in found(text)}
 
 
 def test_a_disguise_is_a_signal() -> None:

@@ -1,0 +1,60 @@
+"""Health and biometric words, where they are linked to a person."""
+
+# ruff: noqa: E501 - tables read best as rows, in many scripts
+
+from typing import Final
+
+from pipeline.detection.rules import Rule, hinted
+from schemas.policies import DataClass
+
+_LINKS: Final = hinted(
+    "patient patients patientin diagnosed diagnosis diagnosis: diagnoses suffers suffering has had my i her his he she mrn prescribed treated treatment taking takes "
+    "symptoms condition history admitted hospital surgery dr medical allergic allergies medication dob tested health clinical chart insured "
+    "diagnose leidet patientinnen meine mein mi mis su diagnóstico padece paciente diagnostiqué souffre mon ma diagnosi soffre paziente diagnosticado sofre"
+)
+_CONDITIONS: Final = (
+    r"asthma|copd|chronic obstructive pulmonary disease|pneumonia|bronchitis|tuberculosis|covid-?19|influenza|emphysema|cystic fibrosis|sleep apn(?:o)?ea|"
+    r"(?:type (?:1|2|i|ii) |gestational )?diabetes(?: mellitus)?(?: type (?:1|2))?|hypertension|high blood pressure|hypotension|atrial fibrillation|arrhythmia|angina|heart (?:failure|attack|disease)|myocardial infarction|coronary artery disease|stroke|"
+    r"(?:breast|lung|prostate|colon|colorectal|skin|ovarian|cervical|pancreatic|liver|stomach|thyroid|bladder|kidney|brain) cancer|cancer|carcinoma|melanoma|lymphoma|leuk(?:a)?emia|tumou?r|metastas[ei]s|sarcoma|"
+    r"hiv(?:[ -]positive)?|aids|hepatitis(?: [abc])?|syphilis|gonorrh(?:o)?ea|chlamydia|herpes|hpv|malaria|sepsis|lyme disease|"
+    r"(?:major |clinical |postpartum )?depress(?:ion|ive disorder)|bipolar(?: disorder)?(?: type (?:i|ii|1|2))?|schizophrenia|anxiety(?: disorder)?|generali[sz]ed anxiety disorder|panic (?:disorder|attacks?)|ptsd|post-traumatic stress disorder|ocd|obsessive[- ]compulsive disorder|adhd|autism(?: spectrum disorder)?|anorexia(?: nervosa)?|bulimia|borderline personality disorder|dementia|alzheimer'?s?(?: disease)?|parkinson'?s?(?: disease)?|epilepsy|seizures|migraines?|multiple sclerosis|als|neuropathy|"
+    r"(?:rheumatoid |osteo|psoriatic )?arthritis|osteoporosis|lupus|fibromyalgia|gout|psoriasis|eczema|crohn'?s(?: disease)?|ulcerative colitis|celiac disease|ibs|irritable bowel syndrome|gerd|gastritis|cirrhosis|pancreatitis|"
+    r"chronic kidney disease|kidney (?:failure|stones)|renal failure|hypothyroidism|hyperthyroidism|an(?:a)?emia|h(?:a)?emophilia|sickle cell(?: disease)?|endometriosis|pcos|infertility|miscarriage|pregnan(?:t|cy)|erectile dysfunction|hyperlipidemia|hypercholesterolemia|obesity|substance abuse|alcoholism|opioid addiction|glaucoma|cataracts?|allergic rhinitis|anaphylaxis|"
+    r"krebs|bluthochdruck|depressionen|schlaganfall|herzinfarkt|asthme|cancer du sein|diabète|hypertension artérielle|dépression|cáncer|hipertensión|depresión|asma|diabete|ipertensione|depressione|tumore|diabetes tipo (?:1|2)|câncer|hipertensão|depressão"
+)
+_DRUGS: Final = (
+    r"metformin|insulin|lisinopril|atorvastatin|simvastatin|amlodipine|metoprolol|losartan|warfarin|apixaban|rivaroxaban|clopidogrel|aspirin|ibuprofen|paracetamol|acetaminophen|amoxicillin|azithromycin|ciprofloxacin|doxycycline|prednisone|prednisolone|albuterol|salbutamol|fluticasone|omeprazole|pantoprazole|levothyroxine|"
+    r"sertraline|fluoxetine|citalopram|escitalopram|paroxetine|venlafaxine|duloxetine|bupropion|mirtazapine|lithium|quetiapine|olanzapine|risperidone|aripiprazole|clozapine|lamotrigine|valproate|gabapentin|pregabalin|alprazolam|lorazepam|diazepam|clonazepam|zolpidem|methylphenidate|adderall|ritalin|oxycodone|hydrocodone|morphine|fentanyl patch|tramadol|codeine|methadone|buprenorphine|naloxone|"
+    r"tamoxifen|methotrexate|adalimumab|rituximab|truvada|prep|antiretrovirals?|chemotherapy|radiotherapy|dialysis|ozempic|semaglutide|viagra|sildenafil|finasteride|testosterone|estradiol"
+)
+_PROCEDURES: Final = r"appendectomy|mastectomy|hysterectomy|colonoscopy|endoscopy|biopsy|c(?:a)?esarean|bypass surgery|hip replacement|knee replacement|transplant|abortion|vasectomy|mammogram|hba1c|blood test results|hiv test|pap smear|ct scan|mri scan|ecg|ekg"
+_BODY: Final = (
+    r"finger ?prints?(?: template| scan| hash)?|palm ?prints?|retina(?:l)? (?:scan|pattern)|iris (?:scan|template|code)|face ?prints?|facial (?:recognition|geometry|template|scan)|face (?:id|template|embedding)|"
+    r"voice ?prints?|voice template|dna (?:profile|sample|sequence)|genetic (?:profile|test)|gait (?:analysis|pattern)|biometric (?:template|data|id|hash|identifier)|fingerabdruck|huella(?:s)? dactilar(?:es)?|empreinte digitale|impronta digitale"
+)
+
+
+def _health(kind: str, terms: str, base: float) -> Rule:
+    return Rule(
+        id=f"health.{kind}",
+        data_class=DataClass.HEALTH,
+        kind=kind,
+        pattern=rf"(?i)\b(?:{terms})\b",
+        base=base,
+        hints=_LINKS,
+    )
+
+
+HEALTH: Final = (
+    _health("condition", _CONDITIONS, -1.4),
+    _health("medication", _DRUGS, -1.8),
+    _health("procedure", _PROCEDURES, -1.8),
+    Rule(
+        id="biometric.term", data_class=DataClass.BIOMETRIC, kind="term", base=-2.0,
+        pattern=rf"(?i)\b(?:{_BODY})\b", hints=hinted("template hash id enrolled stored captured his her my employee user scan sample match identifier verified registered"),
+    ),
+    Rule(
+        id="biometric.template", data_class=DataClass.BIOMETRIC, kind="template", base=2.0,
+        pattern=rf"(?i)(?:{_BODY})[\"']?\s{{0,2}}[:=]\s{{0,2}}[\"']?(?P<v>[0-9a-z+/_-]{{16,900}}=*)",
+    ),
+)  # fmt: skip
