@@ -410,7 +410,7 @@ async def test_a_batch_that_fails_after_a_rebalance_passes_over_nothing(
 
     async def prepare(_: Sequence[Audited]) -> None:
         if away[0]:
-            await bench.clock.sleep(1)
+            await bench.clock.sleep(20)
             raise RetryableError("away")
 
     member = await bench.member(
