@@ -22,8 +22,12 @@ PATTERN: Final = (
 )
 MIN_DIGITS: Final = 7
 MAX_DIGITS: Final = 19
+EXTENSION: Final = 6
+UNREAD: Final = 0.1
+"""Log-odds of what was not read: acted on."""
 MAX_GROUPS: Final = 8
-MAX_STRETCHES: Final = 64
+MAX_STRETCHES: Final = 4_096
+"""Stretches of one run that are read; what is left of it counts as found, unchecked."""
 SHORT: Final = 40
 """Bytes of a run whose stretches share their context."""
 _CARD_DIGITS: Final = range(12, 20)
@@ -72,17 +76,34 @@ def candidates(
     first = 0
     while first < len(groups):
         taken = 1
-        for last in range(min(len(groups), first + MAX_GROUPS), first, -1):
-            found = _best(data, groups[first:last], around, start, end)
+        for last in _ends(groups, first):
             left -= 1
+            found = _best(data, groups[first:last], around, start, end)
             if found is not None:
                 yield found
                 if found.score > 0:
                     taken = last - first
                     break
-            if not left:
-                return
         first += taken
+        if left <= 0 and first < len(groups):
+            yield _unread(groups[first].start, groups[-1].end)
+            return
+
+
+def _ends(groups: Sequence[Group], first: int) -> list[int]:
+    """Where stretches from a group may end, longest first: by number of digits."""
+    found, size = [], 0
+    for last in range(first, min(len(groups), first + MAX_GROUPS)):
+        size += len(groups[last].digits)
+        if size > MAX_DIGITS + EXTENSION:
+            break
+        if size >= MIN_DIGITS:
+            found.append(last + 1)
+    return found[::-1]
+
+
+def _unread(start: int, end: int) -> Candidate:
+    return Candidate(DataClass.GOV_ID, "", "numbers.unread", start, end, UNREAD)
 
 
 def _groups(data: bytes, start: int, end: int) -> list[Group]:
@@ -104,8 +125,6 @@ def _best(
     data: bytes, groups: Sequence[Group], around: Around, start: int, end: int
 ) -> Candidate | None:
     number = "".join(group.digits for group in groups)
-    if not MIN_DIGITS <= len(number) <= MAX_DIGITS + 6:
-        return None
     first, last = groups[0].start, groups[-1].end
     if _glued(data, first, last):
         return None

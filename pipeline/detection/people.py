@@ -22,6 +22,7 @@ PARTICLES: Final = frozenset(
     "av y e san mc mac".split()
 )
 _TOP: Final = 6.0
+UNREAD: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,12 +146,21 @@ def candidates(text: str, people: People) -> tuple[list[Candidate], bool]:
     found = tokens(text, people)
     scores: dict[int, float] = {}
     cap = MAX_CANDIDATES * (1 + len(text) // 65_536)
+    read = 0
     for i in range(len(found)):
         if gated(found, i):
-            if len(scores) >= cap:
-                return list(_spans(text, found, scores)), True
-            scores[i] = score(text, found, i, people.weights)
-    return list(_spans(text, found, scores)), False
+            read += 1
+            scores[i] = (
+                score(text, found, i, people.weights)
+                if read <= cap
+                else _unread(found[i])
+            )
+    return list(_spans(text, found, scores)), read > cap
+
+
+def _unread(token: Token) -> float:
+    """Beyond the cap every listed word counts as a name: more goes than must."""
+    return UNREAD if token.listed else -1.0
 
 
 def _spans(

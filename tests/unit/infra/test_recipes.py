@@ -35,6 +35,14 @@ def test_names_are_found(text: str, name: str) -> None:
     assert [name] == people(text)
 
 
+def test_names_beyond_the_cap_are_not_let_through() -> None:
+    inspection = inspect("Tom Becker, Berlin.\n" * 3_000, RECIPE)
+
+    names = [f for f in inspection.findings if f.data_class == "PERSON"]
+    assert 3_000 <= len(names)
+    assert "limit" in inspection.signals
+
+
 @pytest.mark.parametrize(
     "text",
     [

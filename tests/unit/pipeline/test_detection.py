@@ -197,6 +197,14 @@ def test_findings_do_not_depend_on_where_chunks_end(gap: int) -> None:
 WORST = ["a.", "www.", "(1) ", "ab:", "1-", "a@", "eyJ", "%41", "&#1;", "A b "]
 
 
+def test_many_numbers_in_a_row_are_all_found() -> None:
+    text = "4111 1111 1111 1111 " * 3_000
+
+    covered = sum(f.end - f.start for f in inspect(text, RECIPE).findings)
+
+    assert covered >= 3_000 * len("4111 1111 1111 1111")
+
+
 @pytest.mark.serial
 @pytest.mark.parametrize("unit", WORST)
 def test_worst_cases_are_bounded(unit: str) -> None:
