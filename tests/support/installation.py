@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import asyncpg
 
@@ -24,10 +24,10 @@ from schemas.requests import (
     Route,
     Terms,
 )
+from tests.support.audit import NOON
 
 ENTROPY = SystemEntropy()
 PASSWORD = "made-up-for-tests"  # roles belong to the cluster: all databases share it
-NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
