@@ -1,7 +1,8 @@
 """kill -9 of the appender and of Postgres, anywhere: what was acknowledged is there.
 
-Postgres waits for the disk here (fsync on). A kill at a random moment of a loop that
-does nothing else meets every step of an append in its share of time.
+Postgres waits for the disk here (fsync on). A kill a random moment after some batch was
+acknowledged, in a loop that does nothing but append, meets every step in its share of
+time; a batch takes milliseconds, on a busy machine tens of them.
 """
 
 import random  # noqa: TID251 - moments at which to kill
@@ -42,8 +43,13 @@ def made(durable: Stack) -> Iterator[Database]:
         yield made
 
 
-def live(made: Database, durable: Stack, life: int, after_s: float) -> int:
-    """One life of the appender; how many batches were acknowledged in it."""
+def live(
+    made: Database, durable: Stack, life: int, batches: int, after_s: float
+) -> int:
+    """One life of the appender; how many batches were acknowledged in it.
+
+    It ends ``after_s`` behind the acknowledgement of so many batches.
+    """
     command = [sys.executable, "-m", "tests.support.appender", made.worker]
     with subprocess.Popen(
         [*command, ",".join(TENANTS), str(life)],
@@ -54,6 +60,8 @@ def live(made: Database, durable: Stack, life: int, after_s: float) -> int:
     ) as process:
         assert process.stdout is not None
         assert "ready\n" == process.stdout.readline()
+        for number in range(batches):
+            assert f"{number}\n" == process.stdout.readline()
         sleep(after_s)
         if life in SERVER_KILLS:
             assert isinstance(durable.postgres, Postgres)
@@ -61,7 +69,7 @@ def live(made: Database, durable: Stack, life: int, after_s: float) -> int:
             process.wait(timeout=30)
             durable.postgres.start()
         process.kill()
-        return len(process.stdout.read().split())
+        return batches + len(process.stdout.read().split())
 
 
 async def test_acknowledged_is_stored_once_and_without_a_gap(
@@ -69,7 +77,9 @@ async def test_acknowledged_is_stored_once_and_without_a_gap(
 ) -> None:
     moments = random.Random(7)  # noqa: S311 - moments at which to kill
     acknowledged = {
-        life: live(made, durable, life, moments.uniform(0.0, 0.05))
+        life: live(
+            made, durable, life, moments.randrange(4), moments.uniform(0.0, 0.02)
+        )
         for life in range(LIVES)
     }
 
