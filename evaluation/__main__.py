@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from evaluation import documents, injection
+from evaluation import documents, injection, targets
 from evaluation.detectors import Detector, detectors
 from evaluation.scoring import Tally, interval, tally
 from evaluation.speed import CLEAN, DENSE, rate, sample
@@ -69,7 +69,7 @@ def main() -> int:
     results["speed"] = _speed(made)
     results["clean_names_per_kb"] = _clean(made["sluice"])
     results["injection"] = injection.measured()
-    for line in injection.lines(results["injection"]):
+    for line in (*injection.lines(results["injection"]), *targets.lines(results)):
         say(line)
     return _compare(results)
 

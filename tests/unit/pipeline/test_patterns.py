@@ -1,0 +1,23 @@
+"""No check goes on line, and every rule can be told apart."""
+
+from collections import Counter
+from pathlib import Path
+
+from pipeline.detection.engine import Recipe
+
+ON_LINE = ("check_vies", "check_dgii", "check_vkn", "check_ebill", "get_soap_client")
+
+
+def test_no_check_goes_on_line() -> None:
+    sources = Path(__file__).parents[3].joinpath("pipeline").rglob("*.py")
+
+    assert [] == [p.name for p in sources if any(o in p.read_text() for o in ON_LINE)]
+
+
+def test_rule_ids_are_told_once() -> None:
+    recipe = Recipe()
+    ids = Counter([r.id for r in recipe.rules] + [p.id for p in recipe.phrases])
+
+    twice = {name for name, count in ids.items() if count > 1}
+
+    assert {"gov_id.cn.ric", "gov_id.fr.nir", "gov_id.kr.rrn"} >= twice
