@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
-PACKAGES := schemas pipeline infra consumers producers demo benchmarks tests
+PACKAGES := schemas pipeline infra consumers producers demo benchmarks training evaluation examples tests
 
 .PHONY: help install demo up down test check fmt lint types imports shape unit integration e2e bench docs wheel lock clean
 .DEFAULT_GOAL := help
@@ -42,6 +42,15 @@ e2e: $(STAMP)  ## the tests with real clients
 
 bench: $(STAMP)  ## rates and costs beside the raw limit of the same run
 	$(BIN)/python -m benchmarks
+
+train: $(STAMP)  ## the names model, from our own templates
+	$(BIN)/python -m training
+
+eval: $(STAMP)  ## what detection finds, on labelled data beside the checkout
+	$(BIN)/python -m evaluation
+
+verify-foreign: $(STAMP)  ## Tessera's fsck on a fresh export; needs Go and its module proxy
+	$(BIN)/python -m tests.foreign.fsck
 
 check: fmt-check lint types imports shape  ## everything that judges without running
 

@@ -33,11 +33,12 @@ from infra.postgres.ledger import PostgresLedger
 from infra.postgres.requests import PostgresProviderCalls, PostgresRequests
 from infra.postgres.retention import PostgresPurges
 from infra.providers.openai import OpenAIProviders, Upstream
+from infra.recipes import load_recipe
 from infra.resources import Resources, acceptance, keeper_pool, open_resources
 from infra.server import serving
 from infra.settings import Settings
 from infra.signer.receipts import receipt_key
-from pipeline.detection.engine import Recipe, build
+from pipeline.detection.engine import Recipe
 from pipeline.receipts import sign
 from schemas.topics import (
     AUDIT_RECORDED,
@@ -134,6 +135,10 @@ class Groups:
         )
         return ordered_batch(REQUESTS_FINISHED, consumer.handle)
 
+    def _incidents(self, count: int) -> None:
+        self._opened.metrics.incidents.inc(count)
+        self._opened.log.error("ledger_incident", incidents=count)
+
     def audit(self) -> Subscription:
         """The ledger."""
         opened = self._opened
@@ -142,7 +147,7 @@ class Groups:
             domain=opened.settings.ledger.domain,
             entropy=opened.entropy,
         )
-        consumer = AuditConsumer(ledger=ledger)
+        consumer = AuditConsumer(ledger=ledger, alarm=self._incidents)
         return ordered_batch(AUDIT_RECORDED, consumer.handle, offsets=consumer.offsets)
 
     def retention(self) -> Subscription:
@@ -196,7 +201,7 @@ async def run(settings: Settings, names: Sequence[str]) -> None:
         )
         calls = await stack.enter_async_context(OpenAIProviders(upstreams(settings)))
         keeper = await _keeper(stack, opened) if "retention" in names else None
-        groups = Groups(opened, build(), calls, keeper)
+        groups = Groups(opened, load_recipe(), calls, keeper)
         delivery = _delivery(opened, [GROUPS[name](groups) for name in names])
         app = health_app(
             lambda: delivery.alive() and opened.publisher.alive,

@@ -25,6 +25,7 @@ EventName = Literal[
     "checkpoint_signed",
     "checkpoint_refused",
     "timed_worker_failed",
+    "ledger_incident",
 ]
 
 

@@ -76,6 +76,11 @@ class Metrics:
             ["outcome", "reason"],
             registry=registry,
         )
+        self.incidents = Counter(
+            "sluice_ledger_incidents_total",
+            "Incidents that the ledger recorded on its own account.",
+            registry=registry,
+        )
         self.answer_seconds = Histogram(
             "sluice_answer_seconds",
             "From a request's arrival at the gateway to its answer.",

@@ -2,13 +2,15 @@
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Final
 
 from prometheus_client import CollectorRegistry
+from starlette.requests import Request
 
 from infra.health import health_app, health_routes
+from infra.kafka.accepted import KafkaAccepted
 from infra.kafka.replies import ReplyBox
 from infra.keystore.keeper import PostgresKeyKeeper
 from infra.keystore.partitions import PostgresKeyPartitions
@@ -27,9 +29,13 @@ from infra.settings import Settings
 from infra.signer.ed25519 import FileSigner
 from infra.signer.state import STATE, FileState
 from infra.system import SystemClock, SystemEntropy
+from pipeline.admission import READ
 from producers.auth import Attempts, Door
 from producers.checkpointer import Checkpointer
+from producers.completeness import CompletenessWorker
+from producers.evidence import Readable, evidence
 from producers.expiry import Expiry
+from producers.faults import Fault
 from producers.gateway.app import Gateway
 from producers.gateway.chat import Chat
 from producers.gateway.endings import Endings
@@ -37,9 +43,10 @@ from producers.gateway.oauth import OAuth
 from producers.gateway.requests import Story
 from producers.replay import Replay
 from producers.timed import Loop, Timed, not_ready
+from schemas.ids import TenantId
 
 SOURCE: Final = "/sluice/gateway"
-TIMED: Final = ("outbox", "expiry", "rewrite", "replay")
+TIMED: Final = ("outbox", "expiry", "rewrite", "replay", "completeness")
 CHECKPOINT_EVERY_S: Final = 300.0
 DAY_S: Final = 86_400.0
 
@@ -100,6 +107,9 @@ def _gateway(opened: Resources, box: ReplyBox) -> Gateway:
         oauth=OAuth(
             door=door, credentials=credentials, issuer=opened.tokens, clock=clock
         ),
+        evidence=evidence(
+            PostgresLogs(pool=opened.pool, role="sluice_tenant"), _readable(door)
+        ),
         health=health_routes(
             lambda: box.alive and opened.publisher.alive,
             lambda: () if box.alive else ("gateway:replies",),
@@ -108,6 +118,16 @@ def _gateway(opened: Resources, box: ReplyBox) -> Gateway:
         entropy=opened.entropy,
         log=opened.log,
     )
+
+
+def _readable(door: Door) -> Readable:
+    """A credential reads its own tenant's log."""
+
+    async def readable(request: Request) -> Collection[TenantId] | None:
+        found = await door.principal(request, READ)
+        return None if isinstance(found, Fault) else [found.tenant_id]
+
+    return readable
 
 
 async def run_timed(settings: Settings, names: Sequence[str]) -> None:
@@ -122,6 +142,7 @@ async def run_timed(settings: Settings, names: Sequence[str]) -> None:
             "expiry": _expiry,
             "rewrite": _rewrite,
             "replay": _replay,
+            "completeness": _completeness,
         }
         loops = [
             Loop(
@@ -168,6 +189,23 @@ async def _days(stack: AsyncExitStack, opened: Resources) -> Expiry:
         partitions=PostgresKeyPartitions(await keeper_pool(stack, opened.settings)),
         publisher=opened.publisher,
         clock=opened.clock,
+    )
+
+
+async def _completeness(_: AsyncExitStack, opened: Resources) -> Timed:
+    """Counts what was accepted against the ledger; a difference is an alarm."""
+    worker = CompletenessWorker(
+        accepted=KafkaAccepted(opened.clients),
+        ledger=PostgresLedger(
+            pool=opened.pool,
+            domain=opened.settings.ledger.domain,
+            entropy=opened.entropy,
+        ),
+        logs=PostgresLogs(pool=opened.pool, role="sluice_tenant"),
+        clock=opened.clock,
+    )
+    return Timed(
+        name=Word("completeness"), job=worker.round, every_s=60, alive_within_s=3600
     )
 
 

@@ -4,6 +4,7 @@ import click
 
 from producers.cli.audit import audit
 from producers.cli.clients import client
+from producers.cli.detect import detect
 from producers.cli.keys import key
 from producers.cli.policies import policy
 from producers.cli.routes import route
@@ -16,5 +17,5 @@ def main() -> None:
     """Operate Sluice: tenants, keys, routes, policies, the ledger."""
 
 
-for command in (audit, client, key, policy, route, tenant):
+for command in (audit, client, detect, key, policy, route, tenant):
     main.add_command(command)

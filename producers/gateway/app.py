@@ -7,7 +7,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute, Route
+from starlette.routing import BaseRoute, Mount, Route
 from starlette.types import ASGIApp
 
 from infra.log import Log
@@ -28,12 +28,14 @@ class Gateway:
 
     Attributes:
         health: routes for the platform that runs us.
+        evidence: the ledger's tiles and proofs, below ``/ledger/<log id>``.
     """
 
     chat: Chat
     story: Story
     oauth: OAuth
     health: Sequence[BaseRoute]
+    evidence: ASGIApp
     entropy: Entropy
     log: Log
 
@@ -45,6 +47,7 @@ class Gateway:
             Route("/v1/requests/{request_id}", self.story.get, methods=["GET"]),
             Route("/oauth/token", self.oauth.token, methods=["POST"]),
             Route("/.well-known/jwks.json", self.oauth.keys, methods=["GET"]),
+            Mount("/ledger", self.evidence),
             *self.health,
         ]
         inner = Starlette(

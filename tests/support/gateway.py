@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx2
 from prometheus_client import CollectorRegistry
+from starlette.routing import Router
 from typing_extensions import override
 
 from consumers.admission import SOURCE, AdmissionConsumer
@@ -324,6 +325,7 @@ class World:
             health=health_routes(
                 lambda: self.alive, lambda: self.not_ready, self.registry
             ),
+            evidence=Router([]),
             entropy=ENTROPY,
             log=Log("gateway"),
         )
