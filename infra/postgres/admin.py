@@ -54,8 +54,12 @@ select k.id, k.name, k.environment, k.expires_at, k.revoked_at, k.capabilities,
 """
 FIND_KEY = "select environment from sluice.api_key where id = $1 and revoked_at is null"
 RETIRE = """
-update sluice.api_key_secret set not_after = least(not_after, $2)
- where key_id = $1 and (not_after is null or not_after > $2)
+update sluice.api_key_secret s
+   set not_after = case when s.public_id = (
+         select public_id from sluice.api_key_secret where key_id = $1
+          order by not_before desc, public_id limit 1) then least(s.not_after, $2)
+       else $3 end
+ where s.key_id = $1 and (s.not_after is null or s.not_after > $3)
 """
 REVOKE = (
     "update sluice.api_key set revoked_at = $2 where id = $1 and revoked_at is null"
@@ -162,14 +166,17 @@ class Admin:
     async def rotate_key(
         self, tenant: TenantId, key_id: str, grace: timedelta
     ) -> NewSecret | None:
-        """A new secret; the old one works for ``grace`` more. None: no such key."""
+        """A new secret; the one before works for ``grace`` more, older ones no more.
+
+        None: no such key.
+        """
         async with as_tenant(self.pool, tenant) as connection:
             environment = await connection.fetchval(FIND_KEY, UUID(key_id))
             if environment is None:
                 return None
             made = self._make(environment)
-            until = self.clock.now() + grace
-            await connection.execute(RETIRE, UUID(key_id), until)
+            now = self.clock.now()
+            await connection.execute(RETIRE, UUID(key_id), now + grace, now)
             await self._secret(connection, key_id, made)
             await self._told(connection, tenant, "key.rotated", key_id)
         return NewSecret(key_id, made.text)

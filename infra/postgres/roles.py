@@ -91,7 +91,10 @@ select rolsuper or rolbypassrls
 UNFENCED = """
 select c.relname from pg_class c join pg_namespace n on n.oid = c.relnamespace
  where n.nspname = 'sluice' and c.relkind in ('r', 'p')
-   and not (c.relrowsecurity and c.relforcerowsecurity)
+   and (not (c.relrowsecurity and c.relforcerowsecurity)
+        or 2 <> (select count(*) from pg_policy p where p.polrelid = c.oid
+                  and (p.polname, p.polpermissive) in
+                      (('tenant_fence', true), ('tenant_floor', false))))
    and c.relname <> all ($1)
 """
 SHARED: Final = ("ledger_source",)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 from uuid import UUID
 
+import asyncpg
 import click
 from rich.console import Console
 from rich.table import Table
@@ -25,11 +26,11 @@ from infra.postgres.outbox import Outbox
 from infra.postgres.pool import open_pool
 from infra.system import SystemClock, SystemEntropy
 from pipeline.errors import RetryableError, SluiceError
-from pipeline.ports.bus import Publisher
 from schemas.ids import Actor, TenantId
 
 AWAY: Final = 3
 WRONG: Final = 1
+KNOWN: Final = "a tenant's id, as `sluice tenant list` shows it"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,16 +64,19 @@ class Desk:
                 entropy=entropy,
                 actor=Actor(f"user:{getuser()}"),
             )
+            await self._published(pool)
+
+    async def _published(self, pool: asyncpg.Pool) -> None:
+        """Try at once; what stays is the outbox worker's.
+
+        The act is done, so nothing here may keep its answer from being shown: a
+        secret is shown once.
+        """
+        try:
             async with KafkaPublisher(KafkaClients(self.kafka)) as publisher:
-                await _published(pool, publisher)
-
-
-async def _published(pool: Any, publisher: Publisher) -> None:
-    """Try at once; what stays is the outbox worker's."""
-    try:
-        await Outbox(pool=pool, publisher=publisher).round()
-    except RetryableError:
-        click.echo("Kafka is away: the ledger will be told later", err=True)
+                await Outbox(pool=pool, publisher=publisher).round()
+        except RetryableError:
+            click.echo("Kafka is away: the ledger will be told later", err=True)
 
 
 _OPTIONS: Final = (
@@ -134,6 +138,12 @@ def _ran(run: Callable[[], Awaitable[Any]]) -> Any:
     except RetryableError as error:
         click.echo(f"not now: {error}", err=True)
         sys.exit(AWAY)
+    except asyncpg.ForeignKeyViolationError:
+        click.echo(f"expected {KNOWN}", err=True)
+        sys.exit(WRONG)
+    except asyncpg.IntegrityConstraintViolationError:
+        click.echo("expected names of 1 to 128 characters; or try again", err=True)
+        sys.exit(WRONG)
     except (SluiceError, OSError) as error:
         click.echo(str(error), err=True)
         sys.exit(WRONG)
@@ -163,7 +173,7 @@ def tenant_id(_: click.Context, __: click.Parameter, value: str) -> TenantId:
             return TenantId(value)
     except ValueError:
         pass
-    raise click.BadParameter("expected a tenant's id, as `sluice tenant list` shows it")
+    raise click.BadParameter(f"expected {KNOWN}")
 
 
 of_tenant = click.option("--tenant", required=True, callback=tenant_id)

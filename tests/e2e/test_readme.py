@@ -18,6 +18,9 @@ PYTHON = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 COMMANDS = re.findall(r"^    sluice (.+)$", README, re.MULTILINE)
 
 
+NOBODY = "01a20d85-9bec-76d9-973f-ec251878f37c"
+
+
 def test_there_is_something_to_do() -> None:
     assert 1 == len(PYTHON)
     assert 6 <= len(COMMANDS)
@@ -64,6 +67,8 @@ def test_what_is_typed_wrong_is_told_plainly(sluice: tuple[Sluice, Access]) -> N
     made, access = sluice
     for words, told in (
         (("key", "create", "--tenant", "acme"), "expected a tenant's id"),
+        (("key", "create", "--tenant", NOBODY), "expected a tenant's id"),
+        (("policy", "show", "--tenant", NOBODY), "expected a tenant"),
         (("key", "rotate", "--tenant", access.tenant_id, access.tenant_id), "live key"),
         (
             ("policy", "set", "--tenant", access.tenant_id, "/dev/null"),
@@ -75,6 +80,18 @@ def test_what_is_typed_wrong_is_told_plainly(sluice: tuple[Sluice, Access]) -> N
         assert 0 != done.returncode
         assert told in done.stderr
         assert "Traceback" not in done.stderr
+
+
+def test_a_secret_is_shown_although_kafka_is_away(
+    sluice: tuple[Sluice, Access],
+) -> None:
+    made, access = sluice
+    words = ("client", "create", "--tenant", access.tenant_id, "--kafka", "127.0.0.1:1")
+    done = made.run(*words)
+
+    assert 0 == done.returncode, done.stderr
+    assert "secret: " in done.stdout
+    assert "Kafka is away" in done.stderr
 
 
 def test_an_unknown_setting_is_refused(sluice: tuple[Sluice, Access]) -> None:

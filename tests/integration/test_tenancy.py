@@ -10,13 +10,22 @@ import pytest
 from demo.stack import Stack
 from infra.postgres.admin import Admin
 from infra.postgres.credentials import PostgresCredentials
+from infra.postgres.ledger import PostgresLedger
 from infra.postgres.pool import as_door, as_tenant, open_pool
+from infra.postgres.requests import PostgresProviderCalls, PostgresRequests
 from infra.postgres.roles import SHARED, refuse_unsafe
 from infra.system import SystemClock, SystemEntropy
 from schemas.ids import Actor, TenantId
 from schemas.requests import Route
+from tests.support.audit import recorded
 from tests.support.gateway import HeldClock
-from tests.support.installation import Installation, installed, new_tenant
+from tests.support.installation import (
+    Installation,
+    admitted,
+    installed,
+    new_request_id,
+    new_tenant,
+)
 
 pytestmark = pytest.mark.integration
 
@@ -38,6 +47,12 @@ LOOKERS = {
     ("ledger_head", "any_head"),
     ("ledger_log", "any_log"),
 }
+
+
+FURNISHED = {
+    "api_key", "api_key_secret", "client", "ledger_entry", "ledger_head", "ledger_log",
+    "outbox", "policy", "provider_call", "request", "route", "tenant",
+}  # fmt: skip
 
 
 class NoKeys:
@@ -90,6 +105,15 @@ async def furnished(admin: Admin) -> TenantId:
     return tenant
 
 
+async def busy(tenant: TenantId, worker: asyncpg.Pool) -> None:
+    """A request, a claim and a log of the tenant's own."""
+    request = new_request_id()
+    await PostgresRequests(worker).admit(admitted(tenant, request))
+    await PostgresProviderCalls(worker).take(tenant, request, timedelta(seconds=1))
+    ledger = PostgresLedger(pool=worker, domain="test", entropy=SystemEntropy())
+    await ledger.append([recorded("one", tenant=tenant)])
+
+
 async def test_every_table_is_fenced(root: asyncpg.Connection) -> None:
     found = {(r["tablename"], r["policyname"]): r for r in await root.fetch(POLICIES)}
     fenced = [name for name in await tables(root) if name not in SHARED]
@@ -106,21 +130,25 @@ async def test_with_a_wrong_claim_nothing_is_read_changed_or_deleted(
     admin: Admin, worker: asyncpg.Pool, root: asyncpg.Connection
 ) -> None:
     owner = await furnished(admin)
-    seen = 0
+    await busy(owner, worker)
+    seen = set()
     for name in await tables(root):
         if name in SHARED:
             continue
         async with as_tenant(worker, owner) as connection:
             own = await connection.fetchval(f"select count(*) from sluice.{name}")  # noqa: S608
-        for verb in ("delete from", "table"):
-            statement = f"{verb} sluice.{name}"
+        for statement in (
+            f"delete from sluice.{name}",  # noqa: S608 - names of the catalogue
+            f"table sluice.{name}",
+            f"update sluice.{name} set tenant_id = tenant_id",  # noqa: S608 - as above
+        ):
             assert await _rows_as(worker, new_tenant(), statement) == 0, name
         async with as_tenant(worker, owner) as connection:
             left = await connection.fetchval(f"select count(*) from sluice.{name}")  # noqa: S608
         assert own == left, name
-        seen += own
+        seen |= {name} if own else set()
 
-    assert seen >= 7, "the test must have had rows to hide"
+    assert seen >= FURNISHED, "the test must have had rows to hide"
 
 
 async def _rows_as(pool: asyncpg.Pool, tenant: TenantId, statement: str) -> int:
@@ -189,6 +217,42 @@ async def test_an_unfenced_table_is_refused_at_start(
             await refuse_unsafe(worker)
     finally:
         await root.execute("drop table sluice.careless")
+
+
+async def test_a_table_without_its_floor_is_refused_at_start(
+    worker: asyncpg.Pool, root: asyncpg.Connection
+) -> None:
+    await root.execute(
+        "create table sluice.careless (tenant_id uuid);"
+        "alter table sluice.careless enable row level security;"
+        "alter table sluice.careless force row level security;"
+        "create policy tenant_fence on sluice.careless using (true)"
+    )
+    try:
+        with pytest.raises(ValueError, match="careless"):
+            await refuse_unsafe(worker)
+    finally:
+        await root.execute("drop table sluice.careless")
+
+
+async def test_a_key_has_at_most_two_live_secrets(
+    admin: Admin, installation: Installation
+) -> None:
+    tenant = await admin.create_tenant("Acme")
+    made = await admin.create_key(tenant, "test", "key")
+    hour = timedelta(hours=1)
+    second = await admin.rotate_key(tenant, made.id, hour)
+    third = await admin.rotate_key(tenant, made.id, hour)
+    assert second is not None
+    assert third is not None
+    async with await open_pool(installation.urls["sluice_gateway"], size=2) as pool:
+        credentials = PostgresCredentials(pool, SystemClock())
+        live = [
+            await credentials.api_key(secret) is not None
+            for secret in (made.secret, second.secret, third.secret)
+        ]
+
+    assert [False, True, True] == live
 
 
 async def test_the_door_sees_the_presented_credential_alone(
