@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from datetime import timedelta
 from hashlib import sha256
-from typing import Any, Final
+from typing import Any, Final, Literal
 from uuid import UUID
 
 import asyncpg
@@ -11,18 +11,22 @@ import asyncpg
 from infra.postgres.outbox import put
 from infra.postgres.pool import Connection, as_tenant
 from pipeline.credentials import ApiKey, base62, make
-from pipeline.ports.keys import KeyKeeper
+from pipeline.erasure import order, ordered
+from pipeline.ports.keys import KeyKeeper, Subjects
 from pipeline.ports.system import Clock, Entropy
 from pipeline.ports.tenants import Environment
 from schemas.audit import AuditRecorded
 from schemas.events import Attributes, Event
-from schemas.ids import Actor, TenantId, event_id
+from schemas.ids import Actor, EventId, RequestId, TenantId, event_id
 from schemas.policies import PolicyDocument
 from schemas.requests import Decision, Route
+from schemas.retention import ErasureOrdered
+from schemas.topics import AUDIT_RECORDED, RETENTION_DUE, Outgoing
 
 CAPABILITIES: Final = ("requests:send", "requests:read", "webhooks:manage")
 KEY_LIFE: Final = timedelta(days=365)
 SECRET_BYTES: Final = 64
+SOURCE: Final = "/sluice/operator"
 
 TENANT = "insert into sluice.tenant (name) values ($1)"
 TENANTS = "select tenant_id, name, state from sluice.tenant order by name"
@@ -92,6 +96,7 @@ class Admin:
 
     pool: asyncpg.Pool
     keeper: KeyKeeper
+    subjects: Subjects
     clock: Clock
     entropy: Entropy
     actor: Actor
@@ -208,6 +213,26 @@ class Admin:
         """Its tokens end with it, at most 5 s later."""
         return await self._revoked(tenant, REVOKE_CLIENT, client_id, "client.revoked")
 
+    async def erase_request(self, tenant: TenantId, request: RequestId) -> EventId:
+        """Order that a request be forgotten; the job's id."""
+        return await self._order(tenant, "request", request)
+
+    async def erase_subject(self, tenant: TenantId, person: str) -> EventId:
+        """Order that all requests that named a person be forgotten; the job's id."""
+        pseudonym = await self.subjects.pseudonym(tenant, person)
+        return await self._order(tenant, "subject", pseudonym.hex())
+
+    async def _order(
+        self, tenant: TenantId, scope: Literal["request", "subject"], ref: str
+    ) -> EventId:
+        job = EventId(self.entropy.uuid7())
+        data = ErasureOrdered(actor=self.actor, scope=scope, ref=ref)
+        event = order(tenant, data, job, SOURCE, self.clock.now())
+        async with as_tenant(self.pool, tenant) as connection:
+            await put(connection, Outgoing(RETENTION_DUE, event))
+            await put(connection, ordered(event))
+        return job
+
     async def _revoked(
         self, tenant: TenantId, statement: str, name: Any, action: str
     ) -> bool:
@@ -239,7 +264,7 @@ class Admin:
         attributes = Attributes(
             id=event_id(act, action),
             type=AuditRecorded.kind,
-            source="/sluice/operator",
+            source=SOURCE,
             subject=act,
             tenant=tenant,
             time=self.clock.now(),
@@ -248,4 +273,4 @@ class Admin:
         told = AuditRecorded(
             action=action, actor=self.actor, status="ok", decision=(decision,)
         )
-        await put(connection, Event(attributes, told))
+        await put(connection, Outgoing(AUDIT_RECORDED, Event(attributes, told)))

@@ -11,32 +11,33 @@ import orjson
 from infra.postgres.logs import waiting
 from infra.postgres.pool import Connection, as_tenant
 from pipeline.ports.bus import Publisher
-from schemas.audit import AuditRecorded
 from schemas.events import Attributes, Event
 from schemas.ids import TenantId
-from schemas.topics import AUDIT_RECORDED, Outgoing
+from schemas.topics import TOPICS, Outgoing, Topic
 
 BATCH: Final = 500
+_TOPICS: Final = {topic.name: topic for topic in TOPICS}
 PUT = """
 insert into sluice.outbox (event_id, topic, key, headers, value)
 values ($1, $2, $3, $4, $5) on conflict do nothing
 """
 DUE = "select distinct tenant_id from sluice.outbox"
 TAKE = """
-select event_id, headers, value from sluice.outbox
+select event_id, topic, headers, value from sluice.outbox
  order by created_at for update skip locked limit $1
 """
 DROP = "delete from sluice.outbox where event_id = any ($1)"
 
 
-async def put(connection: Connection, event: Event[AuditRecorded]) -> None:
+async def put(connection: Connection, outgoing: Outgoing[Any]) -> None:
     """Keep an event in the transaction of what it tells of."""
+    event, topic = outgoing.event, outgoing.topic
     headers = {name: value.decode() for name, value in event.attributes.headers()}
     await connection.execute(
         PUT,
         UUID(event.attributes.id),
-        AUDIT_RECORDED.name,
-        AUDIT_RECORDED.key(event.attributes),
+        topic.name,
+        topic.key(event.attributes),
         orjson.dumps(headers),
         event.data.model_dump_json(exclude_none=True).encode(),
     )
@@ -73,16 +74,13 @@ class Outbox:
 
 
 def _outgoing(rows: Sequence[asyncpg.Record]) -> list[Outgoing[Any]]:
-    return [
-        Outgoing(
-            AUDIT_RECORDED,
-            Event(
-                Attributes.from_headers(
-                    (name, value.encode())
-                    for name, value in orjson.loads(row["headers"]).items()
-                ),
-                AuditRecorded.model_validate_json(row["value"]),
-            ),
-        )
-        for row in rows
-    ]
+    return [_event(_TOPICS[row["topic"]], row) for row in rows]
+
+
+def _event(topic: Topic[Any], row: asyncpg.Record) -> Outgoing[Any]:
+    headers = orjson.loads(row["headers"]).items()
+    attributes = Attributes.from_headers(
+        (name, text.encode()) for name, text in headers
+    )
+    data = topic.data.model_validate_json(row["value"])
+    return Outgoing(topic, Event(attributes, data))

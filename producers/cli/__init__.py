@@ -5,6 +5,7 @@ import click
 from producers.cli.audit import audit
 from producers.cli.clients import client
 from producers.cli.detect import detect
+from producers.cli.erasure import erase, receipts
 from producers.cli.keys import key
 from producers.cli.policies import policy
 from producers.cli.routes import route
@@ -17,5 +18,5 @@ def main() -> None:
     """Operate Sluice: tenants, keys, routes, policies, the ledger."""
 
 
-for command in (audit, client, detect, key, policy, route, tenant):
+for command in (audit, client, detect, erase, key, policy, receipts, route, tenant):
     main.add_command(command)

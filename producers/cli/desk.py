@@ -19,6 +19,9 @@ from rich.table import Table
 from infra.kafka.clients import KafkaClients
 from infra.kafka.publisher import KafkaPublisher
 from infra.keystore.keeper import PostgresKeyKeeper
+from infra.keystore.keks import KekCache
+from infra.keystore.loader import KekLoader
+from infra.keystore.secrets import KekSecrets, PostgresSubjects
 from infra.kms.file import FileKms
 from infra.kms.folder import KeyFolder
 from infra.postgres.admin import Admin, NewSecret
@@ -57,9 +60,16 @@ class Desk:
             await open_pool(self.database_url, size=1) as pool,
             await open_pool(self.keystore_url, size=1) as keystore,
         ):
+            keks = KekLoader(keystore, kms, KekCache(clock))
             yield Admin(
                 pool=pool,
                 keeper=PostgresKeyKeeper(pool=keystore, kms=kms, entropy=entropy),
+                subjects=PostgresSubjects(
+                    pool=keystore,
+                    secrets=KekSecrets(keks=keks, entropy=entropy),
+                    entropy=entropy,
+                    clock=clock,
+                ),
                 clock=clock,
                 entropy=entropy,
                 actor=Actor(f"user:{getuser()}"),

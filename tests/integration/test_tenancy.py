@@ -79,6 +79,7 @@ async def admin(installation: Installation) -> AsyncIterator[Admin]:
         yield Admin(
             pool=pool,
             keeper=NoKeys(),  # type: ignore[arg-type]  # only what a tenant needs
+            subjects=NoKeys(),  # type: ignore[arg-type]  # as above
             clock=SystemClock(),
             entropy=SystemEntropy(),
             actor=Actor("user:test"),
@@ -287,6 +288,7 @@ async def test_keys_live_rotate_and_end(
     admin = Admin(
         pool=admin.pool,
         keeper=admin.keeper,
+        subjects=admin.subjects,
         clock=clock,
         entropy=admin.entropy,
         actor=admin.actor,
