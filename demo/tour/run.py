@@ -36,7 +36,7 @@ from demo.tour.stories import (
 ROOT: Final = Path(__file__).parents[2] / ".sluice"
 POISON: Final = b"\xff this is no event"
 ACCEPTED: Final = "sluice.requests.accepted.v1"
-CHECKPOINT_WITHIN_S: Final = 30.0
+FORGOTTEN_WITHIN_S: Final = 30.0
 
 
 class Tour:
@@ -57,6 +57,7 @@ class Tour:
             await self._http(sdk, gateway)
             await self._inbox(gateway)
             await self._poison(sdk, gateway)
+            await self._forgotten(gateway)
         self._ledger()
         self._tampered()
         self._show()
@@ -144,6 +145,19 @@ class Tour:
         self.checks.that(
             "the provider did not see the name, the producer did",
             PERSON in got and PERSON not in (saw or PERSON),
+        )
+
+    async def _forgotten(self, gateway: Gateway) -> None:
+        self._heading("Forgetting: nobody waits for the first request any more")
+        first = f"/v1/requests/{self.rows[0].document['id']}"
+        until = time.monotonic() + FORGOTTEN_WITHIN_S
+        found = await gateway.get(first)
+        while found["answer_state"] != "destroyed" and time.monotonic() < until:
+            await asyncio.sleep(0.2)  # noqa: TID251 - polls another process
+            found = await gateway.get(first)
+        self.checks.that(
+            "its key is destroyed: its content opens for nobody, in no copy",
+            found["answer_state"] == "destroyed" and found["answer"] is None,
         )
 
     async def _poison(self, sdk: AsyncOpenAI, gateway: Gateway) -> None:
