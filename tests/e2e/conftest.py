@@ -6,26 +6,31 @@ from pathlib import Path
 
 import pytest
 
+from demo import stack as local
 from demo.launch import Access, Sluice
-from demo.stack import Stack
 
 
 @pytest.fixture(scope="session")
 def sluice(
-    stack: Stack, tmp_path_factory: pytest.TempPathFactory
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[tuple[Sluice, Access]]:
-    """It runs for the whole session of this worker."""
-    made = Sluice(tmp_path_factory.mktemp("sluice"), stack)
+    """It runs for the whole session of this worker, on a stack of its own.
 
-    async def begin() -> None:
-        await made.provide()
-        await made.start()
+    Logins belong to the cluster, so other tests' installations would change their
+    passwords under it.
+    """
+    with local.temporary(durable=False) as stack:
+        made = Sluice(tmp_path_factory.mktemp("sluice"), stack)
 
-    asyncio.run(begin())
-    try:
-        yield made, made.onboard("Acme")
-    finally:
-        made.stop()
+        async def begin() -> None:
+            await made.provide()
+            await made.start()
+
+        try:
+            asyncio.run(begin())
+            yield made, made.onboard("Acme")
+        finally:
+            made.stop()
 
 
 @pytest.fixture(scope="session")
