@@ -130,7 +130,6 @@ class Groups:
         opened = self._opened
         consumer = OutcomesConsumer(
             requests=PostgresRequests(opened.pool),
-            keys=opened.keystore,
             clock=opened.clock,
         )
         return ordered_batch(REQUESTS_FINISHED, consumer.handle)

@@ -5,10 +5,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from pipeline.ports.bus import Record
-from pipeline.ports.keys import KeyStore
 from pipeline.ports.requests import Requests
 from pipeline.ports.system import Clock
-from pipeline.retention import passing
 from pipeline.trail import Step, recorded
 from schemas.events import Event
 from schemas.ids import RequestId
@@ -23,7 +21,6 @@ class OutcomesConsumer:
     """The first end wins; only the winner is recorded as terminal."""
 
     requests: Requests
-    keys: KeyStore
     clock: Clock
 
     async def handle(
@@ -32,9 +29,6 @@ class OutcomesConsumer:
         """The terminal records of those whose end this is."""
         events = [event for _, event in batch]
         won = await self.requests.finish(events)
-        gone = passing(events)
-        if gone:
-            await self.keys.forget(gone)
         return [
             outgoing
             for event, first in zip(events, won, strict=True)

@@ -23,6 +23,7 @@ from infra.postgres.pool import open_pool
 from infra.postgres.requests import PostgresRequests
 from infra.postgres.retention import PostgresPurges
 from infra.postgres.roles import refuse_unsafe
+from infra.postgres.sweep import PostgresSweep
 from infra.resources import Resources, acceptance, keeper_pool, open_resources
 from infra.server import serving
 from infra.settings import Settings
@@ -41,12 +42,14 @@ from producers.gateway.chat import Chat
 from producers.gateway.endings import Endings
 from producers.gateway.oauth import OAuth
 from producers.gateway.requests import Story
+from producers.gateway.taken import Transients
 from producers.replay import Replay
+from producers.sweeper import Sweeper
 from producers.timed import Loop, Timed, not_ready
 from schemas.ids import TenantId
 
 SOURCE: Final = "/sluice/gateway"
-TIMED: Final = ("outbox", "expiry", "rewrite", "replay", "completeness")
+TIMED: Final = ("outbox", "sweeper", "expiry", "rewrite", "replay", "completeness")
 CHECKPOINT_EVERY_S: Final = 300.0
 DAY_S: Final = 86_400.0
 
@@ -92,6 +95,7 @@ def _gateway(opened: Resources, box: ReplyBox) -> Gateway:
                 publisher=opened.publisher, replies=box, requests=requests, clock=clock
             ),
             contents=opened.contents,
+            transients=Transients(opened.keystore),
             clock=clock,
             entropy=opened.entropy,
             metrics=opened.metrics,
@@ -139,6 +143,7 @@ async def run_timed(settings: Settings, names: Sequence[str]) -> None:
         )
         made = {
             "outbox": _outbox,
+            "sweeper": _sweeper,
             "expiry": _expiry,
             "rewrite": _rewrite,
             "replay": _replay,
@@ -163,6 +168,16 @@ async def run_timed(settings: Settings, names: Sequence[str]) -> None:
 async def _outbox(_: AsyncExitStack, opened: Resources) -> Timed:
     outbox = Outbox(pool=opened.pool, publisher=opened.publisher)
     return Timed(name=Word("outbox"), job=outbox.round, every_s=1.0, alive_within_s=60)
+
+
+async def _sweeper(_: AsyncExitStack, opened: Resources) -> Timed:
+    worker = Sweeper(
+        sweep=PostgresSweep(opened.pool),
+        keystore=opened.keystore,
+        publisher=opened.publisher,
+        clock=opened.clock,
+    )
+    return Timed(name=Word("sweeper"), job=worker.round, every_s=15, alive_within_s=300)
 
 
 async def _expiry(stack: AsyncExitStack, opened: Resources) -> Timed:

@@ -6,16 +6,20 @@ from datetime import datetime, timedelta
 
 from typing_extensions import override
 
+from pipeline.keystore import TRANSIENT, KeyId
+from pipeline.ports.keys import KeyRef
 from pipeline.ports.requests import (
     Done,
     Fresh,
     Held,
     Known,
     NewRequest,
+    Overdue,
     ProviderCalls,
     Requests,
     RequestState,
     Spent,
+    Sweep,
     Taken,
 )
 from pipeline.ports.system import Clock
@@ -28,7 +32,7 @@ MAX_TAKES = 2
 
 
 @dataclass(frozen=True, slots=True)
-class MemoryRequests(Requests):
+class MemoryRequests(Requests, Sweep):
     """Rows in a dictionary."""
 
     _rows: dict[Name, RequestState] = field(default_factory=dict)
@@ -84,6 +88,23 @@ class MemoryRequests(Requests):
     @override
     async def get(self, tenant: TenantId, request: RequestId) -> RequestState | None:
         return self._rows.get((tenant, request))
+
+    @override
+    async def overdue(self, before: datetime, limit: int) -> Sequence[Overdue]:
+        return [
+            Overdue(row.tenant_id, row.request_id, row.terms)
+            for row in self._rows.values()
+            if row.finished is None and row.terms.deadline < before
+        ][:limit]
+
+    @override
+    async def passing(self, since: datetime, until: datetime) -> Sequence[KeyRef]:
+        return [
+            KeyRef(row.tenant_id, row.request_id, KeyId(row.terms.key_id))
+            for row in self._rows.values()
+            if row.terms.retention.retention_class == TRANSIENT.name
+            and since < row.terms.deadline <= until
+        ]
 
 
 @dataclass(slots=True)

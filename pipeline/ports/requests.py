@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
+from pipeline.ports.keys import KeyRef
 from schemas.events import Event
 from schemas.ids import EventId, RequestId, TenantId
 from schemas.requests import Outcome, RequestFinished, Terms
@@ -74,6 +75,27 @@ class Requests(Protocol):
 
     async def get(self, tenant: TenantId, request: RequestId) -> RequestState | None:
         """One request; None for another tenant's as for one that never was."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Overdue:
+    """A request that has not ended, though its deadline passed."""
+
+    tenant_id: TenantId
+    request_id: RequestId
+    terms: Terms
+
+
+class Sweep(Protocol):
+    """What time has passed over, whosever it is."""
+
+    async def overdue(self, before: datetime, limit: int) -> Sequence[Overdue]:
+        """Open requests whose deadline was before; ``limit`` of each tenant at most."""
+        ...
+
+    async def passing(self, since: datetime, until: datetime) -> Sequence[KeyRef]:
+        """The ``transient`` keys of requests with a deadline in (since, until]."""
         ...
 
 

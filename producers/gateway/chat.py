@@ -18,6 +18,7 @@ from producers.faults import Fault
 from producers.gateway.bodies import body, idempotency_key, traceparent
 from producers.gateway.endings import End, Endings
 from producers.gateway.errors import ending, refusal, response
+from producers.gateway.taken import Transients
 from schemas.ids import RequestId, derived
 from schemas.requests import Dialect, Outcome
 
@@ -33,6 +34,7 @@ class Chat:
     acceptance: Acceptance
     endings: Endings
     contents: Contents
+    transients: Transients
     clock: Clock
     entropy: Entropy
     metrics: Metrics
@@ -95,6 +97,10 @@ class Chat:
         if end is None:
             late = ending(Outcome.FAILED, Reason.DEADLINE_EXCEEDED)
             return response(request, late)
+        answer = self._ended(request, key, end)
+        return self.transients.leaving(request, answer, key)
+
+    def _ended(self, request: Request, key: DataKey, end: End) -> Response:
         if end.outcome is not Outcome.COMPLETED or end.answer is None:
             return response(request, ending(end.outcome, end.reason))
         answer = self.contents.open(key, Purpose.COMPLETION, end.answer)

@@ -368,9 +368,7 @@ async def test_the_first_end_alone_is_recorded_as_terminal(house: House) -> None
         ),
         end.data.model_copy(update={"outcome": Outcome.FAILED, "reason": "poison"}),
     )
-    outcomes = OutcomesConsumer(
-        requests=house.requests, keys=house.keys, clock=house.clock
-    )
+    outcomes = OutcomesConsumer(requests=house.requests, clock=house.clock)
 
     told = await outcomes.handle([(record(0), end), (record(1), other)])
 

@@ -2,7 +2,8 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from datetime import timedelta
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 
 import asyncpg
 import pytest
@@ -12,20 +13,25 @@ from infra.memory.requests import MemoryProviderCalls, MemoryRequests
 from infra.postgres.admin import TENANT
 from infra.postgres.pool import as_tenant, open_pool
 from infra.postgres.requests import PostgresProviderCalls, PostgresRequests
+from infra.postgres.sweep import PostgresSweep
 from infra.system import SystemClock
+from pipeline.keystore import KeyId
+from pipeline.ports.keys import KeyRef
 from pipeline.ports.requests import (
     Done,
     Fresh,
     Held,
     Known,
+    Overdue,
     ProviderCalls,
     Requests,
     Spent,
+    Sweep,
     Taken,
 )
 from schemas.events import Event
 from schemas.ids import TenantId
-from schemas.requests import Outcome, RequestFinished
+from schemas.requests import Outcome, RequestFinished, Retention
 from tests.support.installation import (
     Installation,
     admitted,
@@ -38,6 +44,16 @@ from tests.support.installation import (
 
 LEASE = timedelta(seconds=60)
 OVER = timedelta(milliseconds=-1)
+PAST = datetime(2026, 11, 22, 12, 1, tzinfo=UTC)
+AHEAD = datetime(2100, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class Swept:
+    """Requests, and the sweep over the same rows."""
+
+    requests: Requests
+    sweep: Sweep
 
 
 @pytest.fixture(scope="module")
@@ -128,6 +144,68 @@ class RequestsContract:
         await requests.admit(admitted(tenant, request))
 
         assert await requests.get(new_tenant(), request) is None
+
+
+class SweepContract:
+    async def test_open_requests_past_their_deadline_are_overdue(
+        self, swept: Swept, tenant: TenantId
+    ) -> None:
+        late, done, early = (new_request_id() for _ in range(3))
+        for request, deadline in ((late, PAST), (done, PAST), (early, AHEAD)):
+            made = admitted(tenant, request)
+            known = terms(deadline=deadline)
+            await swept.requests.admit(replace(made, terms=known))
+        await swept.requests.finish([ended(tenant, done)])
+
+        found = [
+            each
+            for each in await swept.sweep.overdue(PAST + LEASE, 10)
+            if each.tenant_id == tenant
+        ]
+
+        assert [Overdue(tenant, late, terms(deadline=PAST))] == found
+
+    async def test_only_transient_keys_pass(
+        self, swept: Swept, tenant: TenantId
+    ) -> None:
+        transient = Retention(retention_class="transient", day="2026-11-22")
+        kept, before, passing = (new_request_id() for _ in range(3))
+        for request, known in (
+            (kept, terms(deadline=PAST)),
+            (before, terms(deadline=PAST - LEASE, retention=transient)),
+            (passing, terms(deadline=PAST, retention=transient)),
+        ):
+            await swept.requests.admit(replace(admitted(tenant, request), terms=known))
+
+        found = [
+            ref
+            for ref in await swept.sweep.passing(PAST - LEASE, PAST)
+            if ref.tenant_id == tenant
+        ]
+
+        assert [KeyRef(tenant, passing, KeyId(terms().key_id))] == found
+
+
+class TestMemorySweep(SweepContract):
+    @pytest.fixture
+    def swept(self) -> Swept:
+        rows = MemoryRequests()
+        return Swept(rows, rows)
+
+    @pytest.fixture
+    def tenant(self) -> TenantId:
+        return new_tenant()
+
+
+@pytest.mark.integration
+class TestPostgresSweep(SweepContract):
+    @pytest.fixture
+    def swept(self, pool: asyncpg.Pool) -> Swept:
+        return Swept(PostgresRequests(pool), PostgresSweep(pool))
+
+    @pytest.fixture
+    async def tenant(self, pool: asyncpg.Pool) -> TenantId:
+        return await known_tenant(pool)
 
 
 def _without_terms(event: Event[RequestFinished]) -> Event[RequestFinished]:

@@ -171,7 +171,7 @@ async def test_a_requests_story_is_told(
 async def test_a_disconnected_client_loses_nothing(
     gateway_url: str, api_key: str, http: aiohttp.ClientSession
 ) -> None:
-    """Its retry, under the same key, is the same request, and is answered."""
+    """Its retries, under the same key, are the same request, and are answered."""
     headers = {"idempotency-key": "gone-1"}
     body = {"model": "echo", "messages": [{"role": "user", "content": "hello"}]}
     with pytest.raises(TimeoutError):

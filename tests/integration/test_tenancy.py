@@ -42,7 +42,7 @@ LOOKERS = {
     ("api_key_secret", "presented"),
     ("client", "presented"),
     ("outbox", "due"),
-    ("request", "due"),
+    ("request", "past"),
     ("tenant", "listed"),
     ("ledger_head", "any_head"),
     ("ledger_log", "any_log"),

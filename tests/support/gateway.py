@@ -47,6 +47,7 @@ from producers.gateway.chat import Chat
 from producers.gateway.endings import Endings
 from producers.gateway.oauth import OAuth
 from producers.gateway.requests import Story
+from producers.gateway.taken import Transients
 from schemas.events import Event
 from schemas.ids import Actor, RequestId, TenantId
 from schemas.policies import PolicyDocument
@@ -301,6 +302,7 @@ class World:
             acceptance=self.acceptance("/sluice/gateway", PARTITION),
             endings=endings,
             contents=CONTENTS,
+            transients=Transients(self.keys),
             clock=self.clock,
             entropy=ENTROPY,
             metrics=Metrics(self.registry),

@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -19,6 +20,7 @@ from pipeline.keystore import KeyId
 from pipeline.ports.keys import KeyRef, NewKey, OfRequest
 from pipeline.sealing import Purpose
 from schemas.ids import RequestId
+from schemas.policies import PolicyDocument
 from schemas.requests import Outcome, RequestAccepted
 from schemas.topics import REQUESTS_ACCEPTED
 from tests.support.audit import TENANT
@@ -300,6 +302,28 @@ async def test_a_retry_is_the_same_request(world: World) -> None:
     assert first.content == again.content
     assert first.headers["x-request-id"] == again.headers["x-request-id"]
     assert 1 == len(world.pipeline.accepted)
+
+
+@pytest.fixture
+async def forgetful(tmp_path: Path) -> World:
+    return await World(tmp_path, policy=PolicyDocument()).begin()
+
+
+async def test_a_transient_answer_is_forgotten_once_it_left(forgetful: World) -> None:
+    world = forgetful
+    first = await post(world)
+    request = RequestId(first.headers["x-request-id"])
+
+    assert 200 == first.status_code
+    assert [] == list(await world.keys.of(OfRequest(TENANT, request)))
+
+
+async def test_an_answer_that_may_be_asked_for_again_is_kept(forgetful: World) -> None:
+    world = forgetful
+    first = await post(world, headers={"idempotency-key": "order-1"})
+    request = RequestId(first.headers["x-request-id"])
+
+    assert 1 == len(await world.keys.of(OfRequest(TENANT, request)))
 
 
 async def test_two_at_once_are_one_request(world: World) -> None:

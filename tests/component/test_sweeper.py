@@ -1,0 +1,177 @@
+"""What time has passed over is ended and forgotten, on the twins."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from typing_extensions import override
+
+from infra.memory.keystore import MemoryKeys
+from infra.memory.requests import MemoryRequests
+from infra.system import SystemEntropy
+from pipeline.contents import Contents
+from pipeline.keystore import TRANSIENT, Partition
+from pipeline.ports.bus import Publisher
+from pipeline.ports.keys import Destroyed, KeyRef, NewKey
+from pipeline.ports.requests import NewRequest
+from pipeline.reasons import Reason
+from pipeline.retention import ahead
+from producers.sweeper import BATCH, GRACE, Sweeper
+from schemas.events import Event
+from schemas.ids import RequestId, TenantId
+from schemas.requests import RequestFinished, Retention
+from schemas.topics import REPLIES, REQUESTS_FINISHED, Outgoing
+from tests.support.audit import NOON
+from tests.support.gateway import HeldClock
+from tests.support.installation import admitted, ended, new_request_id, terms
+
+TENANT = TenantId("00000000-0000-7000-8000-000000000001")
+DUE = NOON + timedelta(minutes=1)
+
+
+@dataclass
+class Published(Publisher):
+    """Keeps what was published."""
+
+    sent: list[Outgoing[Any]] = field(default_factory=list)
+
+    @override
+    async def publish(self, outgoing: Sequence[Outgoing[Any]]) -> None:
+        self.sent += outgoing
+
+    @override
+    async def publish_raw(self, records: Any) -> None:
+        raise NotImplementedError
+
+    def ends(self) -> list[Event[RequestFinished]]:
+        return [each.event for each in self.sent if each.topic is REQUESTS_FINISHED]
+
+
+@dataclass(frozen=True)
+class World:
+    clock: HeldClock
+    requests: MemoryRequests
+    keys: MemoryKeys
+    published: Published
+    sweeper: Sweeper
+
+    async def transient(self) -> KeyRef:
+        """A request whose key is kept; it is due a minute after noon."""
+        request = new_request_id()
+        day = Partition(TRANSIENT, NOON.date())
+        key = Contents(SystemEntropy()).new_key(TENANT, request, day)
+        await self.keys.create([NewKey(key, None)])
+        retention = Retention(retention_class="transient", day="2026-01-01")
+        known = terms(retention=retention, key_id=key.key_id)
+        await self.requests.admit(replace(admitted(TENANT, request), terms=known))
+        return KeyRef(TENANT, request, key.key_id)
+
+
+@pytest.fixture
+async def world() -> World:
+    clock = HeldClock()
+    requests, keys, published = MemoryRequests(), MemoryKeys(clock), Published()
+    await keys.enrol(TENANT)
+    await keys.prepare(ahead(NOON))
+    sweeper = Sweeper(sweep=requests, keystore=keys, publisher=published, clock=clock)
+    return World(clock, requests, keys, published, sweeper)
+
+
+def at(world: World, moment: timedelta) -> None:
+    world.clock.elapsed = DUE + moment - NOON
+
+
+async def test_an_overdue_request_is_ended_on_its_own_terms(world: World) -> None:
+    request = new_request_id()
+    known = terms(reply_partition=3)
+    await world.requests.admit(replace(admitted(TENANT, request), terms=known))
+    at(world, GRACE + timedelta(seconds=1))
+
+    more = await world.sweeper.round()
+
+    (end,) = world.published.ends()
+    assert not more
+    assert (request, TENANT) == (end.attributes.subject, end.attributes.tenant)
+    assert ("failed", Reason.DEADLINE_EXCEEDED, known) == (
+        end.data.outcome,
+        end.data.reason,
+        end.data.terms,
+    )
+    (reply,) = [each for each in world.published.sent if each.topic is REPLIES]
+    assert 3 == reply.partition
+
+
+async def test_a_stage_has_a_while_to_be_the_one_that_ends_it(world: World) -> None:
+    await world.requests.admit(admitted(TENANT, new_request_id()))
+    at(world, GRACE)
+
+    await world.sweeper.round()
+
+    assert [] == world.published.sent
+
+
+async def test_copies_and_repeats_tell_the_same_end(world: World) -> None:
+    await world.requests.admit(admitted(TENANT, new_request_id()))
+    at(world, 2 * GRACE)
+
+    await world.sweeper.round()
+    await world.sweeper.round()
+
+    first, second = world.published.ends()
+    assert first.attributes.id == second.attributes.id
+    assert [True] == list(await world.requests.finish([first]))
+    assert [True] == list(await world.requests.finish([second]))
+
+
+async def test_what_has_ended_is_left_alone(world: World) -> None:
+    request = new_request_id()
+    await world.requests.admit(admitted(TENANT, request))
+    await world.requests.finish([ended(TENANT, request)])
+    at(world, 2 * GRACE)
+
+    await world.sweeper.round()
+
+    assert [] == world.published.sent
+
+
+async def test_a_full_batch_asks_for_another_round(world: World) -> None:
+    ids = [RequestId(f"00000000-0000-7000-8000-{n:012}") for n in range(BATCH)]
+    for request in ids:
+        made: NewRequest = admitted(TENANT, request)
+        await world.requests.admit(made)
+    at(world, 2 * GRACE)
+
+    assert await world.sweeper.round()
+    assert BATCH == len(world.published.ends())
+
+
+async def test_an_answer_that_nobody_took_is_forgotten(world: World) -> None:
+    ref = await world.transient()
+    at(world, GRACE - timedelta(seconds=1))
+    await world.sweeper.round()
+    kept = (await world.keys.fetch([ref]))[ref]
+    at(world, GRACE)
+
+    await world.sweeper.round()
+
+    assert not isinstance(kept, Destroyed)
+    assert isinstance((await world.keys.fetch([ref]))[ref], Destroyed)
+
+
+async def test_a_fresh_process_forgets_what_passed_before_it_began(
+    world: World,
+) -> None:
+    ref = await world.transient()
+    at(world, timedelta(hours=1))
+    late = Sweeper(
+        sweep=world.requests,
+        keystore=world.keys,
+        publisher=world.published,
+        clock=world.clock,
+    )
+
+    await late.round()
+
+    assert isinstance((await world.keys.fetch([ref]))[ref], Destroyed)
