@@ -26,6 +26,18 @@ class RetryableError(SluiceError):
     """Something that everyone shares is away: wait, without a last attempt."""
 
 
+class NotYet(SluiceError):
+    """Nothing is wrong: this record, and what lies behind it, is due later.
+
+    Attributes:
+        seconds: how long until then.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__("expected a record that is due")
+        self.seconds = seconds
+
+
 class IntegrityError(SluiceError):
     """What we stored contradicts itself: halt the partition, raise the alarm."""
 

@@ -6,7 +6,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from pipeline.errors import IntegrityError, InvalidMessage, RetryableError
+from pipeline.errors import IntegrityError, InvalidMessage, NotYet, RetryableError
 from pipeline.ports.system import Entropy
 from schemas.topics import Outgoing
 
@@ -49,20 +49,29 @@ class Again:
 
 
 @dataclass(frozen=True, slots=True)
+class Later:
+    """It is due in so many seconds; nothing is wrong."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class Halt:
     """Stop this partition here until somebody looks."""
 
 
-Verdict: TypeAlias = Handled | Bury | Again | Halt
+Verdict: TypeAlias = Handled | Bury | Again | Later | Halt
 
 
-def judge(error: Exception, failed: int) -> Bury | Again | Halt:
+def judge(error: Exception, failed: int) -> Bury | Again | Later | Halt:
     """What happens next. ``failed``: untranslated errors of this record, this one too.
 
     Law: a :class:`RetryableError` has no last attempt.
     """
     if isinstance(error, InvalidMessage):
         return Bury(Reason.INVALID_MESSAGE, error.where)
+    if isinstance(error, NotYet):
+        return Later(error.seconds)
     if isinstance(error, RetryableError):
         return Again()
     if isinstance(error, IntegrityError):
@@ -74,7 +83,8 @@ def judge(error: Exception, failed: int) -> Bury | Again | Halt:
 
 def translated(error: Exception) -> bool:
     """Is it an error of ours that says what happens next?"""
-    return isinstance(error, InvalidMessage | RetryableError | IntegrityError)
+    ours = InvalidMessage | NotYet | RetryableError | IntegrityError
+    return isinstance(error, ours)
 
 
 def place(error: BaseException) -> str:

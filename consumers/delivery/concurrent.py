@@ -9,7 +9,7 @@ from typing import Any
 
 from typing_extensions import override
 
-from consumers.delivery.attempts import Again, Bury, Halt, Handled, back_off
+from consumers.delivery.attempts import Again, Bury, Halt, Handled, Later, back_off
 from consumers.delivery.brake import Brake
 from consumers.delivery.commits import Commits
 from consumers.delivery.dead import Corpse
@@ -265,7 +265,7 @@ class Concurrent(Listener):
                 self._ended(job)
             case Bury() as verdict:
                 await self._bury(job, verdict)
-            case Again():
+            case Again() | Later():
                 self._later(job)
             case Halt() if job.epoch == self._epoch:
                 self._halted.append(job)

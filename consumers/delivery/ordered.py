@@ -8,7 +8,7 @@ from typing import Any
 
 from typing_extensions import override
 
-from consumers.delivery.attempts import Again, Bury, Halt, Handled
+from consumers.delivery.attempts import Again, Bury, Halt, Handled, Later
 from consumers.delivery.brake import Brake
 from consumers.delivery.commits import Commits
 from consumers.delivery.dead import Corpse
@@ -183,11 +183,13 @@ class Ordered(Listener):
             return False
         return self._means.clock.monotonic() < lot.until
 
-    def _stop(self, lot: Lot, record: Record, verdict: Again | Halt) -> None:
+    def _stop(self, lot: Lot, record: Record, verdict: Again | Later | Halt) -> None:
         if lot.epoch != self._epoch:
             return
         if isinstance(verdict, Halt):
             self.stops.halt(lot.partition, record.offset)
+        elif isinstance(verdict, Later):
+            self.stops.delay(lot.partition, record.offset, verdict.seconds)
         else:
             self.stops.wait(lot.partition, record.offset)
 

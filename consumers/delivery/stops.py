@@ -11,9 +11,13 @@ from pipeline.ports.partitions import Partitions
 
 @dataclass(slots=True)
 class Wait:
-    """A partition that waits: since when, how often, and what wakes it."""
+    """A partition that waits: since when, how often, and what wakes it.
 
-    since: float
+    Attributes:
+        since: None where nothing is wrong: its next record is due later.
+    """
+
+    since: float | None
     count: int = 0
     timer: asyncio.Task[None] | None = None
 
@@ -38,7 +42,8 @@ class Stops:
     @property
     def waiting_since(self) -> float | None:
         """When the longest wait began; None: nothing waits."""
-        return min((wait.since for wait in self._waits.values()), default=None)
+        since = (wait.since for wait in self._waits.values())
+        return min((each for each in since if each is not None), default=None)
 
     def stands(self, partition: int) -> bool:
         """Does it stand still for a reason that we know?"""
@@ -46,14 +51,26 @@ class Stops:
 
     def wait(self, partition: int, offset: int) -> None:
         """Rewind to ``offset`` and come back to it after a while."""
+        now = self._means.clock.monotonic()
+        wait = self._waits.get(partition)
+        if wait is None or wait.since is None:
+            wait = Wait(now)
+        seconds = back_off(wait.count, self._means.entropy)
+        wait.count += 1
+        self._pause(partition, offset, wait, seconds)
+
+    def delay(self, partition: int, offset: int, seconds: float) -> None:
+        """Rewind to ``offset``, which is due then; nothing is wrong meanwhile."""
+        self._pause(partition, offset, Wait(None), seconds)
+
+    def _pause(self, partition: int, offset: int, wait: Wait, seconds: float) -> None:
         if partition not in self._partitions.assigned():
             return
         self._partitions.rewind(partition, offset)
         self._partitions.pause([partition])
-        wait = self._waits.setdefault(partition, Wait(self._means.clock.monotonic()))
-        seconds = back_off(wait.count, self._means.entropy)
-        wait.count += 1
-        _cancel(wait)
+        if partition in self._waits:
+            _cancel(self._waits[partition])
+        self._waits[partition] = wait
         wait.timer = asyncio.create_task(self._wake(partition, seconds))
         self._tell()
 
@@ -117,7 +134,8 @@ class Stops:
     def _tell(self) -> None:
         signals = self._means.signals
         held = len(self._partitions.assigned()) if self.held else 0
-        signals.waiting(self._group, len(self._waits))
+        wrong = [wait for wait in self._waits.values() if wait.since is not None]
+        signals.waiting(self._group, len(wrong))
         signals.stopped(self._group, "halted", len(self._halted))
         signals.stopped(self._group, "held", held)
 

@@ -11,6 +11,7 @@ from consumers.delivery.attempts import (
     Bury,
     Halt,
     Handled,
+    Later,
     Verdict,
     judge,
     place,
@@ -72,7 +73,7 @@ class Trials:
         """The partitions were taken away."""
         self._tried.clear()
 
-    def _judged(self, record: Record, error: Exception) -> Bury | Again | Halt:
+    def _judged(self, record: Record, error: Exception) -> Bury | Again | Later | Halt:
         tried = self.tried(record)
         tried.attempts += 1
         if not translated(error):

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from consumers.delivery import Subscription, ordered, ordered_batch, ordered_raw
-from pipeline.errors import IntegrityError, InvalidMessage, RetryableError
+from pipeline.errors import IntegrityError, InvalidMessage, NotYet, RetryableError
 from pipeline.ports.bus import Record
 from schemas.audit import AuditRecorded
 from schemas.events import Event
@@ -93,6 +93,24 @@ async def test_nothing_is_committed_before_it_is_published(bench: Bench) -> None
     assert before is None
     assert 2 == bench.committed()
     assert subjects("a", "b") == bench.sunk
+
+
+async def test_what_is_due_later_keeps_the_rest_and_is_no_trouble(
+    bench: Bench,
+) -> None:
+    bench.put("a", "bad", "c")
+    subscription, seen = forwarding(failing(NotYet(300.0), times=1))
+    member = await bench.member(subscription)
+    await member.poll()
+    await bench.clock.breathe()
+    before, wrong = bench.committed(), member.mode.waiting_since
+    stands = member.mode.stops.stands(0)
+    await member.until_quiet(10)
+
+    assert (1, None, True) == (before, wrong, stands)
+    assert [recorded(n).attributes.id for n in ("a", "bad", "bad", "c")] == seen
+    assert 3 == bench.committed()
+    assert bench.clock.monotonic() >= 300.0
 
 
 async def test_an_unreadable_record_is_one_dead_letter(bench: Bench) -> None:
