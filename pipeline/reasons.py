@@ -6,6 +6,7 @@ from enum import StrEnum
 class Reason(StrEnum):
     """Reasons that are not a screening's own (those are dotted, ``security.…``)."""
 
+    CANCELLED = "cancelled"
     DEADLINE_EXCEEDED = "deadline_exceeded"
     GUARD_UNAVAILABLE = "guard_unavailable"
     KEY_DESTROYED = "key_destroyed"
@@ -23,6 +24,7 @@ class Reason(StrEnum):
 
 CIRCUMSTANTIAL = frozenset(
     {
+        Reason.CANCELLED,
         Reason.DEADLINE_EXCEEDED,
         Reason.GUARD_UNAVAILABLE,
         Reason.KEY_DESTROYED,

@@ -21,7 +21,9 @@ MAX_RANGES = 16
 MAX_INTEGER = 2**53 - 1
 """The largest integer that every JSON reader reads exactly (RFC 8785, 3.2.2.3)."""
 
-TERMINAL = frozenset({"request.completed", "request.blocked", "request.failed"})
+TERMINAL = frozenset(
+    {"request.completed", "request.blocked", "request.failed", "request.cancelled"}
+)
 """Each accepted request has exactly one record of one of these."""
 
 Uuid = Annotated[str, Field(pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")]

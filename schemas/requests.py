@@ -28,6 +28,7 @@ class Outcome(StrEnum):
     COMPLETED = "completed"
     BLOCKED = "blocked"
     FAILED = "failed"
+    CANCELLED = "cancelled"
 
 
 class PolicyRef(Schema):
@@ -145,7 +146,7 @@ class RequestFinished(Schema):
     Attributes:
         terms: None where the record that carried them could not be read; they stand in
             the request's row.
-        reason: why it was blocked or failed; None where it was completed.
+        reason: why it has no answer; None where it was completed.
         answer: the body that the caller gets, in its own dialect.
         model: the model that the provider said it used.
     """

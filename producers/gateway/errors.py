@@ -83,6 +83,7 @@ _REFUSALS: Final[Mapping[No, Fault]] = {
 }
 
 FAILURES: Final[Mapping[str, tuple[int, bool, int | None, str]]] = {
+    Reason.CANCELLED: (409, False, None, "It was cancelled."),
     Reason.DEADLINE_EXCEEDED: (504, False, None, "It was not done by its deadline."),
     Reason.GUARD_UNAVAILABLE: (503, True, 5, "A guard that must run could not."),
     Reason.KEY_DESTROYED: (410, False, None, "Its content was erased meanwhile."),

@@ -19,6 +19,7 @@ from pipeline.root import Rooted
 from pipeline.sequencing import SECOND_TERMINAL, Place
 from pipeline.tiles import nodes_from
 from pipeline.verification import Verified, verify
+from schemas.audit import TERMINAL
 from schemas.ids import TenantId
 from schemas.requests import Decision
 from tests.support.audit import NOON, recorded, request_id
@@ -176,10 +177,11 @@ class LedgerContract:
         assert 2 == len(await actions(books, tenant))
         assert [] == await actions(books, other)
 
+    @pytest.mark.parametrize("first", sorted(TERMINAL))
     async def test_a_second_end_is_an_incident_also_when_it_comes_again(
-        self, books: Books, tenant: TenantId
+        self, books: Books, tenant: TenantId, first: str
     ) -> None:
-        end = recorded("a", "request.completed", tenant=tenant, request="r")
+        end = recorded("a", first, tenant=tenant, request="r")
         other = recorded("b", "request.failed", tenant=tenant, request="r")
         await books.ledger.append([end])
 

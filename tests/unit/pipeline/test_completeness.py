@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.completeness import ACCEPTED, reconcile
+from schemas.audit import TERMINAL
 from schemas.ids import RequestId
 from tests.support.audit import request_id
 
@@ -18,7 +19,7 @@ def story(
 
 
 def test_one_acceptance_and_one_end_each_is_complete() -> None:
-    ends = ["request.completed", "request.blocked", "request.failed"] * 4
+    ends = sorted(TERMINAL) * 3
     recorded = [
         line for each, end in zip(IDS, ends, strict=True) for line in story(each, end)
     ]
