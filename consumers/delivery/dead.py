@@ -9,6 +9,7 @@ from uuid import UUID
 
 from consumers.delivery.attempts import Bury
 from pipeline.errors import InvalidMessage, RetryableError
+from pipeline.letters import REPLAY_OF
 from pipeline.ports.bus import Publisher, RawOutgoing, Record
 from pipeline.ports.system import Clock
 from schemas.audit import AuditRecorded
@@ -28,7 +29,7 @@ from schemas.topics import (
 SOURCE = "/sluice/delivery"
 ACTION = "record.buried"
 REASON = "poison"
-CARRIED = frozenset({"content-type", "traceparent", "tracestate"})
+CARRIED = frozenset({"content-type", "traceparent", "tracestate", REPLAY_OF})
 ENDS_ITS_REQUEST = frozenset(
     topic.name
     for topic in (

@@ -222,6 +222,11 @@ class Admin:
         pseudonym = await self.subjects.pseudonym(tenant, person)
         return await self._order(tenant, "subject", pseudonym.hex())
 
+    async def record_replay(self, tenant: TenantId, letter: str) -> None:
+        """Tell the ledger that a dead letter, by its id, is about to be put back."""
+        async with as_tenant(self.pool, tenant) as connection:
+            await self._told(connection, tenant, "record.replayed", letter)
+
     async def _order(
         self, tenant: TenantId, scope: Literal["request", "subject"], ref: str
     ) -> EventId:

@@ -4,9 +4,11 @@ import click
 
 from producers.cli.audit import audit
 from producers.cli.clients import client
+from producers.cli.dead import dead
 from producers.cli.detect import detect
 from producers.cli.erasure import erase, receipts
 from producers.cli.keys import key
+from producers.cli.lag import lag
 from producers.cli.policies import policy
 from producers.cli.routes import route
 from producers.cli.tenants import tenant
@@ -18,5 +20,17 @@ def main() -> None:
     """Operate Sluice: tenants, keys, routes, policies, the ledger."""
 
 
-for command in (audit, client, detect, erase, key, policy, receipts, route, tenant):
+for command in (
+    audit,
+    client,
+    dead,
+    detect,
+    erase,
+    key,
+    lag,
+    policy,
+    receipts,
+    route,
+    tenant,
+):
     main.add_command(command)

@@ -89,6 +89,10 @@ class Desk:
             click.echo("Kafka is away: the ledger will be told later", err=True)
 
 
+kafka: Final = click.option("--kafka", envvar="SLUICE_KAFKA__BOOTSTRAP", required=True)
+_JSON: Final = click.option(
+    "--json", "as_json", is_flag=True, help="One JSON document."
+)
 _OPTIONS: Final = (
     click.option("--database-url", envvar="SLUICE_DATABASE__ADMIN_URL", required=True),
     click.option(
@@ -96,8 +100,8 @@ _OPTIONS: Final = (
     ),
     click.option("--keys", envvar="SLUICE_KEYS__DIRECTORY", type=Path, required=True),
     click.option("--root", envvar="SLUICE_KEYS__ROOT", type=Path, required=True),
-    click.option("--kafka", envvar="SLUICE_KAFKA__BOOTSTRAP", required=True),
-    click.option("--json", "as_json", is_flag=True, help="One JSON document."),
+    kafka,
+    _JSON,
 )
 
 
@@ -137,6 +141,19 @@ def at_the_desk(
     for option in reversed(_OPTIONS):
         command = option(command)
     return command
+
+
+def at_kafka(
+    act: Callable[..., Awaitable[Mapping[str, Any] | Sequence[Mapping[str, Any]]]],
+) -> Callable[..., None]:
+    """A command that needs Kafka alone: ``act(clients, …)``; shown as at the desk."""
+
+    def command(*, kafka: str, as_json: bool, **arguments: Any) -> None:
+        found = _ran(lambda: act(KafkaClients(kafka), **arguments))
+        _shown(found, as_json=as_json)
+
+    command.__name__, command.__doc__ = act.__name__, act.__doc__
+    return kafka(_JSON(command))
 
 
 def _ran(run: Callable[[], Awaitable[Any]]) -> Any:

@@ -1,0 +1,258 @@
+"""``sluice dead`` and ``sluice lag`` on a real broker and a real database."""
+
+import asyncio
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from click.testing import CliRunner, Result
+
+from consumers.delivery.attempts import Bury, Reason
+from consumers.delivery.dead import Burial, Corpse
+from demo.stack import Stack
+from infra.kafka import topics
+from infra.kafka.clients import KafkaClients
+from infra.kafka.publisher import KafkaPublisher
+from infra.postgres.pool import open_pool
+from infra.postgres.requests import PostgresRequests
+from infra.system import SystemClock
+from pipeline.ports.bus import Record
+from producers.cli import main
+from schemas.events import Attributes
+from schemas.ids import EventId, RequestId, TenantId
+from schemas.topics import (
+    AUDIT_RECORDED,
+    REQUESTS_ACCEPTED,
+    REQUESTS_SCREENED,
+    RETENTION_DUE,
+    Outgoing,
+    Topic,
+)
+from tests.support.audit import NOON, recorded
+from tests.support.installation import (
+    Installation,
+    admitted,
+    ended,
+    installed,
+    new_request_id,
+    new_tenant,
+)
+from tests.support.kafka import everything
+
+pytestmark = pytest.mark.integration
+CLOCK = SystemClock()
+TENANT_ROW = "insert into sluice.tenant (tenant_id, name) values ($1, 'one')"
+SECRET = b'{"action": "nobody may read this'
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """Where everything is, and the operator's shell there."""
+
+    kafka: str
+    installation: Installation
+    folder: Path
+
+    def run(self, *words: str) -> Result:
+        env = {
+            "SLUICE_DATABASE__ADMIN_URL": self.installation.urls["sluice_operator"],
+            "SLUICE_DATABASE__KEYSTORE_ADMIN_URL": self.installation.urls[
+                "sluice_keystore_keeper"
+            ],
+            "SLUICE_KEYS__DIRECTORY": str(self.folder / "keys"),
+            "SLUICE_KEYS__ROOT": str(self.folder / "root.key"),
+            "SLUICE_KAFKA__BOOTSTRAP": self.kafka,
+            "COLUMNS": "300",
+        }
+        return CliRunner().invoke(main, words, env=env)
+
+    def ask(self, *words: str) -> Any:
+        done = self.run(*words, "--json")
+        assert 0 == done.exit_code, done.output
+        return json.loads(done.output.splitlines()[-1])
+
+
+@pytest.fixture(scope="module")
+def scene(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
+    asyncio.run(topics.create(stack.kafka_bootstrap, replication=1))
+    with installed(stack.postgres_url) as made:
+        yield Scene(stack.kafka_bootstrap, made, tmp_path_factory.mktemp("desk"))
+
+
+@dataclass(frozen=True, slots=True)
+class Buried:
+    id: str
+    record: Record
+
+
+async def bury(scene: Scene, topic: Topic[Any], attributes: Attributes) -> Buried:
+    """A record that nobody can read, sent to its topic and buried from there."""
+    async with KafkaPublisher(KafkaClients(scene.kafka)) as publisher:
+        key, headers = topic.key(attributes), attributes.headers()
+        producer = publisher._producer
+        assert producer is not None
+        sent = await producer.send_and_wait(
+            topic.name, SECRET, key=key, partition=1, headers=headers
+        )
+        record = Record(
+            topic=topic.name,
+            partition=sent.partition,
+            offset=sent.offset,
+            key=key,
+            value=SECRET,
+            headers=tuple(headers),
+            timestamp_ms=sent.timestamp,
+            appended=True,
+        )
+        corpse = Corpse(
+            topic=topic,
+            group=str(topic.group),
+            record=record,
+            verdict=Bury(Reason.INVALID_MESSAGE, "RequestAccepted.terms"),
+            attempts=1,
+            first_at=CLOCK.now(),
+            stranger=False,
+        )
+        burial = Burial(
+            publisher=publisher, clock=CLOCK, version="0.1.0", seal_stranger=bytes
+        )
+        await burial.bury(corpse)
+    return Buried(corpse.dead_id, record)
+
+
+def attributes(tenant: TenantId, subject: str) -> Attributes:
+    return replace(recorded("x", tenant=tenant).attributes, subject=subject, time=NOON)
+
+
+def test_letters_are_listed_and_shown_without_content(scene: Scene) -> None:
+    tenant = new_tenant()
+    buried = asyncio.run(bury(scene, RETENTION_DUE, attributes(tenant, "job")))
+
+    rows = scene.ask("dead", "list", "--group", "retention")
+    shown = scene.ask("dead", "show", buried.id)
+    counts = scene.ask("dead", "list", "--count")
+    text = scene.run("dead", "show", buried.id).output
+
+    (row,) = [row for row in rows if row["id"] == buried.id]
+    assert f"1:{buried.record.offset}" == row["record"]
+    assert "invalid_message" == row["reason"]
+    assert len(SECRET) == shown["value_bytes"]
+    assert tenant == shown["ce_tenant"]
+    assert "(3 bytes)" == shown["ce_subject"]
+    assert [r["count"] for r in counts if r["group"] == "retention"] == [len(rows)]
+    assert "nobody may read" not in f"{rows}{shown}{text}"
+
+
+def test_a_letter_goes_back_as_it_came_and_the_ledger_is_told(scene: Scene) -> None:
+    tenant = new_tenant()
+    buried = asyncio.run(bury(scene, AUDIT_RECORDED, attributes(tenant, "job")))
+
+    rows = scene.ask("dead", "replay", buried.id)
+
+    back = asyncio.run(everything(scene.kafka, AUDIT_RECORDED.name))
+    *_, last = [r for r in back if r.partition == 1 and r.value == SECRET]
+    assert [("put back", buried.id)] == [(row["became"], row["id"]) for row in rows]
+    assert buried.record.offset < last.offset
+    assert buried.record.key == last.key
+    marker = ("replay_of", buried.id.encode())
+    assert (*buried.record.headers, marker) == last.headers
+    replays = [r for r in back if (r.value or b"").startswith(b'{"action":"record.rep')]
+    assert [tenant.encode()] == [r.key for r in replays]
+    assert buried.id.encode() in (replays[0].value or b"")
+
+
+def test_what_follows_from_a_replayed_record_has_the_ids_that_it_had(
+    scene: Scene,
+) -> None:
+    found = attributes(new_tenant(), new_request_id())
+    buried = asyncio.run(bury(scene, RETENTION_DUE, found))
+    scene.ask("dead", "replay", buried.id)
+    back = asyncio.run(everything(scene.kafka, RETENTION_DUE.name))
+    *_, last = [r for r in back if ("replay_of", buried.id.encode()) in r.headers]
+
+    again = Attributes.from_headers(last.headers)
+
+    assert found == again
+
+
+async def admit(
+    scene: Scene, tenant: TenantId, request: RequestId, *, end: bool
+) -> None:
+    superuser = await asyncpg.connect(scene.installation.superuser)
+    await superuser.execute(TENANT_ROW, tenant)
+    await superuser.close()
+    url = scene.installation.urls["sluice_worker"]
+    async with await open_pool(url, size=2) as pool:
+        requests = PostgresRequests(pool)
+        await requests.admit(admitted(tenant, request))
+        if end:
+            await requests.finish([ended(tenant, request)])
+
+
+@pytest.mark.parametrize(
+    ("has", "became"),
+    [
+        ("begun", "put back"),
+        ("ended", "its request has ended: send it again as a new one"),
+    ],
+)
+def test_a_request_that_has_ended_is_not_handled_again(
+    scene: Scene, has: str, became: str
+) -> None:
+    tenant, request = new_tenant(), new_request_id()
+    asyncio.run(admit(scene, tenant, request, end=has == "ended"))
+    buried = asyncio.run(bury(scene, REQUESTS_ACCEPTED, attributes(tenant, request)))
+
+    rows = scene.ask("dead", "replay", buried.id)
+
+    assert [became] == [row["became"] for row in rows]
+
+
+def test_a_replay_needs_ids_or_a_topic(scene: Scene) -> None:
+    nothing = scene.run("dead", "replay")
+    everything_there_is = scene.run("dead", "replay", "--all")
+    unknown = scene.run("dead", "replay", str(EventId(new_request_id())))
+
+    assert [2, 2, 1] == [
+        done.exit_code for done in (nothing, everything_there_is, unknown)
+    ]
+
+
+async def behind(scene: Scene, records: int, committed: int) -> None:
+    """Nobody reads this topic here, so its group is behind."""
+    topic = replace(AUDIT_RECORDED, name=REQUESTS_SCREENED.name)
+    async with KafkaPublisher(KafkaClients(scene.kafka)) as publisher:
+        outs = [Outgoing(topic, recorded(str(n)), 2) for n in range(records)]
+        await publisher.publish(outs)
+    async with AIOKafkaConsumer(
+        bootstrap_servers=scene.kafka, group_id="redaction", enable_auto_commit=False
+    ) as consumer:
+        part = TopicPartition(topic.name, 2)
+        consumer.assign([part])
+        await consumer.commit({part: committed})
+
+
+def test_lag_is_told_by_partition_and_judged_by_group(scene: Scene) -> None:
+    asyncio.run(behind(scene, records=5, committed=2))
+
+    rows = scene.ask("lag")
+
+    (row,) = [row for row in rows if row["group"] == "redaction"]
+    found = (row["partition"], row["committed"], row["end"], row["lag"])
+    assert (2, 2, 5, 3) == found
+    assert 0 <= row["oldest_s"] < 60
+    assert 1 == scene.run("lag", "--over", "2").exit_code
+    assert 1 == scene.run("lag", "--watch", "0.1", "--over", "2").exit_code
+    assert 0 == scene.run("lag", "--over", "100000").exit_code
+    assert "redaction" in scene.run("lag").output
+
+
+def test_a_broker_that_is_away_is_told_from_lag(scene: Scene) -> None:
+    done = scene.run("lag", "--kafka", "127.0.0.1:1", "--over", "0")
+
+    assert 3 == done.exit_code
