@@ -1,8 +1,8 @@
 """Calls the provider once, and gives the caller its answer."""
 
 import asyncio
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -12,6 +12,7 @@ import orjson
 from pipeline.contents import Contents
 from pipeline.detection.engine import Recipe
 from pipeline.dialects import SPEAKERS, Json, Opened, opened, written
+from pipeline.errors import RetryableError
 from pipeline.ports.providers import Answered, Providers, Refused, Unanswered
 from pipeline.ports.requests import Done, Held, ProviderCalls, Spent, Taken
 from pipeline.ports.system import Clock
@@ -106,13 +107,12 @@ class ProviderConsumer:
         self, event: Event[RequestRedacted], key: DataKey, *, again: bool
     ) -> Result:
         body = self._asked(event, key).body
-        renewing = asyncio.create_task(self._renew(key))
         try:
-            seen = await self._attempts(event, body)
-        finally:
-            renewing.cancel()
-            with suppress(asyncio.CancelledError):
-                await renewing
+            async with asyncio.timeout(None) as patience, self._renewed(key, patience):
+                seen = await self._attempts(event, body)
+        except TimeoutError:
+            # Another result stands, and is kept; or the claim's row was erased.
+            seen = Unanswered(Reason.KEY_DESTROYED, retry=False)
         made = result(seen, event.data.terms.dialect, again=again)
         sealed = self.contents.seal(key, Purpose.PROVIDER_RESULT, made.dump())
         kept = await self.calls.done(
@@ -139,10 +139,26 @@ class ProviderConsumer:
             await self.clock.sleep(RETRY_PAUSE_S)
         return seen
 
-    async def _renew(self, key: DataKey) -> None:
-        while True:
+    @asynccontextmanager
+    async def _renewed(
+        self, key: DataKey, patience: asyncio.Timeout
+    ) -> AsyncIterator[None]:
+        renewing = asyncio.create_task(self._renew(key, patience))
+        try:
+            yield
+        finally:
+            renewing.cancel()
+            with suppress(asyncio.CancelledError):
+                await renewing
+
+    async def _renew(self, key: DataKey, patience: asyncio.Timeout) -> None:
+        """Keep the claim; once it is not ours, wait for the call no longer."""
+        ours = True
+        while ours:
             await self.clock.sleep(RENEW_S)
-            await self.calls.renew(key.tenant_id, key.request_id, LEASE)
+            with suppress(RetryableError):  # the lease may outlast the outage
+                ours = await self.calls.renew(key.tenant_id, key.request_id, LEASE)
+        patience.reschedule(asyncio.get_running_loop().time())
 
     def _load(self, key: DataKey, kept: bytes) -> Result:
         sealed = SealedContent.model_validate_json(kept)
@@ -161,6 +177,7 @@ class ProviderConsumer:
             restoring=Restoring(
                 vault=self._vault(key, data.vault), nonce=session_nonce(key)
             ),
+            request=key.request_id,
         )
         if isinstance(released, Withheld):
             step = Step(
@@ -204,7 +221,14 @@ class ProviderConsumer:
         self, event: Event[RequestRedacted], reason: Reason
     ) -> Sequence[Outgoing[Any]]:
         step = Step(action=ACTION, status=reason)
-        return stopped(event, step, source=SOURCE, now=self.clock.now())
+        cancelled = reason is Reason.CANCELLED
+        return stopped(
+            event,
+            step,
+            source=SOURCE,
+            now=self.clock.now(),
+            outcome=Outcome.CANCELLED if cancelled else Outcome.FAILED,
+        )
 
 
 def _step(released: Released, answer: SealedContent, *, again: bool) -> Step:

@@ -47,6 +47,7 @@ class No(StrEnum):
     STREAM_UNSUPPORTED = "stream_unsupported"
     TENANT_ENDED = "tenant_ended"
     UNKNOWN_MODEL = "unknown_model"
+    UNSUPPORTED = "unsupported"
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +99,9 @@ def draft(
         return Refused(No.UNKNOWN_MODEL)
     if speaker.wants_stream(body):
         return Refused(No.STREAM_UNSUPPORTED)
+    unsupported = tuple(speaker.unsupported(body))
+    if unsupported:
+        return Refused(No.UNSUPPORTED, unsupported[:MAX_ERRORS])
     return Draft(
         dialect=dialect,
         raw=raw,

@@ -23,6 +23,7 @@ from pipeline.redaction import Redacted, RedactionUnavailable, redact
 from pipeline.screening import GuardUnavailable, Screened, Verdict, screen_answer
 from pipeline.text import TextPart
 from pipeline.tokens import restored
+from schemas.ids import RequestId
 from schemas.policies import PolicyDocument
 from schemas.requests import Decision, Dialect, Outcome, Usage
 
@@ -75,7 +76,8 @@ def result(
             return Result(answer=None, reason=reason, again=again)
         case Answered(body=raw):
             body = read(raw)
-            if isinstance(body, Malformed) or not SPEAKERS[dialect].answer_parts(body):
+            speaker = SPEAKERS[dialect]
+            if isinstance(body, Malformed) or speaker.answer_parts(body) is None:
                 return Result(answer=None, reason=Reason.UPSTREAM_GARBAGE, again=again)
             return Result(answer=body, again=again)
 
@@ -117,6 +119,7 @@ def release(
     policy: PolicyDocument,
     recipe: Recipe,
     restoring: Restoring,
+    request: RequestId,
 ) -> Released | Withheld:
     """Redact a completion, screen it, then turn the caller's own tokens back.
 
@@ -131,9 +134,11 @@ def release(
     seen = screen_answer(found.parts, policy, recipe, asked.parts)
     if isinstance(seen, GuardUnavailable) or seen.verdict is Verdict.BLOCKED:
         return _withheld(seen, found)
-    parts = [_restored(part, restoring) for part in found.parts]
+    whole = replace(answer, [_restored(part, restoring) for part in found.parts])
+    repeated = [part for part in asked.parts if part.path[0] in speaker.repeats]
+    told = replace(asked.body, [_restored(part, restoring) for part in repeated])
     return Released(
-        body=written({**replace(answer, parts), "model": speaker.model(asked.body)}),
+        body=written(speaker.answered(told, whole, request)),
         decisions=(*found.decisions, *seen.decisions),
         guards_ran=(*found.guards_ran, *seen.guards_ran),
         usage=speaker.usage(answer),

@@ -142,10 +142,12 @@ class MemoryProviderCalls(ProviderCalls):
     @override
     async def renew(
         self, tenant: TenantId, request: RequestId, lease: timedelta
-    ) -> None:
+    ) -> bool:
         call = self._calls.get((tenant, request))
-        if call is not None and call.result is None:
-            call.until = self.clock.now() + lease
+        if call is None or call.result is not None:
+            return False
+        call.until = self.clock.now() + lease
+        return True
 
     @override
     async def done(self, tenant: TenantId, request: RequestId, result: bytes) -> bytes:
@@ -153,3 +155,7 @@ class MemoryProviderCalls(ProviderCalls):
         if call.result is None:
             call.result = result
         return call.result
+
+    @override
+    async def begun(self, tenant: TenantId, request: RequestId) -> bool:
+        return (tenant, request) in self._calls

@@ -39,7 +39,9 @@ DONE = "select * from sluice.provider_done($1, $2, $3, $4)"
 RENEW = """
 update sluice.provider_call set lease_until = now() + $2
  where request_id = $1 and result is null
+returning request_id
 """
+BEGUN = "select true from sluice.provider_call where request_id = $1"
 
 
 def counted(
@@ -178,9 +180,14 @@ class PostgresProviderCalls(ProviderCalls):
     @override
     async def renew(
         self, tenant: TenantId, request: RequestId, lease: timedelta
-    ) -> None:
+    ) -> bool:
         async with as_tenant(self._pool, tenant) as connection:
-            await connection.execute(RENEW, UUID(request), lease)
+            return await connection.fetchval(RENEW, UUID(request), lease) is not None
+
+    @override
+    async def begun(self, tenant: TenantId, request: RequestId) -> bool:
+        async with as_tenant(self._pool, tenant, readonly=True) as connection:
+            return await connection.fetchval(BEGUN, UUID(request)) is True
 
     @override
     async def done(self, tenant: TenantId, request: RequestId, result: bytes) -> bytes:

@@ -10,9 +10,10 @@ from typing import Any, Final, Protocol
 
 import orjson
 
-from pipeline.dialects import openai_chat
+from pipeline.dialects import openai_chat, openai_responses
 from pipeline.errors import InvalidMessage
 from pipeline.text import TextPart
+from schemas.ids import RequestId
 from schemas.requests import Dialect, Usage
 
 MAX_DEPTH: Final = 64
@@ -21,7 +22,13 @@ Json = dict[str, Any]
 
 
 class Speaker(Protocol):
-    """What a dialect knows; every function is pure, and takes a JSON object."""
+    """What a dialect knows; every function is pure, and takes a JSON object.
+
+    Attributes:
+        repeats: fields of a request that its answer repeats.
+    """
+
+    repeats: tuple[str, ...]
 
     def check(self, body: Json) -> Sequence[str]:
         """What is wrong: paths with what was expected there, never what was found."""
@@ -33,6 +40,10 @@ class Speaker(Protocol):
 
     def wants_stream(self, body: Json) -> bool:
         """Does a checked body ask for a stream?"""
+        ...
+
+    def unsupported(self, body: Json) -> Sequence[str]:
+        """What a checked body asks for and we do not do; told as by :meth:`check`."""
         ...
 
     def person(self, body: Json) -> str | None:
@@ -51,6 +62,14 @@ class Speaker(Protocol):
         """All text of an answer; None: it is no answer of this dialect."""
         ...
 
+    def answered(self, asked: Json, answer: Json, request: RequestId) -> Json:
+        """The answer as the caller gets it.
+
+        Law: each string of it is a part of the answer, stands in a field of ``asked``
+        that is repeated, or is a word or an id of the dialect.
+        """
+        ...
+
     def usage(self, answer: Json) -> Usage:
         """Tokens, as far as the answer tells."""
         ...
@@ -63,7 +82,10 @@ class Malformed:
     expected: str
 
 
-SPEAKERS: Final[Mapping[Dialect, Speaker]] = {Dialect.OPENAI_CHAT: openai_chat.SPEAKER}
+SPEAKERS: Final[Mapping[Dialect, Speaker]] = {
+    Dialect.OPENAI_CHAT: openai_chat.SPEAKER,
+    Dialect.OPENAI_RESPONSES: openai_responses.SPEAKER,
+}
 
 
 def read(raw: bytes) -> Json | Malformed:

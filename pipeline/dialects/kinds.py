@@ -4,6 +4,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+MAX_COUNT: Final = 2**53 - 1
+"""Usage beyond it is not believed: no JSON reader need read it exactly."""
+
 
 @dataclass(frozen=True, slots=True)
 class Kind:
@@ -21,6 +24,11 @@ def wrong(
         value = found.get(name)
         if value is not None and not kind.holds(value):
             yield f"{where}{name}: expected {kind.expected}"
+
+
+def count(value: object) -> int:
+    """A count of tokens; 0 where it is none that can be believed."""
+    return value if type(value) is int and 0 <= value <= MAX_COUNT else 0
 
 
 def _is_number(value: object) -> bool:

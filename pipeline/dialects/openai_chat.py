@@ -1,6 +1,5 @@
 """OpenAI's chat completions: what a body may be, and where its text lies."""
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
@@ -14,18 +13,18 @@ from pipeline.dialects.kinds import (
     STRING_OR_OBJECT,
     STRINGS,
     Kind,
+    count,
     wrong,
 )
+from pipeline.dialects.strings import Own, texts
 from pipeline.text import Channel, TextPart
+from schemas.ids import RequestId
 from schemas.requests import Usage
 
 Json = dict[str, Any]
-Path = tuple[str | int, ...]
 
 MAX_MESSAGES: Final = 4096
 MAX_MODEL_CHARS: Final = 128
-MAX_COUNT: Final = 2**53 - 1
-"""Usage beyond it is not believed: no JSON reader need read it exactly."""
 
 CHANNELS: Final[Mapping[str, Channel]] = {
     "system": Channel.SYSTEM,
@@ -38,19 +37,15 @@ CHANNELS: Final[Mapping[str, Channel]] = {
 """An assistant's turn is what the caller says that it was: so it is the caller's."""
 
 TOOLS: Final = ("tools", "functions")
-STRUCTURE: Final = frozenset(
-    {
+OWN: Final = Own(
+    words=frozenset({
         "model", "role", "type", "id", "tool_call_id", "finish_reason", "format",
         "detail", "service_tier", "reasoning_effort", "verbosity", "effort", "mode",
-        "prompt_cache_key", "file_id", "encrypted_content",
-    }
+        "prompt_cache_key", "file_id", "encrypted_content", "object",
+        "system_fingerprint",
+    }),
+    encoded=frozenset({"url", "data", "file_data"}),
 )  # fmt: skip
-"""Keys whose strings are the dialect's own words and ids, if they look like one."""
-
-_WORD: Final = re.compile(r"[A-Za-z][A-Za-z0-9_.:/-]{0,127}")
-_BINARY: Final = frozenset({"url", "data", "file_data"})
-_ENCODED: Final = re.compile(r"(data:[a-z0-9.+/-]+;base64,)?[A-Za-z0-9+/_-]{64,}={0,2}")
-"""Bytes in base64: an image, a sound, a file. Their content is not text."""
 
 FIELDS: Final[Mapping[str, Kind]] = {
     "stream": BOOLEAN,
@@ -95,6 +90,8 @@ MESSAGE_FIELDS: Final[Mapping[str, Kind]] = {
 class OpenAIChat:
     """``POST /v1/chat/completions``."""
 
+    repeats: tuple[str, ...] = ()
+
     def check(self, body: Json) -> Sequence[str]:
         """See :class:`pipeline.dialects.Speaker`. Unknown fields pass through."""
         return [*_check_fields(body), *_check_messages(body.get("messages"))]
@@ -106,6 +103,10 @@ class OpenAIChat:
     def wants_stream(self, body: Json) -> bool:
         """``stream: true``."""
         return body.get("stream") is True
+
+    def unsupported(self, _: Json) -> Sequence[str]:
+        """Nothing: a chat completion names nothing that is kept elsewhere."""
+        return ()
 
     def person(self, body: Json) -> str | None:
         """``safety_identifier``, or what it replaces, ``user``."""
@@ -121,10 +122,10 @@ class OpenAIChat:
             if name == "messages":
                 for index, message in enumerate(value):
                     channel = CHANNELS[message["role"]]
-                    found += _text(message, (name, index), channel)
+                    found += texts(message, (name, index), channel, OWN)
             else:
                 channel = Channel.TOOL if name in TOOLS else Channel.USER
-                found += _text(value, (name,), channel)
+                found += texts(value, (name,), channel, OWN)
         return tuple(found)
 
     def outgoing(self, body: Json, model: str) -> Json:
@@ -134,21 +135,25 @@ class OpenAIChat:
         return {**kept, "model": model, "store": False}
 
     def answer_parts(self, answer: Json) -> tuple[TextPart, ...] | None:
-        """Every string of every choice that is no word of the dialect."""
+        """Every string of the answer that is no word of the dialect."""
         choices = answer.get("choices")
         if not isinstance(choices, list) or not choices:
             return None
         if not all(_is_choice(choice) for choice in choices):
             return None
-        return tuple(_text(choices, ("choices",), Channel.COMPLETION))
+        return tuple(texts(answer, (), Channel.COMPLETION, OWN))
+
+    def answered(self, asked: Json, answer: Json, _: RequestId) -> Json:
+        """The provider's, and the model that was asked for."""
+        return {**answer, "model": self.model(asked)}
 
     def usage(self, answer: Json) -> Usage:
         """``usage.prompt_tokens`` and ``usage.completion_tokens``."""
         usage = answer.get("usage")
         given: Json = usage if isinstance(usage, dict) else {}
         return Usage(
-            input_tokens=_count(given.get("prompt_tokens")),
-            output_tokens=_count(given.get("completion_tokens")),
+            input_tokens=count(given.get("prompt_tokens")),
+            output_tokens=count(given.get("completion_tokens")),
         )
 
 
@@ -157,10 +162,6 @@ SPEAKER: Final = OpenAIChat()
 
 def _is_choice(choice: object) -> bool:
     return isinstance(choice, dict) and isinstance(choice.get("message"), dict)
-
-
-def _count(value: object) -> int:
-    return value if type(value) is int and 0 <= value <= MAX_COUNT else 0
 
 
 def _check_fields(body: Json) -> Iterator[str]:
@@ -200,27 +201,3 @@ def _check_content(content: object, where: str) -> Iterator[str]:
             yield f"{where}.{index}: expected an object with a type"
         elif part["type"] == "text" and not isinstance(part.get("text"), str):
             yield f"{where}.{index}.text: expected a string"
-
-
-def _text(value: object, path: Path, channel: Channel) -> Iterator[TextPart]:
-    """Every string below ``value`` that is not one of the dialect's own words."""
-    if isinstance(value, str):
-        if not _is_own(value, path[-1]):
-            yield TextPart(path, channel, value)
-    elif isinstance(value, dict):
-        for name, inner in value.items():
-            yield from _text(inner, (*path, name), channel)
-    elif isinstance(value, list):
-        for index, inner in enumerate(value):
-            yield from _text(inner, (*path, index), channel)
-
-
-def _is_own(value: str, key: str | int) -> bool:
-    """Is it a word or an id of the dialect, or encoded bytes?
-
-    What only stands where such a thing could stand is text: nobody hides a sentence
-    in an ``id``.
-    """
-    if key in STRUCTURE:
-        return _WORD.fullmatch(value) is not None
-    return key in _BINARY and _ENCODED.fullmatch(value) is not None

@@ -141,10 +141,14 @@ class ProviderCalls(Protocol):
 
     async def renew(
         self, tenant: TenantId, request: RequestId, lease: timedelta
-    ) -> None:
-        """Move the end of our lease."""
+    ) -> bool:
+        """Move the end of our lease; False: a result stands, or the claim is gone."""
         ...
 
     async def done(self, tenant: TenantId, request: RequestId, result: bytes) -> bytes:
         """Store the sealed result; return the one that stands (first wins)."""
+        ...
+
+    async def begun(self, tenant: TenantId, request: RequestId) -> bool:
+        """Was the call claimed, ever?"""
         ...

@@ -39,6 +39,13 @@ STREAM_UNSUPPORTED: Final = Fault(
     word="unsupported_value",
     errors=("stream: expected false",),
 )
+UNSUPPORTED: Final = Fault(
+    code="unsupported",
+    status=400,
+    title="Not supported here",
+    detail="`errors` names what the request asks for and is not done here.",
+    word="unsupported_parameter",
+)
 ID_REUSED: Final = Fault(
     code="idempotency-key-reused",
     status=400,
@@ -80,6 +87,7 @@ _REFUSALS: Final[Mapping[No, Fault]] = {
     No.STREAM_UNSUPPORTED: STREAM_UNSUPPORTED,
     No.TENANT_ENDED: FORBIDDEN,
     No.UNKNOWN_MODEL: UNKNOWN_MODEL,
+    No.UNSUPPORTED: UNSUPPORTED,
 }
 
 FAILURES: Final[Mapping[str, tuple[int, bool, int | None, str]]] = {

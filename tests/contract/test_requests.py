@@ -271,6 +271,39 @@ class CallsContract:
 
         assert isinstance(await calls.take(tenant, request, LEASE), Held)
 
+    async def test_a_claim_is_renewed_until_a_result_stands(
+        self, calls: ProviderCalls, tenant: TenantId
+    ) -> None:
+        request = new_request_id()
+        before = await calls.renew(tenant, request, LEASE)
+        await calls.take(tenant, request, LEASE)
+        held = await calls.renew(tenant, request, LEASE)
+        await calls.done(tenant, request, b"one")
+
+        after = await calls.renew(tenant, request, LEASE)
+
+        assert (False, True, False) == (before, held, after)
+
+    async def test_a_call_has_begun_once_it_was_claimed(
+        self, calls: ProviderCalls, tenant: TenantId
+    ) -> None:
+        request = new_request_id()
+        before = await calls.begun(tenant, request)
+        await calls.take(tenant, request, LEASE)
+
+        after = await calls.begun(tenant, request)
+        of_another = await calls.begun(new_tenant(), request)
+
+        assert (False, True, False) == (before, after, of_another)
+
+    async def test_a_result_that_is_there_first_prevents_the_call(
+        self, calls: ProviderCalls, tenant: TenantId
+    ) -> None:
+        request = new_request_id()
+        await calls.done(tenant, request, b"cancelled")
+
+        assert Done(b"cancelled") == await calls.take(tenant, request, LEASE)
+
     async def test_the_first_result_stands(
         self, calls: ProviderCalls, tenant: TenantId
     ) -> None:

@@ -13,6 +13,7 @@ from producers.gateway.errors import (
     ID_REUSED,
     STREAM_UNSUPPORTED,
     UNKNOWN_MODEL,
+    UNSUPPORTED,
 )
 
 PAGE = Path(__file__).parents[3] / "docs" / "reference" / "problems.md"
@@ -20,6 +21,7 @@ FAULTS = (
     *COMMON,
     UNKNOWN_MODEL,
     STREAM_UNSUPPORTED,
+    UNSUPPORTED,
     ID_REUSED,
     CONTENT_DESTROYED,
     BLOCKED,

@@ -1,0 +1,50 @@
+"""Which strings of a body are text, and which are its dialect's own words."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from pipeline.text import Channel, TextPart
+
+Path = tuple[str | int, ...]
+
+_WORD: Final = re.compile(r"[A-Za-z][A-Za-z0-9_.:/-]{0,127}")
+_ENCODED: Final = re.compile(r"(data:[a-z0-9.+/-]+;base64,)?[A-Za-z0-9+/_-]{64,}={0,2}")
+"""Bytes in base64: an image, a sound, a file. Their content is not text."""
+
+
+@dataclass(frozen=True, slots=True)
+class Own:
+    """Where a dialect has words of its own.
+
+    Attributes:
+        words: keys whose strings are its words and ids, if they look like one.
+        encoded: keys whose strings are encoded bytes, if they look like them.
+    """
+
+    words: frozenset[str]
+    encoded: frozenset[str]
+
+    def has(self, value: str, key: str | int) -> bool:
+        """Is it a word or an id of the dialect, or encoded bytes?
+
+        What only stands where such a thing could stand is text: nobody hides a
+        sentence in an ``id``.
+        """
+        if key in self.words:
+            return _WORD.fullmatch(value) is not None
+        return key in self.encoded and _ENCODED.fullmatch(value) is not None
+
+
+def texts(value: object, path: Path, channel: Channel, own: Own) -> Iterator[TextPart]:
+    """Every string below ``value`` that is not one of the dialect's own words."""
+    if isinstance(value, str):
+        if not own.has(value, path[-1]):
+            yield TextPart(path, channel, value)
+    elif isinstance(value, dict):
+        for name, inner in value.items():
+            yield from texts(inner, (*path, name), channel, own)
+    elif isinstance(value, list):
+        for index, inner in enumerate(value):
+            yield from texts(inner, (*path, index), channel, own)
