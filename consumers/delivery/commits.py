@@ -1,5 +1,7 @@
 """Committing what is finished: never backwards, and again where it was refused."""
 
+import asyncio
+
 from consumers.delivery.means import Means
 from pipeline.ports.partitions import Partitions
 
@@ -12,6 +14,7 @@ class Commits:
         self._partitions = partitions
         self._means = means
         self._owed: dict[int, int] = {}
+        self._settling = asyncio.Lock()
         self.done: dict[int, int] = {}
         """By partition, one past the last finished, since its assignment."""
 
@@ -21,7 +24,15 @@ class Commits:
             self.done[partition] = self._owed[partition] = offset
 
     async def settle(self) -> None:
-        """Commit what is owed; what is refused stays owed."""
+        """Commit what is owed; what is refused stays owed.
+
+        One at a time: a client repeats a commit that met an error, and of two that
+        are on their way the older one could be the last to arrive.
+        """
+        async with self._settling:
+            await self._settle()
+
+    async def _settle(self) -> None:
         owed = dict(self._owed)
         if not owed:
             return

@@ -1,0 +1,56 @@
+"""Commits on their way: the committed offset never moves backwards."""
+
+import asyncio
+from collections.abc import Mapping
+
+from typing_extensions import override
+
+from consumers.delivery.commits import Commits
+from infra.memory.log import MemoryPartitions
+from tests.support.delivery import SOURCE, Bench, Late
+
+
+class Repeating(MemoryPartitions):
+    """Its first commit meets an error, and is repeated by the client much later."""
+
+    repeats = 1
+
+    def __init__(self, bench: Bench) -> None:
+        super().__init__(bench.log, SOURCE.name, "test", Late())
+        self._clock = bench.clock
+        self.assign({0: 0})
+
+    @override
+    async def commit(self, offsets: Mapping[int, int]) -> bool:
+        if self.repeats:
+            self.repeats -= 1
+            await self._clock.sleep(2)
+        return await super().commit(offsets)
+
+
+async def test_a_commit_that_is_repeated_does_not_undo_a_later_one() -> None:
+    bench = Bench()
+    commits = Commits("test", Repeating(bench), bench.means)
+    commits.finished(0, 14)
+    first = asyncio.create_task(commits.settle())
+    await bench.clock.breathe()
+    commits.finished(0, 26)
+    second = asyncio.create_task(commits.settle())
+    await bench.clock.run(asyncio.wait({first, second}))
+
+    assert 26 == bench.committed()
+
+
+async def test_what_waited_together_is_committed_together() -> None:
+    bench = Bench()
+    partitions = Repeating(bench)
+    partitions.assign(dict.fromkeys(range(4), 0))
+    commits = Commits("test", partitions, bench.means)
+    settling = []
+    for partition in range(4):
+        commits.finished(partition, 5)
+        settling.append(asyncio.create_task(commits.settle()))
+        await bench.clock.breathe()
+    await bench.clock.run(asyncio.wait(settling))
+
+    assert [5] * 4 == [bench.committed(partition) for partition in range(4)]
