@@ -133,7 +133,9 @@ class Acceptance:
         key = (await self.keystore.fetch([ref]))[ref]
         if isinstance(key, Destroyed):
             return Refused(No.CONTENT_DESTROYED)
-        if not compare_digest(fingerprint(key, asked.draft.raw), known.fingerprint):
+        same = known.terms.dialect is asked.draft.dialect
+        raw = fingerprint(key, asked.draft.raw)
+        if not same or not compare_digest(raw, known.fingerprint):
             return Refused(No.ID_REUSED)
         state = await self.requests.get(tenant, request)
         if state is not None and (state.finished or now >= known.terms.deadline):

@@ -20,7 +20,7 @@ from infra.postgres.ledger import PostgresLedger
 from infra.postgres.logs import PostgresLogs
 from infra.postgres.outbox import Outbox
 from infra.postgres.pool import open_pool
-from infra.postgres.requests import PostgresRequests
+from infra.postgres.requests import PostgresProviderCalls, PostgresRequests
 from infra.postgres.retention import PostgresPurges
 from infra.postgres.roles import refuse_unsafe
 from infra.postgres.sweep import PostgresSweep
@@ -37,11 +37,14 @@ from producers.completeness import CompletenessWorker
 from producers.evidence import Readable, evidence
 from producers.expiry import Expiry
 from producers.faults import Fault
+from producers.gateway.answering import Answering
 from producers.gateway.app import Gateway
+from producers.gateway.asking import Asking
 from producers.gateway.chat import Chat
 from producers.gateway.endings import Endings
 from producers.gateway.oauth import OAuth
 from producers.gateway.requests import Story
+from producers.gateway.responses import Responses
 from producers.gateway.taken import Transients
 from producers.replay import Replay
 from producers.sweeper import Sweeper
@@ -86,20 +89,28 @@ def _gateway(opened: Resources, box: ReplyBox) -> Gateway:
         clock=clock,
         attempts=Attempts(clock),
     )
+    asking = Asking(
+        door=door,
+        tenants=opened.tenants,
+        entropy=opened.entropy,
+        metrics=opened.metrics,
+        max_body_bytes=settings.max_body_bytes,
+    )
+    answering = _answering(opened, box, asking)
     return Gateway(
-        chat=Chat(
+        chat=Chat(asking=asking, answering=answering),
+        responses=Responses(
             door=door,
-            tenants=opened.tenants,
-            acceptance=acceptance(opened, SOURCE, settings.reply_partition),
-            endings=Endings(
-                publisher=opened.publisher, replies=box, requests=requests, clock=clock
-            ),
+            asking=asking,
+            answering=answering,
+            acceptance=acceptance(opened, SOURCE, None),
+            publisher=opened.publisher,
+            requests=requests,
+            calls=PostgresProviderCalls(opened.pool),
+            keystore=opened.keystore,
             contents=opened.contents,
-            transients=Transients(opened.keystore),
             clock=clock,
             entropy=opened.entropy,
-            metrics=opened.metrics,
-            max_body_bytes=settings.max_body_bytes,
         ),
         story=Story(
             door=door,
@@ -121,6 +132,24 @@ def _gateway(opened: Resources, box: ReplyBox) -> Gateway:
         ),
         entropy=opened.entropy,
         log=opened.log,
+    )
+
+
+def _answering(opened: Resources, box: ReplyBox, asking: Asking) -> Answering:
+    partition = opened.settings.gateway.reply_partition
+    return Answering(
+        asking=asking,
+        acceptance=acceptance(opened, SOURCE, partition),
+        endings=Endings(
+            publisher=opened.publisher,
+            replies=box,
+            requests=PostgresRequests(opened.pool),
+            clock=opened.clock,
+        ),
+        contents=opened.contents,
+        transients=Transients(opened.keystore),
+        clock=opened.clock,
+        metrics=opened.metrics,
     )
 
 

@@ -110,7 +110,7 @@ stands there where the request has none."""
 TOLD: Final = (
     "status", "incomplete_details", "output", "usage", "max_output_tokens",
     "max_tool_calls", "parallel_tool_calls", "reasoning", "service_tier",
-    "temperature", "top_p", "truncation", "created_at",
+    "temperature", "top_p", "truncation",
 )  # fmt: skip
 """Fields of a response that are the provider's to tell."""
 

@@ -19,7 +19,10 @@ from producers.gateway.edge import Edge
 from producers.gateway.errors import of_router, response
 from producers.gateway.oauth import OAuth
 from producers.gateway.requests import Story
+from producers.gateway.responses import Responses
 from schemas.ids import RequestId
+
+_RESPONSE = "/v1/responses/{response_id}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +35,7 @@ class Gateway:
     """
 
     chat: Chat
+    responses: Responses
     story: Story
     oauth: OAuth
     health: Sequence[BaseRoute]
@@ -43,6 +47,10 @@ class Gateway:
         """The ASGI application."""
         routes = [
             Route("/v1/chat/completions", self.chat.post, methods=["POST"]),
+            Route("/v1/responses", self.responses.post, methods=["POST"]),
+            Route(_RESPONSE, self.responses.get, methods=["GET"]),
+            Route(_RESPONSE, self.responses.delete, methods=["DELETE"]),
+            Route(_RESPONSE + "/cancel", self.responses.cancel, methods=["POST"]),
             Route("/v1/requests", self.story.find, methods=["GET"]),
             Route("/v1/requests/{request_id}", self.story.get, methods=["GET"]),
             Route("/oauth/token", self.oauth.token, methods=["POST"]),

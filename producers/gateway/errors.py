@@ -61,6 +61,21 @@ CONTENT_DESTROYED: Final = Fault(
     word="content_destroyed",
     repeat=False,
 )
+NOT_IN_BACKGROUND: Final = Fault(
+    code="not-in-background",
+    status=400,
+    title="Nothing to cancel",
+    detail="Only a response that was created with `background: true` is cancelled.",
+    word="not_in_background",
+)
+STILL_OPEN: Final = Fault(
+    code="still-open",
+    status=409,
+    title="It has not ended yet",
+    detail="Cancel the response, or wait for its end; then delete it.",
+    word="still_open",
+    repeat=False,
+)
 BLOCKED: Final = Fault(
     code="blocked",
     status=400,
@@ -150,7 +165,7 @@ def openai(request: HTTPConnection, fault: Fault) -> Response:
     """OpenAI's error body; a 422 is a 400 there."""
     status = 400 if fault.status == INVALID_REQUEST.status else fault.status
     detail = OpenAIErrorDetail(
-        message=_message(fault),
+        message=message(fault),
         type=fault.kind,
         param=fault.errors[0].split(":")[0] if fault.errors else None,
         code=fault.word,
@@ -166,7 +181,8 @@ def openai(request: HTTPConnection, fault: Fault) -> Response:
     )
 
 
-def _message(fault: Fault) -> str:
+def message(fault: Fault) -> str:
+    """A fault in one sentence."""
     about = fault.errors or ((fault.reason,) if fault.reason else ())
     return f"{fault.title}: {'; '.join(about)}." if about else fault.detail
 

@@ -22,7 +22,7 @@ from infra.memory.ledger import MemoryLedger
 from infra.memory.log import MemoryLog
 from infra.memory.publisher import MemoryPublisher
 from infra.memory.replies import MemoryReplies
-from infra.memory.requests import MemoryRequests
+from infra.memory.requests import MemoryProviderCalls, MemoryRequests
 from infra.memory.secrets import MemorySubjects
 from infra.memory.tenants import MemoryCredentials, MemoryTenants
 from infra.metrics import Metrics
@@ -42,11 +42,14 @@ from pipeline.retention import ahead
 from pipeline.sealing import DataKey, Purpose
 from pipeline.trail import ended
 from producers.auth import Attempts, Door
+from producers.gateway.answering import Answering
 from producers.gateway.app import Gateway
+from producers.gateway.asking import Asking
 from producers.gateway.chat import Chat
 from producers.gateway.endings import Endings
 from producers.gateway.oauth import OAuth
 from producers.gateway.requests import Story
+from producers.gateway.responses import Responses
 from producers.gateway.taken import Transients
 from schemas.events import Event
 from schemas.ids import Actor, RequestId, TenantId
@@ -70,6 +73,7 @@ from tests.support.audit import NOON, OTHER, TENANT
 ENTROPY = SystemEntropy()
 CONTENTS = Contents(ENTROPY)
 PARTITION = 3
+SOURCE_OF_GATEWAY = "/sluice/gateway"
 CLIENT = "client-1"
 CLIENT_SECRET = "s+e c/r%t"
 ANSWER = b'{"id":"chatcmpl-1","choices":[{"message":{"content":"Danube"}}]}'
@@ -199,6 +203,7 @@ class World:
         self.log = MemoryLog(TOPICS, self.clock)
         self.keys = MemoryKeys(self.clock)
         self.requests = MemoryRequests()
+        self.calls = MemoryProviderCalls(self.clock)
         self.replies = MemoryReplies(self.log, PARTITION)
         self.pipeline = Pipeline(
             log=self.log,
@@ -296,16 +301,31 @@ class World:
             clock=self.clock,
             look_s=0.01,
         )
-        chat = Chat(
-            door=self.door,
-            tenants=self.tenants,
-            acceptance=self.acceptance("/sluice/gateway", PARTITION),
+        metrics = Metrics(self.registry)
+        asking = Asking(
+            door=self.door, tenants=self.tenants, entropy=ENTROPY, metrics=metrics
+        )
+        answering = Answering(
+            asking=asking,
+            acceptance=self.acceptance(SOURCE_OF_GATEWAY, PARTITION),
             endings=endings,
             contents=CONTENTS,
             transients=Transients(self.keys),
             clock=self.clock,
+            metrics=metrics,
+        )
+        responses = Responses(
+            door=self.door,
+            asking=asking,
+            answering=answering,
+            acceptance=self.acceptance(SOURCE_OF_GATEWAY, None),
+            publisher=self.pipeline,
+            requests=self.requests,
+            calls=self.calls,
+            keystore=self.keys,
+            contents=CONTENTS,
+            clock=self.clock,
             entropy=ENTROPY,
-            metrics=Metrics(self.registry),
         )
         story = Story(
             door=self.door,
@@ -321,7 +341,8 @@ class World:
             clock=self.clock,
         )
         return Gateway(
-            chat=chat,
+            chat=Chat(asking=asking, answering=answering),
+            responses=responses,
             story=story,
             oauth=oauth,
             health=health_routes(

@@ -11,6 +11,8 @@ from producers.gateway.errors import (
     FAILED,
     FAILURES,
     ID_REUSED,
+    NOT_IN_BACKGROUND,
+    STILL_OPEN,
     STREAM_UNSUPPORTED,
     UNKNOWN_MODEL,
     UNSUPPORTED,
@@ -24,6 +26,8 @@ FAULTS = (
     UNSUPPORTED,
     ID_REUSED,
     CONTENT_DESTROYED,
+    NOT_IN_BACKGROUND,
+    STILL_OPEN,
     BLOCKED,
     FAILED,
 )

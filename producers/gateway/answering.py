@@ -1,0 +1,79 @@
+"""Accept, wait, answer in one piece: what every synchronous request has in common."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from infra.metrics import Metrics
+from pipeline.acceptance import Acceptance, Accepted, Asked, Ended
+from pipeline.admission import Refused
+from pipeline.contents import Contents
+from pipeline.ports.system import Clock
+from pipeline.reasons import Reason
+from pipeline.sealing import DataKey, Purpose
+from producers.gateway.asking import WAY, Asking
+from producers.gateway.endings import End, Endings
+from producers.gateway.errors import ending, refusal, response
+from producers.gateway.taken import Transients
+from schemas.requests import Outcome
+
+Shown = Callable[[bytes, datetime], bytes]
+"""What the caller gets of an answer to a request that was accepted at that time."""
+
+
+def unchanged(answer: bytes, _: datetime) -> bytes:
+    """The answer as it was sealed."""
+    return answer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answering:
+    """Answers whoever waits."""
+
+    asking: Asking
+    acceptance: Acceptance
+    endings: Endings
+    contents: Contents
+    transients: Transients
+    clock: Clock
+    metrics: Metrics
+
+    async def answer(
+        self, request: Request, asked: Asked, shown: Shown = unchanged
+    ) -> Response:
+        """The answer to one request, or why there is none."""
+        begun = self.clock.monotonic()
+        match await self.acceptance.accept(asked):
+            case Refused() as refused:
+                return self.asking.refused(request, refusal(refused))
+            case Ended(key=key, state=state):
+                found, accepted_at = state.finished, state.accepted_at
+                return self._answer(request, key, found, shown, accepted_at)
+            case Accepted() as accepted:
+                end = await self.endings.of(accepted)
+                self.metrics.accepted.labels(WAY).inc()
+                self.metrics.answer_seconds.observe(self.clock.monotonic() - begun)
+                now = accepted.outgoing.event.attributes.time
+                return self._answer(request, accepted.key, end, shown, now)
+
+    def _answer(
+        self,
+        request: Request,
+        key: DataKey,
+        end: End | None,
+        shown: Shown,
+        accepted_at: datetime,
+    ) -> Response:
+        if end is None:
+            late = ending(Outcome.FAILED, Reason.DEADLINE_EXCEEDED)
+            return response(request, late)
+        if end.outcome is not Outcome.COMPLETED or end.answer is None:
+            answer = response(request, ending(end.outcome, end.reason))
+        else:
+            opened = self.contents.open(key, Purpose.COMPLETION, end.answer)
+            told = shown(opened, accepted_at)
+            answer = Response(told, media_type="application/json")
+        return self.transients.leaving(request, answer, key)
