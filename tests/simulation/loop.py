@@ -1,0 +1,285 @@
+"""An event loop whose time is virtual, and in which whole processes can die.
+
+Every handle and every task belongs to an :class:`Owner`: one life of a process, or the
+world outside. A dead owner's handles never run again, so no ``finally`` and no
+``except`` of it does either. Which owner runs next is the chooser's choice; within one
+owner, handles run in the order in which they became ready, as on any event loop, unless
+the chooser says otherwise.
+"""
+
+import asyncio
+import gc
+import heapq
+import sys
+import warnings
+from asyncio import events
+from collections import deque
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from contextvars import Context, ContextVar, copy_context
+from typing import Any, Protocol, TypeVar
+
+from typing_extensions import override
+
+T = TypeVar("T")
+
+
+class Owner:
+    """Who handles and tasks belong to."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.dead = False
+        self.frozen_until = 0.0
+        self.ready: deque[events.Handle] = deque()
+        self.tasks: list[SimTask] = []
+        self.signals: dict[int, Callable[[], Any]] = {}
+
+
+OWNER: ContextVar[Owner] = ContextVar("owner")
+
+
+class Chooser(Protocol):
+    """Who decides what runs next, and what happens in between."""
+
+    def owner(self, count: int) -> int:
+        """Which of so many owners runs next."""
+        ...
+
+    def handle(self, count: int) -> int:
+        """Which of its ready handles; 0 is the one that is ready longest."""
+        ...
+
+    def after(self, owner: Owner) -> None:
+        """A handle of ``owner`` ran."""
+        ...
+
+
+class SimTask(asyncio.Task[Any]):
+    """A task whose place in a set does not depend on where it lies in memory."""
+
+    def __init__(self, number: int, *args: Any, **kwargs: Any) -> None:
+        self._number = number
+        super().__init__(*args, **kwargs)
+
+    @override
+    def __hash__(self) -> int:
+        return self._number
+
+    @override
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+
+_Base: Any = asyncio.BaseEventLoop
+
+
+class SimLoop(_Base):  # type: ignore[misc]  # its typing follows each Python
+    """Runs ready handles one by one; when none is ready, time moves to the next."""
+
+    def __init__(self, chooser: Chooser) -> None:
+        super().__init__()
+        self._chooser = chooser
+        self._now = 0.0
+        self._count = 0
+        self._timers: list[tuple[float, int, events.TimerHandle]] = []
+        self._runnable: list[Owner] = []
+        self._over = False
+        self._owners: list[Owner] = []
+        self.turns = 0
+        self.world = Owner("world")
+        self.outside = self.context(self.world)
+        self.unhandled: list[str] = []
+        self.set_exception_handler(self._unhandled)
+
+    def context(self, owner: Owner) -> Context:
+        """A context whose handles and tasks belong to ``owner``."""
+        self._owners.append(owner)
+        made = Context()
+        made.run(OWNER.set, owner)
+        return made
+
+    def time(self) -> float:
+        return self._now
+
+    def get_debug(self) -> bool:
+        return False
+
+    def call_soon(
+        self, callback: Any, *args: Any, context: Context | None = None
+    ) -> events.Handle:
+        handle = events.Handle(callback, args, self, context)
+        self._now_ready(handle)
+        return handle
+
+    def call_later(
+        self, delay: float, callback: Any, *args: Any, context: Context | None = None
+    ) -> events.TimerHandle:
+        return self.call_at(self._now + delay, callback, *args, context=context)
+
+    def call_at(
+        self, when: float, callback: Any, *args: Any, context: Context | None = None
+    ) -> events.TimerHandle:
+        timer = events.TimerHandle(when, callback, args, self, context)
+        self._count += 1
+        heapq.heappush(self._timers, (when, self._count, timer))
+        return timer
+
+    def _timer_handle_cancelled(self, handle: events.TimerHandle) -> None:
+        """Found when its time comes."""
+
+    def create_task(
+        self,
+        coro: Any,
+        *,
+        name: object = None,
+        context: Context | None = None,
+    ) -> SimTask:
+        context = copy_context() if context is None else context
+        if OWNER not in context:  # one that was made empty on purpose
+            context.run(OWNER.set, OWNER.get())
+        self._count += 1
+        task = SimTask(self._count, coro, loop=self, context=context)
+        context[OWNER].tasks.append(task)
+        return task
+
+    def run_in_executor(self, executor: Any, func: Any, *args: Any) -> Any:
+        """A thread's work is done at once: its order to others' is not simulated."""
+        future = self.create_future()
+        try:
+            future.set_result(func(*args))
+        except Exception as error:  # noqa: BLE001 - handed on, as a thread would
+            future.set_exception(error)
+        return future
+
+    def add_signal_handler(self, sig: int, callback: Any, *args: Any) -> None:
+        OWNER.get().signals[sig] = lambda: callback(*args)
+
+    def freeze(self, owner: Owner, seconds: float) -> None:
+        """Nothing of ``owner`` runs for so long: a stopped machine."""
+        owner.frozen_until = self._now + seconds
+        if owner in self._runnable:
+            self._runnable.remove(owner)
+        self.call_later(seconds, self._thaw, owner, context=self.outside)
+
+    def kill(self, owner: Owner) -> None:
+        """Nothing of ``owner`` runs any more."""
+        owner.dead = True
+        owner.ready.clear()
+        if owner in self._runnable:
+            self._runnable.remove(owner)
+
+    def run_until(self, done: Callable[[], bool], *, turns: int) -> bool:
+        """Run until ``done``; False: so many turns were not enough."""
+        with self._running():
+            while not done():
+                if self.turns >= turns:
+                    return False
+                self._turn()
+        return True
+
+    def finish(self) -> None:
+        """Close what is left of all coroutines; what they do then reaches nobody."""
+        self._over = True
+        with self._running(), _unheard():
+            for task in asyncio.all_tasks(self):
+                task._log_destroy_pending = False  # type: ignore[attr-defined]
+                _close(task.get_coro())
+            for owner in self._owners:
+                owner.tasks.clear()
+                owner.ready.clear()
+            self._timers.clear()
+            gc.collect()
+        self.close()
+
+    @contextmanager
+    def _running(self) -> Iterator[None]:
+        before = events._get_running_loop()
+        events._set_running_loop(self)
+        try:
+            yield
+        finally:
+            events._set_running_loop(before)
+
+    def _turn(self) -> None:
+        if not self._runnable or (self._timers and self._timers[0][0] <= self._now):
+            self._tick()
+        if not self._runnable:
+            return
+        self.turns += 1
+        owner = self._runnable[self._chooser.owner(len(self._runnable))]
+        at = self._chooser.handle(len(owner.ready))
+        owner.ready.rotate(-at)
+        handle = owner.ready.popleft()
+        owner.ready.rotate(at)
+        if not owner.ready:
+            self._runnable.remove(owner)
+        if not handle._cancelled:
+            handle._run()
+            self._chooser.after(owner)
+
+    def _tick(self) -> None:
+        """Move on to the next timer; make ready all that are due then."""
+        if not self._timers:
+            raise RuntimeError("nothing is ready and nothing will be")
+        if not self._runnable:
+            self._now = max(self._now, self._timers[0][0])
+        while self._timers and self._timers[0][0] <= self._now:
+            _, _, timer = heapq.heappop(self._timers)
+            if not timer._cancelled:
+                self._now_ready(timer)
+
+    def _now_ready(self, handle: events.Handle) -> None:
+        owner = _context(handle).get(OWNER, self.world)
+        if owner.dead or self._over:
+            return
+        if not owner.ready and owner.frozen_until <= self._now:
+            self._runnable.append(owner)
+        owner.ready.append(handle)
+
+    def _thaw(self, owner: Owner) -> None:
+        thawed = owner.frozen_until <= self._now
+        if owner.ready and not owner.dead and thawed and owner not in self._runnable:
+            self._runnable.append(owner)
+
+    def _unhandled(self, _: Any, told: dict[str, Any]) -> None:
+        error = told.get("exception")
+        self.unhandled.append(f"{told['message']}: {error!r}")
+
+
+def _context(handle: Any) -> Context:
+    found: Context = handle._context
+    return found
+
+
+def _close(coroutine: Any) -> None:
+    """Leave it, however often it waits for something on the way out."""
+    for _ in range(100):
+        try:
+            coroutine.close()
+        except BaseException:  # noqa: BLE001, S112 - it waited, or raised
+            continue
+        return
+
+
+@contextmanager
+def _unheard() -> Iterator[None]:
+    """What the dead still say is not written anywhere."""
+    before, sys.unraisablehook = sys.unraisablehook, lambda _: None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        sys.unraisablehook = before
+
+
+def at_once(coroutine: Coroutine[Any, Any, T]) -> T:
+    """What a coroutine returns that never waits, as all the twins' are."""
+    try:
+        coroutine.send(None)
+    except StopIteration as done:
+        result: T = done.value
+        return result
+    coroutine.close()
+    raise RuntimeError("a twin waited")

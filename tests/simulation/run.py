@@ -1,0 +1,120 @@
+"""One seed: a storm, then calm until it is quiet, then a look at everything."""
+
+from dataclasses import dataclass
+from functools import partial
+
+import consumers.app
+import producers.app
+from pipeline.retention import ahead
+from tests.simulation import chance, clients
+from tests.simulation.clients import GATEWAYS, Caller
+from tests.simulation.invariants import wrongs
+from tests.simulation.processes import Processes
+from tests.simulation.roots import on_twins, settings
+from tests.simulation.world import World
+
+TURNS = 200_000
+QUIET_WITHIN_S = 600.0
+LOOK_S = 0.25
+GROUPS = ("screening", "redaction", "provider", "outcomes", "audit")
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a seed led to.
+
+    Attributes:
+        wrongs: every promise that was broken, in words; none: the seed passed.
+        digest: of the trace: equal for equal runs.
+    """
+
+    seed: int
+    wrongs: tuple[str, ...]
+    digest: str
+    turns: int
+    seconds: float
+    told: str
+
+
+def simulate(seed: int) -> Outcome:
+    """Run one seed to its end."""
+    world = World(seed)
+    with on_twins(world):
+        found = world.loop.outside.copy().run(_played, world)
+    outcome = Outcome(
+        seed=seed,
+        wrongs=tuple(found),
+        digest=world.trace.digest,
+        turns=world.loop.turns,
+        seconds=world.loop.time(),
+        told=f"{chance.told(world.chance.plan)}\n{world.trace.told()}" if found else "",
+    )
+    world.loop.outside.copy().run(world.loop.finish)
+    return outcome
+
+
+def _played(world: World) -> list[str]:
+    world.now(world.keys.prepare(ahead(world.clock.now())))
+    callers = _callers(world)
+    _processes(world)
+    for caller in callers:
+        world.begin(clients.call(world, caller))
+    world.later(world.chance.plan.storm_s, _calm, world)
+    quiet = world.begin(_quiet(world, callers))
+    if not world.loop.run_until(quiet.done, turns=TURNS):
+        return [*world.watch.wrongs, f"it still turns after {TURNS} steps"]
+    if not quiet.result():
+        return [*world.watch.wrongs, *_restless(world, callers)]
+    return [*world.watch.wrongs, *wrongs(world, callers)]
+
+
+def _callers(world: World) -> list[Caller]:
+    tokens = clients.settle(world)
+    kinds = ("clean", "clean", "personal", "attack")
+    return [
+        Caller(
+            number=number,
+            kind=world.chance.one(kinds),
+            key=f"key-{number}",
+            token=world.chance.one(tokens),
+        )
+        for number in range(world.chance.some(6))
+    ]
+
+
+def _processes(world: World) -> None:
+    running = Processes(world)
+    for at, name in enumerate(GATEWAYS):
+        running.add(name, partial(producers.app.run_gateway, settings(name, at)))
+    for name, groups in _shares(world):
+        running.add(name, partial(consumers.app.run, settings(name), groups))
+    timed = partial(producers.app.run_timed, settings("timed"), ("sweeper",))
+    running.add("timed", timed)
+
+
+def _shares(world: World) -> list[tuple[str, list[str]]]:
+    """Which process runs which groups: each group has one member or two."""
+    if world.chance.either():
+        return [("all-0", list(GROUPS)), ("all-1", list(GROUPS))]
+    cut = world.chance.some(len(GROUPS) - 1)
+    shuffled = world.chance.shuffled(GROUPS)
+    return [("some-0", shuffled[:cut]), ("some-1", shuffled[cut:])]
+
+
+def _calm(world: World) -> None:
+    world.say("CALM")
+    world.chance.storm = False
+
+
+async def _quiet(world: World, callers: list[Caller]) -> bool:
+    """Waits until everything is done; False: it took too long."""
+    while world.chance.storm or world.lag() or not all(each.done for each in callers):
+        await world.clock.sleep(LOOK_S)
+        if world.loop.time() > QUIET_WITHIN_S:
+            return False
+    return True
+
+
+def _restless(world: World, callers: list[Caller]) -> list[str]:
+    waiting = [str(caller.number) for caller in callers if not caller.done]
+    return [f"never quiet: lag {world.lag()}, callers {' '.join(waiting)} wait"]

@@ -1,0 +1,69 @@
+"""Tokens and letters that are the same in every run: signed by a hash, sealed by one.
+
+The real ones (``infra/tokens.py``) draw on the operating system for every signature.
+"""
+
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from datetime import datetime
+from hashlib import sha256
+from typing import Any
+
+import orjson
+from typing_extensions import override
+
+from pipeline.ports.tokens import Claims, Letters, TokenIssuer, TokenVerifier
+
+_KEY = b"made up for the simulation"
+
+
+class SimTokens(TokenIssuer, TokenVerifier, Letters):
+    """One key for all."""
+
+    @override
+    def issue(self, claims: Claims) -> str:
+        found = {**asdict(claims), "scope": sorted(claims.scope)}
+        body = orjson.dumps(found, default=str)
+        return urlsafe_b64encode(_mac(body) + body).decode()
+
+    @override
+    def published(self) -> Sequence[Mapping[str, Any]]:
+        return []
+
+    @override
+    def verify(self, token: str) -> Claims | None:
+        try:
+            raw = urlsafe_b64decode(token)
+        except ValueError:
+            return None
+        mac, body = raw[:32], raw[32:]
+        if mac != _mac(body):
+            return None
+        found = orjson.loads(body)
+        found["scope"] = frozenset(found["scope"])
+        for name in ("issued_at", "expires_at"):
+            found[name] = datetime.fromisoformat(found[name])
+        return Claims(**found)
+
+    @override
+    def open(self, letter: bytes) -> bytes | None:
+        raw = urlsafe_b64decode(letter)
+        return _xored(raw[16:], raw[:16])
+
+    def seal(self, plaintext: bytes) -> bytes:
+        """A letter to ourselves."""
+        salt = _mac(plaintext)[:16]
+        return urlsafe_b64encode(salt + _xored(plaintext, salt))
+
+
+def _mac(body: bytes) -> bytes:
+    return sha256(_KEY + body).digest()
+
+
+def _xored(text: bytes, salt: bytes) -> bytes:
+    stream = b"".join(
+        sha256(_KEY + salt + at.to_bytes(4)).digest()
+        for at in range(len(text) // 32 + 1)
+    )
+    return bytes(a ^ b for a, b in zip(text, stream, strict=False))

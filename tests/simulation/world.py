@@ -1,0 +1,337 @@
+"""What outlives every process: the log, the tables, the keys; and what leads there."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import cache, partial
+from types import SimpleNamespace
+from typing import Any
+
+from aiokafka import TopicPartition
+from prometheus_client import CollectorRegistry
+from typing_extensions import override
+
+from infra.log import Log
+from infra.memory.keystore import MemoryKeys
+from infra.memory.ledger import MemoryLedger
+from infra.memory.log import MemoryLog
+from infra.memory.publisher import MemoryPublisher
+from infra.memory.requests import MemoryProviderCalls, MemoryRequests
+from infra.memory.retention import MemoryPurges
+from infra.memory.secrets import MemorySubjects
+from infra.memory.tenants import MemoryCredentials, MemoryTenants
+from infra.metrics import Metrics
+from pipeline.contents import Contents
+from pipeline.ports.bus import RawOutgoing, Record
+from pipeline.ports.system import Clock
+from pipeline.work import Bench
+from schemas.topics import TOPICS, Outgoing
+from tests.simulation.broker import Group, SimKafka
+from tests.simulation.chance import Chance, DicedEntropy, Trace
+from tests.simulation.loop import OWNER, Owner, SimLoop, at_once
+from tests.simulation.network import Network, Wire
+from tests.simulation.providers import SimProviders
+from tests.simulation.watch import Watch
+
+BEGAN = datetime(2026, 1, 1, 12, tzinfo=UTC)
+
+
+class SimClock(Clock):
+    """The loop's time."""
+
+    def __init__(self, loop: SimLoop) -> None:
+        self._loop = loop
+
+    @override
+    def now(self) -> datetime:
+        return BEGAN + timedelta(seconds=self._loop.time())
+
+    @override
+    def monotonic(self) -> float:
+        return self._loop.time()
+
+    @override
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)  # noqa: TID251 - on virtual time
+
+
+class SimLog(MemoryLog):
+    """The twin; who reads a topic is woken when it grows."""
+
+    def __init__(self, world: "World") -> None:
+        super().__init__(TOPICS, world.clock)
+        self._world = world
+        self._ears: dict[str, list[asyncio.Event]] = {}
+
+    @override
+    def append(self, topic: str, **what: Any) -> Record:
+        record = super().append(topic, **what)
+        self._world.watch.appended(record)
+        for seat in self._world.seats(topic):
+            seat.partitions.more.set()
+        for ear in self._ears.get(topic, ()):
+            ear.set()
+        return record
+
+    def hear(self, topic: str, ear: asyncio.Event) -> None:
+        """Be woken."""
+        self._ears.setdefault(topic, []).append(ear)
+
+    def count(self, topic: str) -> int:
+        """How many partitions it has."""
+        return len(self._segments[topic])
+
+    def begin(self, topic: str, group: str, partition: int) -> int:
+        """Where a group reads on."""
+        start = self.segment(topic, partition).start
+        return max(self.committed(topic, group, partition) or 0, start)
+
+
+class SimPublisher(MemoryPublisher):
+    """The twin behind the network: each key's records land together, or not at all."""
+
+    alive = True
+
+    def __init__(self, log: MemoryLog, network: Network) -> None:
+        super().__init__(log)
+        self._network = network
+
+    @override
+    async def publish(self, outgoing: Any) -> None:
+        lots: dict[tuple[str, bytes, int | None], list[Outgoing[Any]]] = {}
+        for out in outgoing:
+            key = out.topic.key(out.event.attributes)
+            lots.setdefault((out.topic.name, key, out.partition), []).append(out)
+        store = super().publish
+        sent = [
+            self._network.send(f"publish {name} {len(lot)}", partial(store, lot))
+            for (name, _, _), lot in lots.items()
+        ]
+        await asyncio.gather(*sent)
+
+    @override
+    async def publish_raw(self, outgoing: RawOutgoing) -> None:
+        store = super().publish_raw
+        label = f"publish {outgoing.topic}"
+        await self._network.call(label, lambda: store(outgoing))
+
+
+class SimReader:
+    """A consumer of no group, as ``infra.kafka`` uses it."""
+
+    def __init__(self, world: "World") -> None:
+        self._world = world
+        self._positions: dict[TopicPartition, int] = {}
+        self._more = asyncio.Event()
+
+    async def start(self) -> None:
+        await self._world.clock.sleep(self._world.chance.latency())
+
+    async def stop(self) -> None:
+        self._positions.clear()
+
+    def assign(self, parts: list[TopicPartition]) -> None:
+        self._positions = dict.fromkeys(parts, 0)
+        for topic in dict.fromkeys(part.topic for part in parts):
+            self._world.log.hear(topic, self._more)
+
+    def seek(self, part: TopicPartition, offset: int) -> None:
+        self._positions[part] = offset
+
+    async def seek_to_end(self, part: TopicPartition) -> None:
+        self._positions[part] = self._segment(part).end
+
+    async def position(self, part: TopicPartition) -> int:
+        return self._positions[part]
+
+    async def beginning_offsets(self, parts: Any) -> Mapping[TopicPartition, int]:
+        return {part: self._segment(part).start for part in parts}
+
+    async def end_offsets(self, parts: Any) -> Mapping[TopicPartition, int]:
+        return {part: self._segment(part).end for part in parts}
+
+    async def getmany(
+        self, *parts: TopicPartition, timeout_ms: int
+    ) -> Mapping[TopicPartition, list[Any]]:
+        found = self._take(parts or tuple(self._positions))
+        if not found:
+            self._more.clear()
+            try:
+                await asyncio.wait_for(self._more.wait(), timeout_ms / 1000)
+            except TimeoutError:
+                return {}
+            await self._world.clock.sleep(self._world.chance.latency())
+        return found or self._take(parts or tuple(self._positions))
+
+    def _take(self, parts: Any) -> dict[TopicPartition, list[Any]]:
+        found = {}
+        for part in parts:
+            segment = self._segment(part)
+            records = segment.records[self._positions[part] - segment.start :]
+            if records:
+                found[part] = [_raw(record) for record in records]
+                self._positions[part] = segment.end
+        return found
+
+    def _segment(self, part: TopicPartition) -> Any:
+        return self._world.log.segment(part.topic, part.partition)
+
+
+def _raw(record: Record) -> Any:
+    return SimpleNamespace(
+        headers=record.headers,
+        value=record.value,
+        offset=record.offset,
+        timestamp=record.timestamp_ms,
+    )
+
+
+class SimLines(Log):
+    """A logger whose lines are kept, to be searched for what must not be there."""
+
+    def __init__(self, name: str, world: "World") -> None:
+        self._name = name
+        self._world = world
+
+    @override
+    def info(self, event: Any, **values: Any) -> None:
+        line = f"{event} " + " ".join(f"{k}={v}" for k, v in values.items())
+        self._world.lines.append(line)
+        self._world.say("log", self._name, line)
+
+    warning = info
+    error = info
+
+
+@cache
+def metrics() -> Metrics:
+    """One set for all: nothing is read of them here."""
+    return Metrics(CollectorRegistry())
+
+
+@dataclass(frozen=True, slots=True)
+class Database:
+    """What a pool leads to: each port behind this process's own connection."""
+
+    requests: Any
+    calls: Any
+    ledger: Any
+    credentials: Any
+    purges: Any
+    subjects: Any
+
+
+class World:
+    """All that is durable, and the one network that leads there."""
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+        self.chance = Chance(seed)
+        self.trace = Trace([])
+        self.loop = SimLoop(self.chance)
+        self.clock = SimClock(self.loop)
+        self.entropy = DicedEntropy(seed)
+        self.watch = Watch(self)
+        self.network = Network(self.loop, self.chance, self.trace)
+        self.log = SimLog(self)
+        self.groups = {
+            topic.name: Group(self, topic.name, topic.group)
+            for topic in TOPICS
+            if topic.group is not None
+        }
+        self.keys = MemoryKeys(self.clock)
+        self.requests = MemoryRequests()
+        self.calls = MemoryProviderCalls(self.clock)
+        self.ledger = MemoryLedger("simulation.test", self.entropy)
+        self.tenants = MemoryTenants()
+        self.credentials = MemoryCredentials()
+        self.purges = MemoryPurges()
+        self.providers = SimProviders(self)
+        self.lines: list[str] = []
+        self.inbox: dict[str, Any] = {}
+        self.ports: dict[str, tuple[Owner, Any]] = {}
+        self._subjects = MemorySubjects(self.keys, _SubjectKeys(self.entropy))  # type: ignore[arg-type]
+
+    def say(self, *line: object) -> None:
+        """Note what happens, and in whom."""
+        self.trace.say(self.loop.time(), OWNER.get().name, *line)
+
+    def later(self, seconds: float, act: Callable[..., Any], *args: Any) -> None:
+        """Do something in the world, outside of every process."""
+        self.loop.call_later(seconds, act, *args, context=self.loop.outside)
+
+    def begin(self, coroutine: Any) -> Any:
+        """A task of the world's own."""
+        return self.loop.create_task(coroutine, context=self.loop.outside.copy())
+
+    def seats(self, topic: str) -> list[Any]:
+        """The members that read a topic."""
+        return self.groups[topic].seats if topic in self.groups else []
+
+    def lag(self) -> int:
+        """Records that a group has before it, over all groups."""
+        return sum(
+            segment.end - self.log.begin(topic, group.name, partition)
+            for topic, group in self.groups.items()
+            for partition, segment in enumerate(self.log._segments[topic])
+        )
+
+    def evict(self, owner: Owner) -> None:
+        """Its heartbeats stopped: its partitions go to others."""
+        for group in self.groups.values():
+            for seat in [seat for seat in group.seats if seat.owner is owner]:
+                group.drop(seat)
+
+    def reader(self) -> SimReader:
+        """A consumer of no group."""
+        return SimReader(self)
+
+    def wire(self, name: str, twin: Any) -> Any:
+        """A port of this world, over the network."""
+        return Wire(self.network, name, twin)
+
+    def opened(self, settings: Any, name: str) -> Any:
+        """What a process holds once it has opened everything."""
+        keystore = self.wire("keystore", self.keys)
+        tenants = self.wire("tenants", self.tenants)
+        database = Database(
+            requests=self.wire("requests", self.requests),
+            calls=self.wire("calls", self.calls),
+            ledger=self.wire("ledger", self.ledger),
+            credentials=self.wire("credentials", self.credentials),
+            purges=self.wire("purges", self.purges),
+            subjects=self.wire("subjects", self._subjects),
+        )
+        return SimpleNamespace(
+            settings=settings,
+            clock=self.clock,
+            entropy=self.entropy,
+            log=SimLines(name, self),
+            metrics=metrics(),
+            pool=database,
+            keystore_pool=database,
+            kms=None,
+            keks=None,
+            keystore=keystore,
+            tenants=tenants,
+            contents=Contents(self.entropy),
+            bench=Bench(keystore=keystore, tenants=tenants),
+            tokens=self.watch.tokens,
+            clients=SimKafka(self),
+            publisher=SimPublisher(self.log, self.network),
+        )
+
+    def now(self, coroutine: Any) -> Any:
+        """What a twin answers, asked directly."""
+        return at_once(coroutine)
+
+
+class _SubjectKeys(dict[Any, bytes]):
+    """A tenant's key for pseudonyms, from the seed."""
+
+    def __init__(self, entropy: DicedEntropy) -> None:
+        self._entropy = entropy
+
+    def __missing__(self, tenant: Any) -> bytes:
+        return self.setdefault(tenant, self._entropy.bytes(32))
