@@ -1,9 +1,9 @@
 """A stand-in for a model provider: no model, deterministic, and it says so.
 
-It speaks OpenAI's chat completions. The model's name tells what it does: ``echo``
-repeats the last message, ``slow-<seconds>`` waits first, ``failing`` answers 500,
-``failing-<status>`` that status, ``hanging`` never answers,
-``garbage`` answers no JSON.
+It speaks OpenAI's chat completions and responses. The model's name tells what it does:
+``echo`` repeats the last message, ``slow-<seconds>`` waits first, ``failing`` answers
+500, ``failing-<status>`` that status, ``hanging`` never answers, ``garbage`` answers no
+JSON; and in responses ``cut`` ends incomplete, ``calling`` calls the first tool.
 ``GET /seen`` shows the bodies that it was sent, the newest last.
 
     python -m demo.stand_in --port 9100
@@ -12,6 +12,7 @@ repeats the last message, ``slow-<seconds>`` waits first, ``failing`` answers 50
 import argparse
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 import orjson
@@ -21,12 +22,23 @@ REMEMBERED = 200
 HANGS_S = 3600.0
 NOTICE = "I am a stand-in, not a model. You said: "
 
-seen: deque[dict[str, Any]] = deque(maxlen=REMEMBERED)
+Body = dict[str, Any]
+seen: deque[Body] = deque(maxlen=REMEMBERED)
 calls = 0
 
 
 async def complete(request: web.Request) -> web.Response:
     """``POST /v1/chat/completions``."""
+    return await acted(request, answer)
+
+
+async def respond(request: web.Request) -> web.Response:
+    """``POST /v1/responses``."""
+    return await acted(request, responded)
+
+
+async def acted(request: web.Request, said: Callable[[Body], bytes]) -> web.Response:
+    """What the model's name tells to do, then ``said``."""
     global calls  # noqa: PLW0603 - one process, one counter
     calls += 1
     body = orjson.loads(await request.read())
@@ -45,13 +57,19 @@ async def complete(request: web.Request) -> web.Response:
             return web.Response(body=b"<html>not JSON")
         case _:
             pass
-    return web.Response(body=answer(body), content_type="application/json")
+    return web.Response(body=said(body), content_type="application/json")
 
 
-def answer(body: dict[str, Any]) -> bytes:
+def plain(content: str | list[Body] | None) -> str:
+    """A message's words."""
+    if isinstance(content, list):
+        return " ".join(part.get("text", "") for part in content)
+    return content or ""
+
+
+def answer(body: Body) -> bytes:
     """A chat completion whose only choice repeats the last message."""
-    last = body["messages"][-1].get("content") or ""
-    said = last if isinstance(last, str) else " ".join(p.get("text", "") for p in last)
+    said = plain(body["messages"][-1].get("content"))
     text = NOTICE + said
     message = {"role": "assistant", "content": text}
     prompt, completion = len(said.split()), len(text.split())
@@ -69,6 +87,61 @@ def answer(body: dict[str, Any]) -> bytes:
             },
         }
     )
+
+
+def responded(body: Body) -> bytes:
+    """A response whose only item repeats the last one of the input, or calls a tool."""
+    given = body["input"]
+    last = {"content": given} if isinstance(given, str) else given[-1]
+    said = plain(last.get("content") or last.get("output"))
+    text = NOTICE + said
+    cut, calling = (body["model"] == kind for kind in ("cut", "calling"))
+    tokens = {"input_tokens": len(said.split()), "output_tokens": len(text.split())}
+    return orjson.dumps(
+        {
+            "id": f"resp_standin_{calls}",
+            "object": "response",
+            "created_at": 0,
+            "status": "incomplete" if cut else "completed",
+            "incomplete_details": {"reason": "max_output_tokens"} if cut else None,
+            "error": None,
+            "model": body["model"],
+            "instructions": body.get("instructions"),
+            "tools": body.get("tools") or [],
+            "temperature": 1.0,
+            "output": [called(body, said) if calling else message_item(text)],
+            "usage": {
+                **tokens,
+                "total_tokens": sum(tokens.values()),
+                "input_tokens_details": {"cached_tokens": 0},
+                "output_tokens_details": {"reasoning_tokens": 0},
+            },
+        }
+    )
+
+
+def message_item(text: str) -> Body:
+    """An assistant's message as an item of a response's output."""
+    part = {"type": "output_text", "text": text, "annotations": [], "logprobs": []}
+    return {
+        "id": f"msg_{calls}",
+        "type": "message",
+        "role": "assistant",
+        "status": "completed",
+        "content": [part],
+    }
+
+
+def called(body: Body, said: str) -> Body:
+    """A call of the first tool with what was said."""
+    return {
+        "id": f"fc_{calls}",
+        "type": "function_call",
+        "call_id": f"call_{calls}",
+        "name": body["tools"][0]["name"],
+        "arguments": orjson.dumps({"text": said}).decode(),
+        "status": "completed",
+    }
 
 
 async def show(_: web.Request) -> web.Response:
@@ -90,6 +163,7 @@ def main() -> None:
     application.add_routes(
         [
             web.post("/v1/chat/completions", complete),
+            web.post("/v1/responses", respond),
             web.get("/seen", show),
             web.get("/readyz", ready),
         ]
