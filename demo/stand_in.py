@@ -113,7 +113,7 @@ def responded(body: Body) -> bytes:
             "usage": {
                 **tokens,
                 "total_tokens": sum(tokens.values()),
-                "input_tokens_details": {"cached_tokens": 0},
+                "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0},
                 "output_tokens_details": {"reasoning_tokens": 0},
             },
         }

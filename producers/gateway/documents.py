@@ -18,7 +18,7 @@ RATE_LIMITED: Final = "rate_limit_exceeded"
 _LIMITS: Final = (Reason.UPSTREAM_BUSY, Reason.UPSTREAM_RATE_LIMITED)
 
 
-def unanswered(state: RequestState, *, begun: bool) -> ResponseDocument:
+def unanswered(state: RequestState, *, begun: bool = False) -> ResponseDocument:
     """A response that has no answer, or none yet; ``begun``: the provider was asked."""
     end = state.finished
     open_as = Status.IN_PROGRESS if begun else Status.QUEUED

@@ -57,7 +57,7 @@ CONTENT_DESTROYED: Final = Fault(
     code="content-destroyed",
     status=410,
     title="The content was destroyed",
-    detail="The request is known, and its content was forgotten. Use a new key.",
+    detail="The request is known, and its content was forgotten.",
     word="content_destroyed",
     repeat=False,
 )

@@ -92,22 +92,23 @@ class Responses:
         return await self._told(request, state)
 
     async def get(self, request: Request) -> Response:
-        """How one stands, and its answer while its key lives.
+        """How one stands, and its answer; once it has ended, while its key lives.
 
         Another tenant's id, and one that never was, get the same answer.
         """
-        state = await self._named(request, READ)
-        if isinstance(state, Fault):
-            return response(request, state)
+        found = await self._named(request, READ)
+        if isinstance(found, Fault):
+            return response(request, found)
         if request.query_params.get("stream") == "true":
             return response(request, STREAM_UNSUPPORTED)
-        return await self._told(request, state)
+        return await self._told(request, found[1])
 
     async def cancel(self, request: Request) -> Response:
         """End an open one; one that has ended is told as it is."""
-        state = await self._named(request, SEND)
-        if isinstance(state, Fault):
-            return response(request, state)
+        found = await self._named(request, SEND)
+        if isinstance(found, Fault):
+            return response(request, found)
+        _, state = found
         if not waits_for_nobody(state):
             return response(request, NOT_IN_BACKGROUND)
         if state.finished is None:
@@ -131,15 +132,15 @@ class Responses:
             await self.calls.done(state.tenant_id, state.request_id, result)
 
     async def delete(self, request: Request) -> Response:
-        """Have one that has ended erased; answered once its row is gone."""
-        principal = await self.door.principal(request, SEND)
-        if isinstance(principal, Fault):
-            return response(request, principal)
-        state = await self._state(request, principal)
-        if state is None:
-            return response(request, NOT_FOUND)
+        """Have one that has ended erased; answered once its key is destroyed."""
+        found = await self._named(request, SEND)
+        if isinstance(found, Fault):
+            return response(request, found)
+        principal, state = found
         if state.finished is None:
             return response(request, STILL_OPEN)
+        if await self._key(state) is None:
+            return response(request, CONTENT_DESTROYED)
         await self.publisher.publish(self._order(state, principal))
         if not await self._gone(state):
             return response(request, NOT_READY)
@@ -161,37 +162,36 @@ class Responses:
 
     async def _gone(self, state: RequestState) -> bool:
         until = self.clock.monotonic() + GONE_WITHIN_S
-        while await self.requests.get(state.tenant_id, state.request_id) is not None:
+        while await self._key(state) is not None:
             if self.clock.monotonic() >= until:
                 return False
             await self.clock.sleep(LOOK_S)
         return True
 
-    async def _named(self, request: Request, needs: str) -> RequestState | Fault:
+    async def _named(
+        self, request: Request, needs: str
+    ) -> tuple[Principal, RequestState] | Fault:
         principal = await self.door.principal(request, needs)
         if isinstance(principal, Fault):
             return principal
-        return await self._state(request, principal) or NOT_FOUND
-
-    async def _state(
-        self, request: Request, principal: Principal
-    ) -> RequestState | None:
         name = request_of(request.path_params["response_id"])
         state = await self.requests.get(principal.tenant_id, name) if name else None
-        if state is None or state.terms.environment != principal.environment:
-            return None
-        return state if state.terms.dialect is Dialect.OPENAI_RESPONSES else None
+        if state is None or not _is_theirs(state, principal):
+            return NOT_FOUND
+        return principal, state
 
     async def _told(self, request: Request, state: RequestState | None) -> Response:
         if state is None:
             return response(request, NOT_FOUND)  # erased meanwhile
         end = state.finished
-        if end is None or end.outcome is not Outcome.COMPLETED or end.answer is None:
+        if end is None:
             begun = await self.calls.begun(state.tenant_id, state.request_id)
             return _json(unanswered(state, begun=begun))
         key = await self._key(state)
-        if key is None:
+        if key is None or (end.outcome is Outcome.COMPLETED and end.answer is None):
             return response(request, CONTENT_DESTROYED)
+        if end.answer is None:
+            return _json(unanswered(state))
         opened = self.contents.open(key, Purpose.COMPLETION, end.answer)
         told = answered(opened, state.accepted_at, state.finished_at)
         return Response(told, media_type="application/json")
@@ -201,6 +201,14 @@ class Responses:
         ref = KeyRef(state.tenant_id, state.request_id, KeyId(state.terms.key_id))
         key = (await self.keystore.fetch([ref]))[ref]
         return None if isinstance(key, Destroyed) else key
+
+
+def _is_theirs(state: RequestState, principal: Principal) -> bool:
+    terms = state.terms
+    return (terms.dialect, terms.environment) == (
+        Dialect.OPENAI_RESPONSES,
+        principal.environment,
+    )
 
 
 def _json(document: Schema) -> Response:
