@@ -162,8 +162,11 @@ class Concurrent(Listener):
         await self.commits.settle()
 
     def _rewind(self, records: Sequence[Record]) -> None:
-        for partition, offset in firsts(records).items():
+        """They come again; not at once, or they would until the rebalance is over."""
+        first = firsts(records)
+        for partition, offset in first.items():
             self._partitions.rewind(partition, offset)
+        self._partitions.pause(first)
 
     def _all_wait(self, records: Sequence[Record]) -> None:
         for partition, offset in firsts(records).items():

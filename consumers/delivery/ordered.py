@@ -147,8 +147,11 @@ class Ordered(Listener):
             self.stops.wait(partition, offset)
 
     def _rewind(self, records: Sequence[Record]) -> None:
-        for partition, offset in firsts(records).items():
+        """They come again; not at once, or they would until the rebalance is over."""
+        first = firsts(records)
+        for partition, offset in first.items():
             self._partitions.rewind(partition, offset)
+        self._partitions.pause(first)
 
     async def _carried_out(self, lot: Lot) -> None:
         """Whatever goes wrong, what is not durable is read again."""
