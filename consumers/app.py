@@ -27,7 +27,9 @@ from consumers.retention import RetentionConsumer
 from consumers.screening import ScreeningConsumer
 from infra.health import health_app
 from infra.keystore.keeper import PostgresKeyKeeper
-from infra.metrics import DeliverySignals
+from infra.metrics import INCIDENTS
+from infra.observability.observed import ObservedPublisher
+from infra.observability.signals import DeliverySignals
 from infra.postgres.credentials import PostgresCredentials
 from infra.postgres.ledger import PostgresLedger
 from infra.postgres.requests import PostgresProviderCalls, PostgresRequests
@@ -135,7 +137,7 @@ class Groups:
         return ordered_batch(REQUESTS_FINISHED, consumer.handle)
 
     def _incidents(self, count: int) -> None:
-        self._opened.metrics.incidents.inc(count)
+        self._opened.metrics.of(INCIDENTS).alone.inc(count)
         self._opened.log.error("ledger_incident", incidents=count)
 
     def audit(self) -> Subscription:
@@ -221,13 +223,15 @@ async def _keeper(stack: AsyncExitStack, opened: Resources) -> PostgresKeyKeeper
 
 
 def _delivery(opened: Resources, subscriptions: Sequence[Subscription]) -> Delivery:
+    groups = [each.group for each in subscriptions]
+    publisher = ObservedPublisher(opened.publisher, opened.metrics, groups)
     means = Means(
-        publisher=opened.publisher,
+        publisher=publisher,
         clock=opened.clock,
         entropy=opened.entropy,
-        signals=DeliverySignals(opened.metrics, opened.log),
+        signals=DeliverySignals(opened.metrics, opened.log, groups),
         burial=Burial(
-            publisher=opened.publisher,
+            publisher=publisher,
             clock=opened.clock,
             version=VERSION,
             seal_stranger=opened.tokens.seal,

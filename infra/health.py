@@ -3,11 +3,20 @@
 from collections.abc import Callable, Sequence
 
 import orjson
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    CollectorRegistry,
+    Gauge,
+    ProcessCollector,
+    generate_latest,
+)
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+
+ALIVE = "sluice_alive"
+READY = "sluice_ready"
 
 
 def health_routes(
@@ -22,6 +31,12 @@ def health_routes(
         not_ready: why it should get no work now, in words of ours; empty: it is ready.
         registry: the metrics that it serves.
     """
+    own = CollectorRegistry()
+    ProcessCollector(registry=own)
+    lives = Gauge(ALIVE, "1: /livez says yes; 0: restart this process.", registry=own)
+    serves = Gauge(READY, "1: /readyz says yes.", registry=own)
+    lives.set_function(alive)
+    serves.set_function(lambda: not not_ready())
 
     async def livez(_: Request) -> Response:
         return _said(ok=alive(), reasons=())
@@ -31,7 +46,7 @@ def health_routes(
         return _said(ok=not reasons, reasons=reasons)
 
     async def metrics(_: Request) -> Response:
-        text = generate_latest(registry)
+        text = generate_latest(registry) + generate_latest(own)
         return Response(text, headers={"content-type": CONTENT_TYPE_LATEST})
 
     return [

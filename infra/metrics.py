@@ -1,13 +1,323 @@
-"""Every metric, typed: name, unit, help and labels in one place.
+"""Every metric, typed: name, unit, help and the closed set of each label's values.
 
-Labels are words of ours: never a tenant, a request, a key or a path.
+Labels are words of ours: never a tenant, a request, a key or a path. A value that is
+not in its label's set becomes ``other``, so nothing a caller sends can make a series.
+A process declares the families that it uses, with all their series, when it starts: a
+series that is not there is a process that does not run.
 """
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import product
+from typing import Any, Final, Generic, TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from infra.log import Log, Word
+from pipeline.admission import No
+from pipeline.reasons import Reason
+from schemas.policies import Guard, Mode
+from schemas.requests import Outcome
+from schemas.topics import TOPICS
 
-_LATENCY_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60)
+M = TypeVar("M", Counter, Gauge, Histogram)
+
+OTHER: Final = "other"
+NONE: Final = "none"
+GROUPS: Final = tuple(topic.group for topic in TOPICS if topic.group is not None)
+LATENCY_S: Final = (
+    0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60
+)  # fmt: skip
+ERRORS: Final = ("RetryableError", "IntegrityError", "InvalidMessage")
+BURIALS: Final = ("invalid_message", "handler_error")
+WAYS: Final = ("http", "inbox")
+HTTP_CODES: Final = (
+    "body-too-large",
+    "body-too-slow",
+    "content-destroyed",
+    "credential-in-query",
+    "credential-invalid",
+    "credential-missing",
+    "forbidden",
+    "headers-too-large",
+    "idempotency-key-reused",
+    "invalid-request",
+    "not-in-background",
+    "not-ready",
+    "rate-limited",
+    "still-open",
+    "stream-unsupported",
+    "unexpected",
+    "unknown-model",
+    "unsupported",
+    "unsupported-media-type",
+)
+"""Problem codes with which the gateway refuses a request."""
+INBOX_CODES: Final = tuple(no.value for no in No)
+FAMILIES_OF_REASONS: Final = ("security", "privacy", "policy")
+"""Why screening blocks is dotted; its first word is counted."""
+VERDICTS: Final = (
+    "allowed",
+    "flagged",
+    "blocked",
+    "unscreened",
+    *(mode.value for mode in Mode),
+    "near",
+    "failed_closed",
+    "failed_open",
+)
+OPERATIONS: Final = ("create", "fetch", "forget")
+WORKERS: Final = (
+    "checkpointer",
+    "completeness",
+    "expiry",
+    "gauges",
+    "old_webhooks",
+    "outbox",
+    "replay",
+    "rewrite",
+    "sweeper",
+    "webhooks",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Declared(Generic[M]):
+    """One metric.
+
+    Attributes:
+        labels: every value that each label can have, beside ``other``.
+    """
+
+    kind: type[M]
+    name: str
+    help: str
+    labels: Mapping[str, Collection[str]] = field(default_factory=dict)
+
+
+HANDLED = Declared(
+    kind=Counter,
+    name="sluice_records_handled_total",
+    help="Records whose effects are durable and whose end was noted.",
+    labels={"group": GROUPS},
+)
+RETRIES = Declared(
+    kind=Counter,
+    name="sluice_record_retries_total",
+    help="Attempts after the first, by the class of the error.",
+    labels={"group": GROUPS, "error": ERRORS},
+)
+DEAD_LETTERS = Declared(
+    kind=Counter,
+    name="sluice_dead_letters_total",
+    help="Records that were buried, by reason.",
+    labels={"group": GROUPS, "reason": BURIALS},
+)
+WAITING = Declared(
+    kind=Gauge,
+    name="sluice_partitions_waiting",
+    help="Partitions (or calls) that wait for something that everyone shares.",
+    labels={"group": GROUPS},
+)
+STOPPED = Declared(
+    kind=Gauge,
+    name="sluice_partitions_stopped",
+    help="Partitions that are held or halted until somebody looks.",
+    labels={"group": GROUPS, "state": ("held", "halted")},
+)
+LAG = Declared(
+    kind=Gauge,
+    name="sluice_consumer_lag_records",
+    help="Records to do, of the partitions that this process holds.",
+    labels={"group": GROUPS},
+)
+COMMITS_REFUSED = Declared(
+    kind=Counter,
+    name="sluice_commits_refused_total",
+    help="Commits that failed; what they held is committed again or read again.",
+    labels={"group": GROUPS},
+)
+EXPIRED = Declared(
+    kind=Counter,
+    name="sluice_records_expired_total",
+    help="Records that retention deleted before the group read them.",
+    labels={"group": GROUPS},
+)
+BATCH_SECONDS = Declared(
+    kind=Histogram,
+    name="sluice_batch_seconds",
+    help="From a batch's arrival to its commit; ordered groups.",
+    labels={"group": GROUPS},
+)
+STAGE_SECONDS = Declared(
+    kind=Histogram,
+    name="sluice_stage_seconds",
+    help="From a record's append until its effects are durable; a batch's oldest.",
+    labels={"group": GROUPS},
+)
+ACCEPTED = Declared(
+    kind=Counter,
+    name="sluice_requests_accepted_total",
+    help="Requests that became durable.",
+    labels={"way": WAYS},
+)
+REFUSED = Declared(
+    kind=Counter,
+    name="sluice_requests_refused_total",
+    help="Requests that were not accepted, by problem code.",
+    labels={"way": WAYS, "code": tuple(sorted({*HTTP_CODES, *INBOX_CODES}))},
+)
+FINISHED = Declared(
+    kind=Counter,
+    name="sluice_requests_finished_total",
+    help="Requests that ended, by outcome and reason.",
+    labels={
+        "outcome": tuple(each.value for each in Outcome),
+        "reason": (NONE, *(each.value for each in Reason), *FAMILIES_OF_REASONS),
+    },
+)
+GUARD_VERDICTS = Declared(
+    kind=Counter,
+    name="sluice_guard_verdicts_total",
+    help="What guards said, once a guard, verdict and rule of a request.",
+    labels={"guard": tuple(each.value for each in Guard), "verdict": VERDICTS},
+)
+INCIDENTS = Declared(
+    kind=Counter,
+    name="sluice_ledger_incidents_total",
+    help="Incidents that the ledger recorded on its own account.",
+)
+ANSWER_SECONDS = Declared(
+    kind=Histogram,
+    name="sluice_answer_seconds",
+    help="From a request's arrival at the gateway to its answer.",
+)
+OPEN_REQUESTS = Declared(
+    kind=Gauge,
+    name="sluice_requests_open",
+    help="Requests for whose end this gateway waits.",
+)
+KEYSTORE_SECONDS = Declared(
+    kind=Histogram,
+    name="sluice_keystore_seconds",
+    help="How long the keystore took, a batch of keys at once.",
+    labels={"operation": OPERATIONS},
+)
+KEYSTORE_KEYS = Declared(
+    kind=Counter,
+    name="sluice_keystore_keys_total",
+    help="Data keys that were created, fetched or forgotten.",
+    labels={"operation": OPERATIONS},
+)
+KEYSTORE_FAILURES = Declared(
+    kind=Counter,
+    name="sluice_keystore_failures_total",
+    help="Batches of keys that the keystore did not answer.",
+    labels={"operation": OPERATIONS},
+)
+WORKER_IDLE = Declared(
+    kind=Gauge,
+    name="sluice_worker_since_success_seconds",
+    help="Since a round of a timed worker last ended well, or since its start.",
+    labels={"worker": WORKERS},
+)
+OUTBOX = Declared(
+    kind=Gauge,
+    name="sluice_outbox_events",
+    help="Events of operators' acts that are not published yet.",
+)
+OUTBOX_AGE = Declared(
+    kind=Gauge,
+    name="sluice_outbox_oldest_seconds",
+    help="How long the oldest of them has waited.",
+)
+LEDGER_RECORDS = Declared(
+    kind=Gauge,
+    name="sluice_ledger_records",
+    help="Records on all logs.",
+)
+LEDGER_LOGS = Declared(
+    kind=Gauge,
+    name="sluice_ledger_logs",
+    help="Logs, one a tenant, and the root.",
+)
+CHECKPOINT_AGE = Declared(
+    kind=Gauge,
+    name="sluice_ledger_checkpoint_age_seconds",
+    help="Since every log that grew was last verified and signed.",
+)
+
+DELIVERY: Final[Sequence[Declared[Any]]] = (
+    HANDLED,
+    RETRIES,
+    DEAD_LETTERS,
+    WAITING,
+    STOPPED,
+    LAG,
+    COMMITS_REFUSED,
+    EXPIRED,
+    BATCH_SECONDS,
+    STAGE_SECONDS,
+)
+KEYSTORE: Final = (KEYSTORE_SECONDS, KEYSTORE_KEYS, KEYSTORE_FAILURES)
+GAUGES: Final = (OUTBOX, OUTBOX_AGE, LEDGER_RECORDS, LEDGER_LOGS)
+ALL: Final[Sequence[Declared[Any]]] = (
+    *DELIVERY,
+    ACCEPTED,
+    REFUSED,
+    FINISHED,
+    GUARD_VERDICTS,
+    INCIDENTS,
+    ANSWER_SECONDS,
+    OPEN_REQUESTS,
+    *KEYSTORE,
+    WORKER_IDLE,
+    *GAUGES,
+    CHECKPOINT_AGE,
+)
+
+
+_OPTIONS: Final[Mapping[type[object], Mapping[str, Any]]] = {
+    Histogram: {"buckets": LATENCY_S}
+}
+
+
+class Family(Generic[M]):
+    """One metric at work. Its children are made once and looked up by their words."""
+
+    def __init__(self, declared: Declared[M], registry: CollectorRegistry) -> None:
+        self._sets = [frozenset(values) for values in declared.labels.values()]
+        self._children: dict[tuple[str, ...], M] = {}
+        options = _OPTIONS.get(declared.kind, {})
+        self._metric: M = declared.kind(
+            declared.name,
+            declared.help,
+            tuple(declared.labels),
+            registry=registry,
+            **options,
+        )
+
+    @property
+    def alone(self) -> M:
+        """The one series of a metric without labels."""
+        return self._metric
+
+    def labels(self, *values: str) -> M:
+        """One series; bind it once where it is hot."""
+        found = self._children.get(values)
+        return self._bound(values) if found is None else found
+
+    def ready(self, *sets: Collection[str]) -> None:
+        """Make all series of these label values, so that they are there at 0."""
+        for values in product(*sets):
+            self.labels(*values)
+
+    def _bound(self, values: tuple[str, ...]) -> M:
+        closed = zip(values, self._sets, strict=True)
+        known = tuple(value if value in of else OTHER for value, of in closed)
+        child = self._children.get(known)
+        if child is None:
+            child = self._children[known] = self._metric.labels(*known)
+        return child
 
 
 class Metrics:
@@ -15,131 +325,33 @@ class Metrics:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.registry = registry
-        self.handled = Counter(
-            "sluice_records_handled_total",
-            "Records whose effects are durable and whose offset was committed.",
-            ["group"],
-            registry=registry,
-        )
-        self.retries = Counter(
-            "sluice_record_retries_total",
-            "Attempts after the first, by the class of the error.",
-            ["group", "error"],
-            registry=registry,
-        )
-        self.dead_letters = Counter(
-            "sluice_dead_letters_total",
-            "Records that were buried, by reason.",
-            ["group", "reason"],
-            registry=registry,
-        )
-        self.waiting = Gauge(
-            "sluice_partitions_waiting",
-            "Partitions that wait for something that everyone shares.",
-            ["group"],
-            registry=registry,
-        )
-        self.stopped = Gauge(
-            "sluice_partitions_stopped",
-            "Partitions that are held or halted until somebody looks.",
-            ["group", "state"],
-            registry=registry,
-        )
-        self.lag = Gauge(
-            "sluice_consumer_lag_records",
-            "Records between the committed offset and the end.",
-            ["group"],
-            registry=registry,
-        )
-        self.batch_seconds = Histogram(
-            "sluice_batch_seconds",
-            "From a batch's arrival to its commit.",
-            ["group"],
-            buckets=_LATENCY_S,
-            registry=registry,
-        )
-        self.accepted = Counter(
-            "sluice_requests_accepted_total",
-            "Requests that became durable.",
-            ["way"],
-            registry=registry,
-        )
-        self.refused = Counter(
-            "sluice_requests_refused_total",
-            "Requests that were not accepted, by problem code.",
-            ["way", "code"],
-            registry=registry,
-        )
-        self.finished = Counter(
-            "sluice_requests_finished_total",
-            "Requests that ended, by outcome and reason.",
-            ["outcome", "reason"],
-            registry=registry,
-        )
-        self.incidents = Counter(
-            "sluice_ledger_incidents_total",
-            "Incidents that the ledger recorded on its own account.",
-            registry=registry,
-        )
-        self.answer_seconds = Histogram(
-            "sluice_answer_seconds",
-            "From a request's arrival at the gateway to its answer.",
-            buckets=_LATENCY_S,
-            registry=registry,
-        )
+        self._families: dict[str, Family[Any]] = {}
 
+    def of(self, declared: Declared[M]) -> Family[M]:
+        """A family, declared at its first use."""
+        if declared.name not in self._families:
+            self._families[declared.name] = Family(declared, self.registry)
+        found: Family[M] = self._families[declared.name]
+        return found
 
-class DeliverySignals:
-    """What the delivery policy tells, as metrics; what somebody must see, as lines."""
+    @property
+    def accepted(self) -> Family[Counter]:
+        """By way in."""
+        return self.of(ACCEPTED)
 
-    def __init__(self, metrics: Metrics, log: Log) -> None:
-        self._metrics = metrics
-        self._log = log
+    @property
+    def refused(self) -> Family[Counter]:
+        """By way in and problem code."""
+        return self.of(REFUSED)
 
-    def handled(self, group: str, records: int) -> None:
-        """Records whose effects are durable."""
-        self._metrics.handled.labels(group).inc(records)
+    @property
+    def answer_seconds(self) -> Histogram:
+        """From a request's arrival to its answer."""
+        return self.of(ANSWER_SECONDS).alone
 
-    def batch(self, group: str, seconds: float) -> None:
-        """From a batch's arrival to its commit."""
-        self._metrics.batch_seconds.labels(group).observe(seconds)
-
-    def retried(self, group: str, error: str) -> None:
-        """An attempt failed and will be repeated."""
-        self._metrics.retries.labels(group, error).inc()
-
-    def unexpected(self, group: str, place: str) -> None:
-        """An error that nobody translated."""
-        self._log.error("unexpected_error", group=Word(group), place=Word(place))
-
-    def buried(self, group: str, reason: str) -> None:
-        """A dead letter is durable."""
-        self._metrics.dead_letters.labels(group, reason).inc()
-        self._log.warning("dead_letter_written", group=Word(group), reason=Word(reason))
-
-    def waiting(self, group: str, partitions: int) -> None:
-        """How many wait now."""
-        self._metrics.waiting.labels(group).set(partitions)
-
-    def stopped(self, group: str, state: str, partitions: int) -> None:
-        """How many stand still until somebody looks."""
-        self._metrics.stopped.labels(group, state).set(partitions)
-        if partitions:
-            self._log.error("partition_stopped", group=Word(group), state=Word(state))
-
-    def lag(self, group: str, records: int) -> None:
-        """Records between what is finished and the end."""
-        self._metrics.lag.labels(group).set(records)
-
-    def commit_refused(self, group: str) -> None:
-        """A commit failed."""
-        self._log.warning("commit_refused", group=Word(group))
-
-    def expired(self, group: str, partition: int, records: int) -> None:
-        """Records were deleted by retention, unread."""
-        self._log.error(
-            "records_expired",
-            group=Word(group),
-            partition=partition,
-            records=records,
-        )
+    def ready_for_http(self) -> None:
+        """Declare what a gateway counts, every series at 0."""
+        self.accepted.ready(("http",))
+        self.refused.ready(("http",), HTTP_CODES)
+        self.of(ANSWER_SECONDS)
+        self.of(OPEN_REQUESTS)

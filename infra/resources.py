@@ -19,6 +19,7 @@ from infra.kms.file import FileKms
 from infra.kms.folder import KeyFolder
 from infra.log import Log
 from infra.metrics import Metrics
+from infra.observability.observed import ObservedKeys
 from infra.postgres.pool import open_pool
 from infra.postgres.requests import PostgresRequests
 from infra.postgres.roles import refuse_unsafe
@@ -28,6 +29,7 @@ from infra.system import SystemClock, SystemEntropy
 from infra.tokens import Tokens
 from pipeline.acceptance import Acceptance
 from pipeline.contents import Contents
+from pipeline.ports.keys import KeyStore
 from pipeline.work import Bench
 
 
@@ -44,7 +46,7 @@ class Resources:
     keystore_pool: asyncpg.Pool
     kms: FileKms
     keks: KekLoader
-    keystore: PostgresKeyStore
+    keystore: KeyStore
     tenants: PostgresTenants
     contents: Contents
     bench: Bench
@@ -74,14 +76,19 @@ async def open_resources(settings: Settings, name: str) -> AsyncIterator[Resourc
         clients = KafkaClients(kafka.bootstrap, consuming(kafka.session_timeout_s))
         kms = file_kms(settings, clock, entropy)
         keks = KekLoader(keystore_pool, kms, KekCache(clock))
-        keystore = PostgresKeyStore(pool=keystore_pool, keks=keks, entropy=entropy)
+        metrics = Metrics(CollectorRegistry())
+        keystore = ObservedKeys(
+            PostgresKeyStore(pool=keystore_pool, keks=keks, entropy=entropy),
+            metrics,
+            clock,
+        )
         tenants = PostgresTenants(pool, clock)
         yield Resources(
             settings=settings,
             clock=clock,
             entropy=entropy,
             log=Log(name),
-            metrics=Metrics(CollectorRegistry()),
+            metrics=metrics,
             pool=pool,
             keystore_pool=keystore_pool,
             kms=kms,

@@ -4,6 +4,7 @@ import asyncio
 import signal
 from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from typing import Final
 
 from prometheus_client import CollectorRegistry
@@ -15,7 +16,15 @@ from infra.kafka.replies import ReplyBox
 from infra.keystore.keeper import PostgresKeyKeeper
 from infra.keystore.partitions import PostgresKeyPartitions
 from infra.log import Log, Word
+from infra.metrics import (
+    CHECKPOINT_AGE,
+    GAUGES,
+    OPEN_REQUESTS,
+    WORKER_IDLE,
+    Metrics,
+)
 from infra.postgres.credentials import PostgresCredentials
+from infra.postgres.gauges import count
 from infra.postgres.ledger import PostgresLedger
 from infra.postgres.logs import PostgresLogs
 from infra.postgres.outbox import Outbox
@@ -52,7 +61,15 @@ from producers.timed import Loop, Timed, not_ready
 from schemas.ids import TenantId
 
 SOURCE: Final = "/sluice/gateway"
-TIMED: Final = ("outbox", "sweeper", "expiry", "rewrite", "replay", "completeness")
+TIMED: Final = (
+    "outbox",
+    "sweeper",
+    "expiry",
+    "rewrite",
+    "replay",
+    "completeness",
+    "gauges",
+)
 CHECKPOINT_EVERY_S: Final = 300.0
 DAY_S: Final = 86_400.0
 
@@ -71,6 +88,7 @@ async def run_gateway(settings: Settings) -> None:
     async with open_resources(settings, "gateway") as opened:
         found = settings.gateway
         box = ReplyBox(opened.clients, found.reply_partition, opened.clock)
+        opened.metrics.of(OPEN_REQUESTS).alone.set_function(lambda: box.expecting)
         async with box:
             app = _gateway(opened, box).app()
             async with serving(app, found.host, found.port):
@@ -177,6 +195,7 @@ async def run_timed(settings: Settings, names: Sequence[str]) -> None:
             "rewrite": _rewrite,
             "replay": _replay,
             "completeness": _completeness,
+            "gauges": _gauges,
         }
         loops = [
             Loop(
@@ -187,8 +206,7 @@ async def run_timed(settings: Settings, names: Sequence[str]) -> None:
             )
             for name in names
         ]
-        registry = opened.metrics.registry
-        await stack.enter_async_context(_looping(settings, loops, registry))
+        await stack.enter_async_context(_looping(settings, loops, opened.metrics))
         opened.log.info("started", port=settings.health.port)
         await stop.wait()
         opened.log.info("stopped")
@@ -253,6 +271,21 @@ async def _completeness(_: AsyncExitStack, opened: Resources) -> Timed:
     )
 
 
+async def _gauges(_: AsyncExitStack, opened: Resources) -> Timed:
+    """Counts what no process sees alone: the outbox, the logs."""
+    events, age, records, logs = (opened.metrics.of(each).alone for each in GAUGES)
+
+    async def look() -> bool:
+        found = await count(opened.pool)
+        events.set(found.events)
+        age.set(found.oldest_s)
+        records.set(found.records)
+        logs.set(found.logs)
+        return False
+
+    return Timed(name=Word("gauges"), job=look, every_s=15, alive_within_s=300)
+
+
 async def _replay(stack: AsyncExitStack, opened: Resources) -> Timed:
     """Destroys again what a restored keystore brought back."""
     keeper = PostgresKeyKeeper(
@@ -273,10 +306,13 @@ async def _replay(stack: AsyncExitStack, opened: Resources) -> Timed:
 
 @asynccontextmanager
 async def _looping(
-    settings: Settings, loops: Sequence[Loop], registry: CollectorRegistry
+    settings: Settings, loops: Sequence[Loop], metrics: Metrics
 ) -> AsyncIterator[None]:
+    for loop in loops:
+        idle = metrics.of(WORKER_IDLE).labels(loop.timed.name)
+        idle.set_function(partial(getattr, loop, "idle_s"))
     tasks = [asyncio.create_task(loop.run()) for loop in loops]
-    app = health_app(lambda: True, lambda: not_ready(loops), registry)
+    app = health_app(lambda: True, lambda: not_ready(loops), metrics.registry)
     try:
         async with serving(app, settings.health.host, settings.health.port):
             yield
@@ -313,6 +349,8 @@ async def run_checkpointer(settings: Settings, every_s: float) -> None:
             alive_within_s=3 * every_s,
         )
         loop = Loop(timed=timed, clock=clock, entropy=entropy, log=log)
-        async with _looping(settings, [loop], CollectorRegistry()):
+        metrics = Metrics(CollectorRegistry())
+        metrics.of(CHECKPOINT_AGE).alone.set_function(lambda: loop.idle_s)
+        async with _looping(settings, [loop], metrics):
             log.info("started", port=settings.health.port)
             await stop.wait()

@@ -45,7 +45,12 @@ class Loop:
     @property
     def ready(self) -> bool:
         """Did a round end well lately?"""
-        return self.clock.monotonic() - self._last_good < self.timed.alive_within_s
+        return self.idle_s < self.timed.alive_within_s
+
+    @property
+    def idle_s(self) -> float:
+        """Seconds since a round last ended well, or since the start."""
+        return self.clock.monotonic() - self._last_good
 
     async def run(self) -> None:
         """Round after round; only cancelling ends it."""

@@ -329,4 +329,5 @@ class Concurrent(Listener):
         if window.ready is not None:
             self.commits.finished(partition, window.ready)
         self._means.signals.handled(self._subscription.group, 1)
+        self._means.aged(self._subscription.group, job.record)
         self._go_on(partition)

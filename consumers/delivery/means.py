@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from consumers.delivery.dead import Burial
 from consumers.delivery.signals import Signals
-from pipeline.ports.bus import Publisher
+from pipeline.ports.bus import Publisher, Record
 from pipeline.ports.system import Clock, Entropy
 
 
@@ -19,6 +19,11 @@ class Means:
     entropy: Entropy
     burial: Burial
     signals: Signals
+
+    def aged(self, group: str, record: Record) -> None:
+        """Tell how old a record was when its effects were durable."""
+        now = self.clock.now().timestamp()
+        self.signals.aged(group, max(0.0, now - record.timestamp_ms / 1000))
 
 
 async def within(clock: Clock, seconds: float, waited: Awaitable[object]) -> bool:

@@ -254,6 +254,7 @@ class Ordered(Listener):
             if handled:
                 self._brake.handled()
         self._means.signals.handled(self._subscription.group, len(records))
+        self._means.aged(self._subscription.group, records[0])
         self.stops.moved(lot.partition)
         if lot.epoch == self._epoch:
             self.commits.finished(lot.partition, lot.begin)

@@ -16,6 +16,10 @@ class Signals(Protocol):
         """From a batch's arrival to its commit."""
         ...
 
+    def aged(self, group: str, seconds: float) -> None:
+        """From a record's append until its effects were durable; a batch's oldest."""
+        ...
+
     def retried(self, group: str, error: str) -> None:
         """An attempt failed and will be repeated; ``error`` is a class's name."""
         ...

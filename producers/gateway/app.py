@@ -45,6 +45,7 @@ class Gateway:
 
     def app(self) -> ASGIApp:
         """The ASGI application."""
+        self.chat.asking.metrics.ready_for_http()
         routes = [
             Route("/v1/chat/completions", self.chat.post, methods=["POST"]),
             Route("/v1/responses", self.responses.post, methods=["POST"]),

@@ -105,6 +105,10 @@ class Seen(Signals):
         self.counted["batch"] += 1
 
     @override
+    def aged(self, group: str, seconds: float) -> None:
+        self.counted["aged"] += 1
+
+    @override
     def retried(self, group: str, error: str) -> None:
         self.counted[f"retried {error}"] += 1
 

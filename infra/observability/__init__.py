@@ -1,0 +1,1 @@
+"""What operators watch: signals as metrics, alert rules, the dashboard."""

@@ -1,0 +1,141 @@
+"""Ports that count what passes: what stages publish, what the keystore is asked."""
+
+from collections.abc import Awaitable, Collection, Mapping, Sequence
+from typing import Any, Final, TypeVar
+
+from typing_extensions import override
+
+from infra.metrics import (
+    FAMILIES_OF_REASONS,
+    FINISHED,
+    GUARD_VERDICTS,
+    INBOX_CODES,
+    INCIDENTS,
+    KEYSTORE_FAILURES,
+    KEYSTORE_KEYS,
+    KEYSTORE_SECONDS,
+    NONE,
+    OPERATIONS,
+    VERDICTS,
+    Metrics,
+)
+from pipeline.errors import SluiceError
+from pipeline.ports.bus import Publisher, RawOutgoing
+from pipeline.ports.keys import Destroyed, KeyRef, KeyStore, NewKey
+from pipeline.ports.system import Clock
+from pipeline.reasons import Reason
+from pipeline.rejections import REJECTED
+from pipeline.sealing import DataKey
+from schemas.audit import TERMINAL, AuditRecorded
+from schemas.policies import Guard
+from schemas.requests import Outcome, RequestAccepted
+from schemas.topics import Outgoing
+
+T = TypeVar("T")
+
+STEPS: Final = frozenset({"request.screened", "request.redacted", "request.called"})
+"""Records that tell what guards said, each of its own stage."""
+GUARDED: Final = frozenset({"screening", "redaction", "provider"})
+"""Groups in which guards look."""
+_OK: Final = "ok"
+
+
+class ObservedPublisher(Publisher):
+    """Counts what a worker's stages say, once it is durable.
+
+    A redelivery says it again and is counted again: these are rates, not the ledger.
+    """
+
+    def __init__(
+        self, inner: Publisher, metrics: Metrics, groups: Collection[str]
+    ) -> None:
+        self._inner = inner
+        self._metrics = metrics
+        _ready(metrics, groups)
+
+    @override
+    async def publish(self, outgoing: Sequence[Outgoing[Any]]) -> None:
+        await self._inner.publish(outgoing)
+        for out in outgoing:
+            data = out.event.data
+            if isinstance(data, AuditRecorded):
+                self._audited(data)
+            elif isinstance(data, RequestAccepted):
+                self._metrics.accepted.labels("inbox").inc()
+
+    @override
+    async def publish_raw(self, outgoing: RawOutgoing) -> None:
+        await self._inner.publish_raw(outgoing)
+
+    def _audited(self, data: AuditRecorded) -> None:
+        if data.action in STEPS:
+            verdicts = self._metrics.of(GUARD_VERDICTS)
+            for said in data.decision:
+                verdicts.labels(said.control, said.verdict).inc()
+        elif data.action in TERMINAL:
+            outcome = data.action.rpartition(".")[2]
+            self._metrics.of(FINISHED).labels(outcome, reason(data.status)).inc()
+        elif data.action == REJECTED:
+            self._metrics.refused.labels("inbox", data.status or NONE).inc()
+
+
+def reason(status: str | None) -> str:
+    """The word that is counted; of what screening says, the first of its words."""
+    if status is None or status == _OK:
+        return NONE
+    return status.partition(".")[0]
+
+
+def _ready(metrics: Metrics, groups: Collection[str]) -> None:
+    if "admission" in groups:
+        metrics.accepted.ready(("inbox",))
+        metrics.refused.ready(("inbox",), INBOX_CODES)
+    if "outcomes" in groups:
+        reasons = [NONE, *Reason, *FAMILIES_OF_REASONS]
+        metrics.of(FINISHED).ready([each.value for each in Outcome], reasons)
+    if "audit" in groups:
+        metrics.of(INCIDENTS)
+    if GUARDED & set(groups):
+        metrics.of(GUARD_VERDICTS).ready([each.value for each in Guard], VERDICTS)
+
+
+class ObservedKeys(KeyStore):
+    """Times the keystore, a batch at once."""
+
+    def __init__(self, inner: KeyStore, metrics: Metrics, clock: Clock) -> None:
+        self._inner = inner
+        self._clock = clock
+        self._seconds = {
+            each: metrics.of(KEYSTORE_SECONDS).labels(each) for each in OPERATIONS
+        }
+        self._keys = {
+            each: metrics.of(KEYSTORE_KEYS).labels(each) for each in OPERATIONS
+        }
+        self._failures = {
+            each: metrics.of(KEYSTORE_FAILURES).labels(each) for each in OPERATIONS
+        }
+
+    @override
+    async def create(self, keys: Sequence[NewKey]) -> Sequence[bool]:
+        return await self._timed("create", len(keys), self._inner.create(keys))
+
+    @override
+    async def fetch(
+        self, wanted: Sequence[KeyRef]
+    ) -> Mapping[KeyRef, DataKey | Destroyed]:
+        return await self._timed("fetch", len(wanted), self._inner.fetch(wanted))
+
+    @override
+    async def forget(self, keys: Sequence[KeyRef]) -> int:
+        return await self._timed("forget", len(keys), self._inner.forget(keys))
+
+    async def _timed(self, operation: str, keys: int, answer: Awaitable[T]) -> T:
+        began = self._clock.monotonic()
+        try:
+            found = await answer
+        except SluiceError:
+            self._failures[operation].inc()
+            raise
+        self._seconds[operation].observe(self._clock.monotonic() - began)
+        self._keys[operation].inc(keys)
+        return found
