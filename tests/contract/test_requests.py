@@ -110,6 +110,33 @@ class RequestsContract:
         assert state is not None
         assert (Outcome.COMPLETED, first.data) == (state.outcome, state.finished)
 
+    async def test_of_two_ends_at_once_one_wins(
+        self, requests: Requests, tenant: TenantId
+    ) -> None:
+        """A cancel and a completion, each from a process of its own."""
+        names = [new_request_id() for _ in range(20)]
+        for name in names:
+            await requests.admit(admitted(tenant, name))
+        ends = [
+            (
+                ended(tenant, name, cause="a"),
+                ended(tenant, name, cause="b", outcome=Outcome.CANCELLED),
+            )
+            for name in names
+        ]
+
+        said = await asyncio.gather(
+            *(requests.finish([end]) for pair in ends for end in pair)
+        )
+
+        won = [first for (first,) in said]
+        assert [1] * 20 == [sum(won[at : at + 2]) for at in range(0, 40, 2)]
+        for (one, other), name in zip(ends, names, strict=True):
+            state = await requests.get(tenant, name)
+            assert state is not None
+            first = won[2 * names.index(name)]
+            assert (one if first else other).attributes.id == state.finished_by
+
     async def test_an_end_of_what_was_never_admitted_here_admits_it(
         self, requests: Requests, tenant: TenantId
     ) -> None:
