@@ -5,6 +5,7 @@
 <log id>/checkpoints/<size>   every signed note
 <log id>/tile/...             tiles and entry bundles, as c2sp.org/tlog-tiles serves
 <log id>/vkeys.json           the keys that signed, and when
+<log id>/anchors/, root/      what others said of it (infra/anchors/exported.py)
 """
 
 from array import array
@@ -18,12 +19,15 @@ from typing import Any
 from pydantic import AwareDatetime, ValidationError
 from typing_extensions import override
 
+from infra.anchors.exported import ROOT_FOLDER, write_anchors, write_root
 from infra.signer.ed25519 import PublicKeys
+from pipeline.anchors.rooting import prove_root
 from pipeline.audit import Entry, Head
 from pipeline.canonical import parse
 from pipeline.checkpoint import VerifyKey, parse_key, parse_note
 from pipeline.errors import InvalidMessage
 from pipeline.merkle import HASH_BYTES, TILE_WIDTH, CompactRange, extend, leaf_hash
+from pipeline.ports.anchors import Anchors
 from pipeline.ports.ledger import Logs
 from pipeline.root import Rooted
 from pipeline.tiles import Tile, bundle, tiles_of
@@ -71,8 +75,21 @@ def read_keys(path: Path) -> tuple[VerifyKey, ...]:
         raise InvalidMessage("expected the keys of a log", path.name) from None
 
 
-async def export(logs: Logs, tenant: TenantId, keys: PublicKeys, folder: Path) -> Head:
+async def export(
+    logs: Logs,
+    tenant: TenantId,
+    keys: PublicKeys,
+    folder: Path,
+    anchors: Anchors | None = None,
+) -> Head:
     """Write one log below ``folder``, up to its last checkpoint's size or beyond.
+
+    Args:
+        logs: where it lies.
+        tenant: whose it is.
+        keys: of the signer.
+        folder: where exports lie.
+        anchors: what others gave for checkpoints; None: nothing is exported of it.
 
     Raises:
         FileExistsError: there is an export of this log already; none is overwritten.
@@ -86,10 +103,30 @@ async def export(logs: Logs, tenant: TenantId, keys: PublicKeys, folder: Path) -
     place.mkdir(parents=True)
     _write_notes(place, notes)
     (place / VKEYS).write_text(_named(keys, head.origin).model_dump_json(indent=2))
+    if anchors is not None:
+        await _write_anchors(logs, anchors, tenant, keys, place)
     await _write_records(logs, tenant, head, place)
     for tile in tiles_of(head.size):
         await _write_tile(logs, tenant, tile, place)
     return head
+
+
+async def _write_anchors(
+    logs: Logs, anchors: Anchors, tenant: TenantId, keys: PublicKeys, place: Path
+) -> None:
+    notes = notes_by_size(await logs.checkpoints(tenant))
+    write_anchors(place, notes, await anchors.anchored(tenant))
+    found = await prove_root(logs, anchors, tenant)
+    if found is not None:
+        write_root(place, found)
+        origin = parse_note(found.proof.note).origin
+        named = _named(keys, origin).model_dump_json(indent=2)
+        (place / ROOT_FOLDER / VKEYS).write_text(named)
+
+
+def notes_by_size(notes: Sequence[str]) -> Mapping[int, str]:
+    """Signed checkpoints, by their size."""
+    return {parse_note(note).size: note for note in notes}
 
 
 def _named(keys: PublicKeys, origin: str) -> NamedKeys:

@@ -24,6 +24,8 @@ EventName = Literal[
     "unexpected_error",
     "checkpoint_signed",
     "checkpoint_refused",
+    "anchor_failed",
+    "log_broken",
     "timed_worker_failed",
     "ledger_incident",
 ]

@@ -67,9 +67,11 @@ VERDICTS: Final = (
 )
 OPERATIONS: Final = ("create", "fetch", "forget")
 WORKERS: Final = (
+    "anchoring",
     "checkpointer",
     "completeness",
     "expiry",
+    "full_pass",
     "gauges",
     "old_webhooks",
     "outbox",
@@ -245,6 +247,11 @@ CHECKPOINT_AGE = Declared(
     name="sluice_ledger_checkpoint_age_seconds",
     help="Since every log that grew was last verified and signed.",
 )
+LOGS_BROKEN = Declared(
+    kind=Gauge,
+    name="sluice_ledger_logs_broken",
+    help="Logs that did not hold in the last full pass; more than 0 is an alarm.",
+)
 
 DELIVERY: Final[Sequence[Declared[Any]]] = (
     HANDLED,
@@ -273,6 +280,7 @@ ALL: Final[Sequence[Declared[Any]]] = (
     WORKER_IDLE,
     *GAUGES,
     CHECKPOINT_AGE,
+    LOGS_BROKEN,
 )
 
 

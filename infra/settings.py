@@ -67,6 +67,36 @@ class KeysSettings(Concern):
     """The folder of Sluice's own keys: tokens, the inbox, receipts; mode 0700."""
 
 
+class TimestampSettings(Concern):
+    """A time-stamping authority (RFC 3161)."""
+
+    url: AnyHttpUrl
+    certificates: Path
+    """PEM: its root first, then what lies between; got from it by another way."""
+
+
+class WitnessSettings(Concern):
+    """A witness (c2sp.org/tlog-witness)."""
+
+    url: AnyHttpUrl
+    """Its submission prefix."""
+    key: str
+    """With which it cosigns: ``name+id+key``."""
+
+
+class BucketSettings(Concern):
+    """A bucket with S3 Object Lock; credentials are found as boto3 finds them."""
+
+    name: str
+    endpoint: AnyHttpUrl | None = None
+    """Storage that speaks S3 and is not Amazon's."""
+    held_days: Annotated[int, Field(ge=1, le=36_500)] = 365
+    """For how long nobody can delete a copy. What was put cannot be shortened."""
+
+
+Named = Annotated[str, Field(pattern=r"^[a-z0-9_-]{1,64}$")]
+
+
 class LedgerSettings(Concern):
     """The audit ledger."""
 
@@ -74,6 +104,12 @@ class LedgerSettings(Concern):
     """The first part of each log's origin: ``ledger.<domain>/<log id>``."""
     signer_directory: Path | None = None
     """The checkpointer's own key and state: other storage than the ledger's."""
+    timestamps: Mapping[Named, TimestampSettings] = {}
+    """By a name of yours: ``SLUICE_LEDGER__TIMESTAMPS__<NAME>__URL``."""
+    witnesses: Mapping[Named, WitnessSettings] = {}
+    """By a name of yours: ``SLUICE_LEDGER__WITNESSES__<NAME>__URL``."""
+    buckets: Mapping[Named, BucketSettings] = {}
+    """By a name of yours: ``SLUICE_LEDGER__BUCKETS__<NAME>__NAME``."""
 
 
 class ProviderSettings(Concern):

@@ -18,7 +18,7 @@ ED25519 = 1
 MAX_SIGNATURES = 64
 """c2sp.org/signed-note wants at least 16; the bound keeps a hostile note cheap."""
 _MAX_NOTE_CHARS = 1_000_000
-_ID_BYTES = 4
+ID_BYTES = 4
 _KEY_BYTES = 32
 _SIZE = re.compile(r"0|[1-9][0-9]{0,18}").fullmatch
 _KEY_TEXT = re.compile(r"([^\s+]+)\+([0-9a-f]{8})\+([A-Za-z0-9+/]+=*)").fullmatch
@@ -49,37 +49,40 @@ class VerifyKey:
 
     Attributes:
         public: 32 bytes, Ed25519.
+        kind: what is signed with it: a note, or a witness's cosignature.
     """
 
     name: str
     public: bytes
+    kind: int = ED25519
 
     @property
     def id(self) -> bytes:
         """Four bytes that tell keys of one name apart."""
-        typed = bytes((ED25519,)) + self.public
-        return sha256(self.name.encode() + b"\n" + typed).digest()[:_ID_BYTES]
+        typed = bytes((self.kind,)) + self.public
+        return sha256(self.name.encode() + b"\n" + typed).digest()[:ID_BYTES]
 
     @property
     def text(self) -> str:
         """The ``vkey`` form: name, id in hex, type and key in base64."""
-        typed = bytes((ED25519,)) + self.public
+        typed = bytes((self.kind,)) + self.public
         return f"{self.name}+{self.id.hex()}+{b64encode(typed).decode()}"
 
 
-def parse_key(text: str) -> VerifyKey:
+def parse_key(text: str, kind: int = ED25519) -> VerifyKey:
     """The key that :attr:`VerifyKey.text` writes.
 
     Raises:
-        InvalidMessage: it is no Ed25519 key, or its id is not that of its bytes.
+        InvalidMessage: it is no Ed25519 key of this kind, or its id is not that of its
+            bytes.
     """
     found = _KEY_TEXT(text)
     if not found:
         raise InvalidMessage("expected name+id+key", "vkey")
     typed = parse_base64(found[3], "vkey")
-    if len(typed) != 1 + _KEY_BYTES or typed[0] != ED25519:
+    if len(typed) != 1 + _KEY_BYTES or typed[0] != kind:
         raise InvalidMessage("expected an Ed25519 key", "vkey")
-    key = VerifyKey(found[1], typed[1:])
+    key = VerifyKey(found[1], typed[1:], kind)
     if key.id.hex() != found[2]:
         raise InvalidMessage("expected the id of the key", "vkey")
     return key
@@ -113,13 +116,13 @@ def open_note(note: str, keys: Collection[VerifyKey]) -> Opened:
         InvalidMessage: it is malformed, no known key signed it, or the signature of a
             known key is wrong.
     """
-    text, lines = _parts(note)
+    text, lines = parts_of(note)
     known = {(key.name, key.id): key for key in keys}
     signed_by: dict[VerifyKey, None] = {}
     for name, raw in lines:
-        key = known.get((name, raw[:_ID_BYTES]))
+        key = known.get((name, raw[:ID_BYTES]))
         if key and key not in signed_by:
-            _check(key, raw[_ID_BYTES:], text)
+            _check(key, raw[ID_BYTES:], text)
             signed_by[key] = None
     if not signed_by:
         raise InvalidMessage("expected the signature of a known key", "note")
@@ -162,10 +165,15 @@ def parse_note(note: str) -> Checkpoint:
     Raises:
         InvalidMessage: it is no note, or holds no checkpoint.
     """
-    return parse_checkpoint(_parts(note)[0])
+    return parse_checkpoint(parts_of(note)[0])
 
 
-def _parts(note: str) -> tuple[str, list[tuple[str, bytes]]]:
+def parts_of(note: str) -> tuple[str, list[tuple[str, bytes]]]:
+    """A note's text, and of each signature line the name and the decoded bytes.
+
+    Raises:
+        InvalidMessage: it is no note.
+    """
     if len(note) > _MAX_NOTE_CHARS or _CONTROL(note):
         raise InvalidMessage("expected a note without control characters", "note")
     text, blank, signatures = note.rpartition("\n\n")
@@ -182,7 +190,7 @@ def _signature(line: str) -> tuple[str, bytes]:
     if not found:
         raise InvalidMessage("expected a signature line", "note")
     raw = parse_base64(found[2], "note")
-    if len(raw) <= _ID_BYTES:
+    if len(raw) <= ID_BYTES:
         raise InvalidMessage("expected a key id and a signature", "note")
     return found[1], raw
 

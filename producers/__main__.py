@@ -9,13 +9,8 @@ import uvloop
 
 from infra import log
 from infra.settings import Settings, load, shown
-from producers.app import (
-    CHECKPOINT_EVERY_S,
-    TIMED,
-    run_checkpointer,
-    run_gateway,
-    run_timed,
-)
+from producers.app import TIMED, run_gateway, run_timed
+from producers.signing import CHECKPOINT_EVERY_S, run_checkpointer
 
 NAMES = ("gateway", "checkpointer", "timed", *TIMED)
 

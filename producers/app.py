@@ -7,7 +7,6 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import Final
 
-from prometheus_client import CollectorRegistry
 from starlette.requests import Request
 
 from infra.health import health_app, health_routes
@@ -15,9 +14,8 @@ from infra.kafka.accepted import KafkaAccepted
 from infra.kafka.replies import ReplyBox
 from infra.keystore.keeper import PostgresKeyKeeper
 from infra.keystore.partitions import PostgresKeyPartitions
-from infra.log import Log, Word
+from infra.log import Word
 from infra.metrics import (
-    CHECKPOINT_AGE,
     GAUGES,
     OPEN_REQUESTS,
     WORKER_IDLE,
@@ -28,20 +26,14 @@ from infra.postgres.gauges import count
 from infra.postgres.ledger import PostgresLedger
 from infra.postgres.logs import PostgresLogs
 from infra.postgres.outbox import Outbox
-from infra.postgres.pool import open_pool
 from infra.postgres.requests import PostgresProviderCalls, PostgresRequests
 from infra.postgres.retention import PostgresPurges
-from infra.postgres.roles import refuse_unsafe
 from infra.postgres.sweep import PostgresSweep
 from infra.resources import Resources, acceptance, keeper_pool, open_resources
 from infra.server import serving
 from infra.settings import Settings
-from infra.signer.ed25519 import FileSigner
-from infra.signer.state import STATE, FileState
-from infra.system import SystemClock, SystemEntropy
 from pipeline.admission import READ
 from producers.auth import Attempts, Door
-from producers.checkpointer import Checkpointer
 from producers.completeness import CompletenessWorker
 from producers.evidence import Readable, evidence
 from producers.expiry import Expiry
@@ -70,7 +62,6 @@ TIMED: Final = (
     "completeness",
     "gauges",
 )
-CHECKPOINT_EVERY_S: Final = 300.0
 DAY_S: Final = 86_400.0
 
 
@@ -206,7 +197,7 @@ async def run_timed(settings: Settings, names: Sequence[str]) -> None:
             )
             for name in names
         ]
-        await stack.enter_async_context(_looping(settings, loops, opened.metrics))
+        await stack.enter_async_context(looping(settings, loops, opened.metrics))
         opened.log.info("started", port=settings.health.port)
         await stop.wait()
         opened.log.info("stopped")
@@ -305,9 +296,10 @@ async def _replay(stack: AsyncExitStack, opened: Resources) -> Timed:
 
 
 @asynccontextmanager
-async def _looping(
+async def looping(
     settings: Settings, loops: Sequence[Loop], metrics: Metrics
 ) -> AsyncIterator[None]:
+    """Run timed workers, and say on the health port how they are."""
     for loop in loops:
         idle = metrics.of(WORKER_IDLE).labels(loop.timed.name)
         idle.set_function(partial(getattr, loop, "idle_s"))
@@ -320,37 +312,3 @@ async def _looping(
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-
-
-async def run_checkpointer(settings: Settings, every_s: float) -> None:
-    """Sign the logs: a process, a login and a key of its own."""
-    stop = stopping()
-    folder = settings.ledger.signer_directory
-    if folder is None:
-        raise ValueError("ledger.signer_directory: expected the signer's folder")
-    clock, entropy, log = SystemClock(), SystemEntropy(), Log("checkpointer")
-    url = settings.database.url.get_secret_value()
-    async with await open_pool(url, size=2) as pool:
-        await refuse_unsafe(pool)
-        worker = Checkpointer(
-            ledger=PostgresLedger(
-                pool=pool, domain=settings.ledger.domain, entropy=entropy
-            ),
-            logs=PostgresLogs(pool=pool, role="sluice_ledger_signer"),
-            signer=FileSigner(folder, clock),
-            state=FileState(folder / STATE),
-            clock=clock,
-            log=log,
-        )
-        timed = Timed(
-            name=Word("checkpointer"),
-            job=worker.round,
-            every_s=every_s,
-            alive_within_s=3 * every_s,
-        )
-        loop = Loop(timed=timed, clock=clock, entropy=entropy, log=log)
-        metrics = Metrics(CollectorRegistry())
-        metrics.of(CHECKPOINT_AGE).alone.set_function(lambda: loop.idle_s)
-        async with _looping(settings, [loop], metrics):
-            log.info("started", port=settings.health.port)
-            await stop.wait()

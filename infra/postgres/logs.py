@@ -1,7 +1,11 @@
 """What is on the logs, read from Postgres: one tenant at a time."""
 
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import (
+    AbstractAsyncContextManager,
+    asynccontextmanager,
+    contextmanager,
+)
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
@@ -94,6 +98,20 @@ def waiting() -> Iterator[None]:
         raise RetryableError(f"the ledger is away: {type(error).__name__}") from None
 
 
+@asynccontextmanager
+async def reading_as(
+    pool: asyncpg.Pool, role: Role, tenant: TenantId, *, readonly: bool = True
+) -> AsyncIterator[PoolConnectionProxy]:
+    """A transaction with the rights of ``role``, and of one tenant alone."""
+    with waiting():
+        async with (
+            pool.acquire() as connection,
+            connection.transaction(readonly=readonly),
+        ):
+            await connection.execute(AS_TENANT, role, tenant)
+            yield connection
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PostgresLogs(SignedLogs):
     """Reads as ``role``: what a tenant may see, or what the checkpointer must."""
@@ -101,17 +119,10 @@ class PostgresLogs(SignedLogs):
     pool: asyncpg.Pool
     role: Role
 
-    @asynccontextmanager
-    async def _as(
+    def _as(
         self, tenant: TenantId, *, readonly: bool = True
-    ) -> AsyncIterator[PoolConnectionProxy]:
-        with waiting():
-            async with (
-                self.pool.acquire() as connection,
-                connection.transaction(readonly=readonly),
-            ):
-                await connection.execute(AS_TENANT, self.role, tenant)
-                yield connection
+    ) -> AbstractAsyncContextManager[PoolConnectionProxy]:
+        return reading_as(self.pool, self.role, tenant, readonly=readonly)
 
     @override
     async def tenants(self) -> Sequence[TenantId]:

@@ -74,6 +74,7 @@ TABLES: Mapping[str, Table] = {
 }
 """Every table of the database; a test refuses one that is not here."""
 
+    "ledger_anchor": Table(Holds.EVIDENCE),
 BEGIN = """
 insert into sluice.purge_job
   (id, scope, ref, requested_at, as_of, key_ids, request_ids, probe)

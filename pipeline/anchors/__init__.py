@@ -1,0 +1,1 @@
+"""What others say about a checkpoint: time stamps, cosignatures, copies."""

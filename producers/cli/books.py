@@ -1,0 +1,93 @@
+"""How the commands of ``sluice audit`` reach the ledger, and how they end.
+
+Exit codes: 0 all holds; 1 something does not; 2 wrong usage; 3 it cannot be told now.
+"""
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Coroutine, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import click
+
+from infra.postgres.anchors import PostgresAnchors
+from infra.postgres.logs import PostgresLogs, waiting
+from infra.postgres.pool import open_pool
+from pipeline.errors import IntegrityError, InvalidMessage, RetryableError
+from pipeline.ports.anchors import Anchors
+from pipeline.ports.ledger import Logs
+from schemas.ids import TenantId
+
+HOLDS, BROKEN, UNKNOWN = 0, 1, 3
+
+database = click.option(
+    "--database-url",
+    envvar="SLUICE_DATABASE__ADMIN_URL",
+    help="Where the ledger lies. Environment: SLUICE_DATABASE__ADMIN_URL.",
+)
+signer_folder = click.option(
+    "--signer",
+    envvar="SLUICE_LEDGER__SIGNER_DIRECTORY",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="The signer's folder: its public keys, and what it signed last.",
+)
+one_tenant = click.option(
+    "--tenant", type=click.UUID, help="This log alone: a tenant's id."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Books:
+    """What lies in the database."""
+
+    logs: Logs
+    anchors: Anchors
+
+
+def run(work: Coroutine[Any, Any, int]) -> None:
+    """Do the work, and end the process with its code."""
+    try:
+        code = asyncio.run(work)
+    except RetryableError as error:
+        click.echo(f"it cannot be told now: {error}", err=True)
+        code = UNKNOWN
+    except IntegrityError as error:
+        click.echo(f"DOES NOT HOLD: {error}", err=True)
+        code = BROKEN
+    except (LookupError, InvalidMessage, FileExistsError) as error:
+        click.echo(str(error), err=True)
+        code = UNKNOWN
+    sys.exit(code)
+
+
+@asynccontextmanager
+async def opened(database_url: str | None) -> AsyncIterator[Books]:
+    """The ledger, read as tenants read it, one after the other."""
+    if database_url is None:
+        raise click.UsageError("expected --database-url")
+    with waiting():
+        pool = await _pool(database_url)
+    async with pool:
+        yield Books(
+            PostgresLogs(pool=pool, role="sluice_tenant"),
+            PostgresAnchors(pool=pool, role="sluice_tenant"),
+        )
+
+
+async def _pool(database_url: str) -> asyncpg.Pool:
+    try:
+        return await open_pool(database_url, size=2)
+    except (asyncpg.PostgresError, ValueError) as error:
+        # Its class alone: the text may hold the address with the password.
+        kind = type(error).__name__
+        raise click.UsageError(f"--database-url: {kind}") from None
+
+
+async def tenants_of(logs: Logs, tenant: UUID | None) -> Sequence[TenantId]:
+    """Whom a command is about: one, or all who have a log."""
+    return await logs.tenants() if tenant is None else [TenantId(str(tenant))]

@@ -1,0 +1,98 @@
+"""``sluice audit show`` and ``export``: one request's story, and logs to take away."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from uuid import UUID
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from infra.exports import export
+from infra.signer.ed25519 import public_keys
+from pipeline.audit import record
+from pipeline.coverage import not_run
+from producers.cli.books import (
+    HOLDS,
+    database,
+    one_tenant,
+    opened,
+    run,
+    signer_folder,
+    tenants_of,
+)
+from schemas.ids import RequestId
+from schemas.requests import Decision
+
+
+@click.command()
+@click.argument("request_id", type=click.UUID)
+@database
+@one_tenant
+@click.option("--raw", is_flag=True, help="The records' exact bytes, one a line.")
+def show(
+    request_id: UUID, database_url: str | None, tenant: UUID | None, *, raw: bool
+) -> None:
+    """Print what the ledger holds of one request, in order."""
+    run(_show(RequestId(str(request_id)), database_url, tenant, raw=raw))
+
+
+@click.command(name="export")
+@click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
+@database
+@signer_folder
+@one_tenant
+def export_logs(
+    folder: Path, database_url: str | None, signer: Path | None, tenant: UUID | None
+) -> None:
+    """Write logs below FOLDER: records, checkpoints, tiles, keys, anchors."""
+    run(_export(folder, database_url, signer, tenant))
+
+
+async def _show(
+    request: RequestId, database_url: str | None, tenant: UUID | None, *, raw: bool
+) -> int:
+    async with opened(database_url) as books:
+        for each in await tenants_of(books.logs, tenant):
+            if entries := await books.logs.by_request(each, request):
+                print_records([entry.body for entry in entries], raw=raw)
+                return HOLDS
+    raise LookupError("the ledger holds nothing of this request")
+
+
+def print_records(bodies: Sequence[bytes], *, raw: bool) -> None:
+    """Records as a table; ``raw``: their exact bytes, one a line."""
+    if raw:
+        for body in bodies:
+            click.echo(body)
+        return
+    table = Table("seq", "time", "what", "status", "decisions", "guards missing")
+    for found in map(record, bodies):
+        missing = " ".join(sorted(not_run(found)))
+        table.add_row(
+            str(found.seq),
+            found.ts,
+            found.action,
+            found.status or "",
+            "\n".join(map(_decision, found.decision)),
+            missing,
+        )
+    Console().print(table)
+
+
+def _decision(said: Decision) -> str:
+    rule = f" ({said.rule})" if said.rule else ""
+    return f"{said.stage} {said.control}: {said.verdict}{rule}"
+
+
+async def _export(
+    folder: Path, database_url: str | None, signer: Path | None, tenant: UUID | None
+) -> int:
+    if signer is None:
+        raise click.UsageError("expected --signer: whose keys go with the logs?")
+    keys = public_keys(signer)
+    async with opened(database_url) as books:
+        for each in await tenants_of(books.logs, tenant):
+            head = await export(books.logs, each, keys, folder, books.anchors)
+            click.echo(f"{head.origin}: {head.size} records")
+    return HOLDS

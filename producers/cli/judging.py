@@ -1,0 +1,163 @@
+"""What ``sluice audit verify`` makes of one log, and what it says of it."""
+
+from base64 import b64encode
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.progress import Progress
+
+from infra.anchors.exported import ROOT_FOLDER, read_anchors, read_root
+from infra.exports import VKEYS, notes_by_size, read_keys
+from infra.signer.ed25519 import public_keys
+from infra.signer.state import STATE, FileState
+from pipeline.anchors.judging import Attested, Outsiders, judge
+from pipeline.anchors.rooting import RootProof, prove_root, verify_root
+from pipeline.audit import Head
+from pipeline.checkpoint import VerifyKey, parse_note
+from pipeline.errors import InvalidMessage
+from pipeline.passes import Refused, Report, full_pass
+from pipeline.ports.anchors import Anchored, Anchors
+from pipeline.ports.ledger import Logs
+from schemas.ids import TenantId
+
+
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """What a log is judged by: the keys, and what lay elsewhere.
+
+    Attributes:
+        known: checkpoints that somebody else kept.
+        outsiders: authorities and witnesses that are believed.
+    """
+
+    export: Path | None
+    signer: Path | None
+    keys: Path | None
+    known: Sequence[str]
+    outsiders: Outsiders
+
+    def keys_of(self, tenant: TenantId, origin: str) -> Sequence[VerifyKey]:
+        """The keys of one log, from the best place that was given."""
+        if self.keys is not None:
+            return read_keys(self.keys)
+        if self.export is not None:
+            return read_keys(self.export / tenant / VKEYS)
+        if self.signer is not None:
+            return public_keys(self.signer).named(origin)
+        raise click.UsageError("expected --signer or --keys: who signs the log?")
+
+    def root_keys(self, tenant: TenantId, origin: str) -> Sequence[VerifyKey]:
+        """The root log's keys: the signer's, else those beside the proof."""
+        if self.export is not None:
+            return read_keys(self.export / tenant / ROOT_FOLDER / VKEYS)
+        return public_keys(self.signer).named(origin) if self.signer else ()
+
+    async def outside(self, origin: str) -> Sequence[str]:
+        """Checkpoints of one log that the ledger itself did not hand out."""
+        notes = [note for note in self.known if parse_note(note).origin == origin]
+        if self.signer is not None:
+            signed = await FileState(self.signer / STATE).last(origin)
+            notes += [signed.note] if signed else []
+        return notes
+
+
+async def verify_one(
+    logs: Logs, anchors: Anchors | None, tenant: TenantId, trust: Trust
+) -> bool:
+    """Judge one log, and print the verdict; False: it does not hold.
+
+    Raises:
+        LookupError: there is no such log.
+    """
+    try:
+        head = await logs.head(tenant)
+        if head is None:
+            raise LookupError("there is no log of this tenant")
+        report = await _judged(logs, tenant, head, trust)
+    except Refused as refused:
+        click.echo(f"{tenant}: DOES NOT HOLD: {refused}")
+        return False
+    _tell(report)
+    return report.broken is None and await _attested(logs, anchors, tenant, trust)
+
+
+def _tell(report: Report) -> None:
+    broken = report.broken
+    said = f"DOES NOT HOLD: record {broken.seq}: {broken.reason}" if broken else "holds"
+    click.echo(
+        f"{report.origin}: {report.size} records, {report.checkpoints} checkpoints,"
+        f" root {b64encode(report.root).decode()}: {said}"
+    )
+
+
+async def _judged(logs: Logs, tenant: TenantId, head: Head, trust: Trust) -> Report:
+    keys = trust.keys_of(tenant, head.origin)
+    outside = await trust.outside(head.origin)
+    console = Console(stderr=True)
+    with Progress(
+        console=console, transient=True, disable=not console.is_terminal
+    ) as bar:
+        task = bar.add_task(head.origin, total=head.size)
+
+        def progress(done: int) -> None:
+            bar.update(task, completed=done)
+
+        report = await full_pass(logs, tenant, keys, outside, progress)
+    if report is None:
+        raise LookupError("the log went away while it was read")
+    return report
+
+
+async def _attested(
+    logs: Logs, anchors: Anchors | None, tenant: TenantId, trust: Trust
+) -> bool:
+    """What others say of this log, or of the root log's checkpoint above it."""
+    notes = notes_by_size(await logs.checkpoints(tenant))
+    try:
+        root = await _root(logs, anchors, tenant, trust)
+        if root is None:
+            anchored = await _anchored(anchors, tenant, notes, trust)
+            found = judge(anchored, notes, trust.outsiders)
+        else:
+            found = _judge_root(root, tenant, notes, trust)
+    except InvalidMessage as error:
+        click.echo(f"  DOES NOT HOLD: what others say of it: {error}")
+        return False
+    for each in found:
+        click.echo(f"  {each.size} records at the latest {each.at}, says {each.by}")
+    return True
+
+
+def _judge_root(
+    root: RootProof, tenant: TenantId, notes: Mapping[int, str], trust: Trust
+) -> Sequence[Attested]:
+    if root.size not in notes:
+        raise InvalidMessage("expected the checkpoint that was committed to", "root")
+    origin = parse_note(root.proof.note).origin
+    signed = verify_root(root, notes[root.size], trust.root_keys(tenant, origin))
+    click.echo(f"  the checkpoint at {root.size} is in {signed.origin}")
+    own = {signed.size: root.proof.note}
+    found = judge(root.anchored, own, trust.outsiders)
+    return [Attested(root.size, each.by, each.at) for each in found]
+
+
+async def _root(
+    logs: Logs, anchors: Anchors | None, tenant: TenantId, trust: Trust
+) -> RootProof | None:
+    if trust.export is not None:
+        return read_root(trust.export / tenant)
+    # Without the signer's keys nothing of the root log can be judged.
+    if anchors is None or trust.signer is None:
+        return None
+    return await prove_root(logs, anchors, tenant)
+
+
+async def _anchored(
+    anchors: Anchors | None, tenant: TenantId, notes: Mapping[int, str], trust: Trust
+) -> Sequence[Anchored]:
+    if trust.export is not None:
+        return read_anchors(trust.export / tenant, notes)
+    return await anchors.anchored(tenant) if anchors is not None else ()

@@ -1,0 +1,43 @@
+"""Copies of a log into storage that holds what it is given."""
+
+import json
+from collections.abc import Iterator
+
+from pipeline.audit import ROOT
+from pipeline.checkpoint import parse_note
+from pipeline.merkle import TILE_WIDTH
+from pipeline.ports.anchors import Vault
+from pipeline.ports.ledger import Logs
+from pipeline.tiles import Tile, bundle, tiles_of
+
+
+async def copied(logs: Logs, vault: Vault, before: int, note: str) -> bytes:
+    """Put the root log's tiles and entries that ``before`` lacks, then the note.
+
+    The note goes last: once it is there, all that it counts is. After a crash the same
+    objects are put again, as new versions.
+
+    Returns:
+        Which version of which object holds the note, as JSON.
+    """
+    signed = parse_note(note)
+    log_id = signed.origin.rpartition("/")[2]
+    for tile in _new(before, signed.size):
+        await vault.put(f"{log_id}/{tile.path}", await content(logs, tile))
+    name = f"{log_id}/checkpoints/{signed.size}"
+    version = await vault.put(name, note.encode())
+    return json.dumps({"name": name, "version": version}).encode()
+
+
+def _new(before: int, size: int) -> Iterator[Tile]:
+    for tile in tiles_of(size):
+        if not tile.stands(before):
+            yield tile
+
+
+async def content(logs: Logs, tile: Tile) -> bytes:
+    """What a tile or a bundle of the root log is made of."""
+    if tile.level is not None:
+        return await logs.hashes(ROOT, tile.level, tile.index, tile.width)
+    rows = await logs.read(ROOT, tile.index * TILE_WIDTH, tile.width)
+    return bundle([entry.body for entry in rows])

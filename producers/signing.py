@@ -1,0 +1,137 @@
+"""The composition root of the checkpointer: whoever signs, anchors and looks again."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import asyncpg
+from prometheus_client import CollectorRegistry
+
+from infra.anchors.opened import stampers, vaults, witnesses
+from infra.log import Log, Word
+from infra.metrics import CHECKPOINT_AGE, LOGS_BROKEN, Metrics
+from infra.postgres.anchors import PostgresAnchors
+from infra.postgres.ledger import PostgresLedger
+from infra.postgres.logs import PostgresLogs
+from infra.postgres.pool import open_pool
+from infra.postgres.roles import refuse_unsafe
+from infra.settings import Settings
+from infra.signer.ed25519 import FileSigner, public_keys
+from infra.signer.state import STATE, FileState
+from infra.system import SystemClock, SystemEntropy
+from producers.anchoring import Anchoring
+from producers.app import looping, stopping
+from producers.checkpointer import Checkpointer
+from producers.fullpass import FullPass
+from producers.timed import Loop, Timed
+
+ROLE: Final = "sluice_ledger_signer"
+CHECKPOINT_EVERY_S: Final = 300.0
+PASS_EVERY_S: Final = 72_000.0
+"""With the loop's spread at most 24 hours."""
+DAY_S: Final = 86_400.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Process:
+    """What the workers of this process share."""
+
+    settings: Settings
+    folder: Path
+    pool: asyncpg.Pool
+    clock: SystemClock
+    entropy: SystemEntropy
+    log: Log
+    metrics: Metrics
+
+    @property
+    def ledger(self) -> PostgresLedger:
+        domain = self.settings.ledger.domain
+        return PostgresLedger(pool=self.pool, domain=domain, entropy=self.entropy)
+
+    @property
+    def logs(self) -> PostgresLogs:
+        return PostgresLogs(pool=self.pool, role=ROLE)
+
+    def loop(self, timed: Timed) -> Loop:
+        return Loop(timed=timed, clock=self.clock, entropy=self.entropy, log=self.log)
+
+
+async def run_checkpointer(settings: Settings, every_s: float) -> None:
+    """Sign the logs: a process, a login and a key of its own."""
+    stop = stopping()
+    folder = settings.ledger.signer_directory
+    if folder is None:
+        raise ValueError("ledger.signer_directory: expected the signer's folder")
+    log, metrics = Log("checkpointer"), Metrics(CollectorRegistry())
+    url = settings.database.url.get_secret_value()
+    async with await open_pool(url, size=4) as pool:
+        await refuse_unsafe(pool)
+        process = _Process(
+            settings, folder, pool, SystemClock(), SystemEntropy(), log, metrics
+        )
+        made = (
+            _checkpointing(process, every_s),
+            _anchoring(process, every_s),
+            _passing(process),
+        )
+        loops = [process.loop(each) for each in made]
+        metrics.of(CHECKPOINT_AGE).alone.set_function(lambda: loops[0].idle_s)
+        async with looping(settings, loops, metrics):
+            log.info("started", port=settings.health.port)
+            await stop.wait()
+
+
+def _checkpointing(process: _Process, every_s: float) -> Timed:
+    worker = Checkpointer(
+        ledger=process.ledger,
+        logs=process.logs,
+        signer=FileSigner(process.folder, process.clock),
+        state=FileState(process.folder / STATE),
+        clock=process.clock,
+        log=process.log,
+    )
+    return Timed(
+        name=Word("checkpointer"),
+        job=worker.round,
+        every_s=every_s,
+        alive_within_s=3 * every_s,
+    )
+
+
+def _anchoring(process: _Process, every_s: float) -> Timed:
+    """Without anybody named it has nobody to ask, and each round ends well."""
+    ledger = process.settings.ledger
+    worker = Anchoring(
+        logs=process.logs,
+        anchors=PostgresAnchors(pool=process.pool, role=ROLE),
+        clock=process.clock,
+        log=process.log,
+        stampers=stampers(ledger),
+        witnesses=witnesses(ledger),
+        vaults=vaults(ledger, process.clock),
+    )
+    return Timed(
+        name=Word("anchoring"),
+        job=worker.round,
+        every_s=every_s,
+        alive_within_s=3600 + 3 * every_s,
+    )
+
+
+def _passing(process: _Process) -> Timed:
+    worker = FullPass(
+        logs=process.logs,
+        ledger=process.ledger,
+        keys=lambda origin: public_keys(process.folder).named(origin),
+        state=FileState(process.folder / STATE),
+        clock=process.clock,
+        log=process.log,
+        tell=process.metrics.of(LOGS_BROKEN).alone.set,
+    )
+    return Timed(
+        name=Word("full_pass"),
+        job=worker.round,
+        every_s=PASS_EVERY_S,
+        alive_within_s=2 * DAY_S,
+    )

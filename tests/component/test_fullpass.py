@@ -1,0 +1,128 @@
+"""The scheduled full pass: what it finds, what it records, whom it tells."""
+
+from dataclasses import dataclass, field, replace
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+
+from infra.log import Log
+from infra.memory.ledger import MemoryLedger
+from infra.signer.ed25519 import FileSigner, PublicKeys, ensure_key
+from infra.signer.state import FileState
+from infra.system import SystemClock, SystemEntropy
+from pipeline.audit import ROOT, Head, record
+from pipeline.errors import IntegrityError
+from pipeline.merkle import CompactRange, extend, leaf_hash
+from producers.checkpointer import Checkpointer
+from producers.fullpass import INCIDENT, FullPass
+from schemas.ids import TenantId
+from tests.support.audit import NOON, OTHER, TENANT, recorded
+
+CLOCK = SystemClock()
+
+
+@dataclass
+class Bench:
+    """A signed ledger of two tenants, and whoever passes over it."""
+
+    ledger: MemoryLedger
+    keys: PublicKeys
+    state: FileState
+    told: list[int] = field(default_factory=list)
+
+    @property
+    def worker(self) -> FullPass:
+        return FullPass(
+            logs=self.ledger,
+            ledger=self.ledger,
+            keys=self.keys.named,
+            state=self.state,
+            clock=CLOCK,
+            log=Log("test"),
+            tell=self.told.append,
+        )
+
+    def rewrite(self, seq: int) -> None:
+        """Change a row so that it holds for itself."""
+        entries = self.ledger._entries[TENANT]
+        body = entries[seq].body.replace(b"system:test", b"system:tess")
+        leaf = leaf_hash(body)
+        entries[seq] = replace(entries[seq], body=body, leaf=leaf, actor="system:tess")
+
+    async def incidents(self, tenant: TenantId) -> list[str | None]:
+        rows = await self.ledger.read(tenant, 0, 99)
+        found = [record(row.body) for row in rows if row.action == INCIDENT]
+        return [each.decision[0].rule for each in found]
+
+
+@pytest.fixture
+async def bench(tmp_path: Path) -> Bench:
+    keys = ensure_key(tmp_path, bytes(32), NOON)
+    ledger = MemoryLedger("test.example", SystemEntropy())
+    state = FileState(tmp_path / "state")
+    for tenant in (TENANT, OTHER):
+        await ledger.append([recorded(name, tenant=tenant) for name in "abcde"])
+    await Checkpointer(
+        ledger=ledger,
+        logs=ledger,
+        signer=FileSigner(tmp_path, CLOCK),
+        state=state,
+        clock=CLOCK,
+        log=Log("test"),
+    ).round()
+    return Bench(ledger, keys, state)
+
+
+async def test_whole_logs_leave_no_record(bench: Bench) -> None:
+    before = await bench.ledger.head(TENANT)
+
+    await bench.worker.round()
+
+    assert [0] == bench.told
+    assert before == await bench.ledger.head(TENANT)
+
+
+@pytest.mark.parametrize("seq", [1, 3, 5])
+async def test_a_changed_row_is_an_incident_with_its_place(
+    bench: Bench, seq: int
+) -> None:
+    bench.rewrite(seq)
+
+    with pytest.raises(IntegrityError):
+        await bench.worker.round()
+
+    assert [1] == bench.told
+    assert [f"record_{seq}"] == await bench.incidents(TENANT)
+    assert [] == await bench.incidents(OTHER)
+    assert [] == await bench.incidents(ROOT)
+
+
+async def test_the_same_finding_is_recorded_once(bench: Bench) -> None:
+    bench.rewrite(2)
+    for _ in range(3):
+        with pytest.raises(IntegrityError):
+            await bench.worker.round()
+
+    assert [1, 1, 1] == bench.told
+    assert ["record_2"] == await bench.incidents(TENANT)
+
+
+async def test_a_cut_log_is_told_by_what_the_signer_remembers(
+    bench: Bench,
+) -> None:
+    """Its rows, chain and head hold for themselves; its checkpoints went with them."""
+    head = await bench.ledger.head(TENANT)
+    assert head is not None
+    entries = bench.ledger._entries[TENANT][:3]
+    tree, _ = extend(CompactRange(), [each.leaf for each in entries])
+    last = sha256(entries[-1].body).digest()
+    bench.ledger._entries[TENANT] = entries
+    bench.ledger._heads[TENANT] = Head(head.origin, last, tree)
+    bench.ledger._notes[TENANT].clear()
+
+    with pytest.raises(IntegrityError):
+        await bench.worker.round()
+
+    assert [1] == bench.told
+    assert 1 == len(await bench.incidents(TENANT))

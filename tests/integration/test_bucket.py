@@ -1,0 +1,84 @@
+"""Copies under Object Lock, on moto: what is asked for, and what is checked.
+
+moto keeps the rules of Object Lock in a dictionary of this process. It shows that we
+ask for compliance mode, read back what was promised, and go by version ids; that a
+cloud keeps its promise against its own customer, it cannot show.
+"""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError
+from moto import mock_aws
+
+from infra.anchors.bucket import MODE, Bucket
+from infra.system import SystemClock
+from pipeline.errors import IntegrityError, RetryableError
+
+pytestmark = pytest.mark.integration
+CLOCK = SystemClock()
+NAME = "evidence"
+
+
+@pytest.fixture
+def client(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "testing")
+    with mock_aws():
+        yield boto3.client("s3", region_name="us-east-1")
+
+
+@pytest.fixture
+def bucket(client: Any) -> Bucket:
+    client.create_bucket(Bucket=NAME, ObjectLockEnabledForBucket=True)
+    return Bucket(client=client, name=NAME, clock=CLOCK, held_for=timedelta(days=30))
+
+
+async def test_a_copy_is_held_in_compliance_mode(bucket: Bucket, client: Any) -> None:
+    version = await bucket.put("log/checkpoints/5", b"note")
+
+    head = client.head_object(Bucket=NAME, Key="log/checkpoints/5", VersionId=version)
+    left = head["ObjectLockRetainUntilDate"] - CLOCK.now()
+    assert MODE == head["ObjectLockMode"]
+    assert timedelta(days=29) < left < timedelta(days=31)
+
+
+async def test_what_is_held_is_not_deleted(bucket: Bucket, client: Any) -> None:
+    version = await bucket.put("a", b"note")
+
+    with pytest.raises(ClientError, match="AccessDenied"):
+        client.delete_object(Bucket=NAME, Key="a", VersionId=version)
+
+
+async def test_a_later_put_hides_but_does_not_replace(
+    bucket: Bucket, client: Any
+) -> None:
+    """So a copy is read by its version id."""
+    version = await bucket.put("a", b"first")
+    client.put_object(Bucket=NAME, Key="a", Body=b"forged")
+    client.delete_object(Bucket=NAME, Key="a")
+
+    held = client.get_object(Bucket=NAME, Key="a", VersionId=version)
+    assert b"first" == held["Body"].read()
+
+
+async def test_a_bucket_without_object_lock_is_refused(client: Any) -> None:
+    client.create_bucket(Bucket="plain")
+    plain = Bucket(
+        client=client, name="plain", clock=CLOCK, held_for=timedelta(days=30)
+    )
+
+    with pytest.raises((IntegrityError, RetryableError)):
+        await plain.put("a", b"note")
+
+
+async def test_a_bucket_that_is_away_is_tried_again(client: Any) -> None:
+    nowhere = Bucket(
+        client=client, name="nowhere", clock=CLOCK, held_for=timedelta(days=30)
+    )
+
+    with pytest.raises(RetryableError, match="away"):
+        await nowhere.put("a", b"note")
