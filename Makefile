@@ -4,7 +4,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 PACKAGES := schemas pipeline infra consumers producers demo benchmarks training evaluation examples tests
 
-.PHONY: help install demo up down test check fmt lint types imports shape unit integration e2e bench docs wheel lock clean
+.PHONY: help install demo up down test check fmt lint types imports shape unit integration e2e simulate bench docs wheel lock clean
 .DEFAULT_GOAL := help
 
 help:  ## what can be made
@@ -39,6 +39,9 @@ integration: $(STAMP)  ## the tests on real Kafka and Postgres
 
 e2e: $(STAMP)  ## the tests with real clients
 	$(BIN)/pytest tests/e2e
+
+simulate: $(STAMP)  ## seed after seed until one fails; FROM=1000 SEEDS=0 (0: for ever)
+	@$(BIN)/python -m tests.simulation --from $(or $(FROM),1000) --seeds $(or $(SEEDS),0)
 
 bench: $(STAMP)  ## rates and costs beside the raw limit of the same run
 	$(BIN)/python -m benchmarks

@@ -33,6 +33,19 @@ class Blow(Enum):
     REBALANCE = "rebalance"
 
 
+FOCUS = 8.0
+FOCUSES = (
+    "nothing",
+    "commit ",
+    "publish",
+    "requests.",
+    "calls.",
+    "keystore.",
+    "ledger.",
+    "tenants.",
+)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """How a seed plays: which faults it knows, and how often they come.
@@ -44,7 +57,9 @@ class Plan:
         refused, torn, lost: a thousand calls: no effect and an error; effect and an
             error; effect or not, and an error much later.
         slow: calls a thousand that take seconds.
+        dull: calls of the provider, a thousand, that take up to a minute.
         shuffle: a thousand steps that are not taken in the order they became ready.
+        focus: calls that begin with this word meet trouble far more often.
     """
 
     storm_s: float
@@ -57,7 +72,9 @@ class Plan:
     torn: float
     lost: float
     slow: float
+    dull: float
     shuffle: float
+    focus: str
 
 
 def plan(dice: random.Random) -> Plan:
@@ -70,18 +87,20 @@ def plan(dice: random.Random) -> Plan:
         "crash": 6.0,
         "freeze": 1.0,
         "stop": 1.0,
-        "rebalance": 3.0,
+        "rebalance": 8.0,
         "landing": 30.0,
         "refused": 50.0,
         "torn": 50.0,
         "lost": 10.0,
-        "slow": 40.0,
+        "slow": 60.0,
+        "dull": 400.0,
         "shuffle": 200.0,
     }
     chosen = {
         name: dice.choice((0.0, dice.random() * top)) for name, top in most.items()
     }
-    return Plan(storm_s=dice.uniform(5.0, 20.0), **chosen)
+    storm_s, focus = dice.uniform(5.0, 20.0), dice.choice(FOCUSES)
+    return Plan(storm_s=storm_s, focus=focus, **chosen)
 
 
 class Chance(Chooser):
@@ -114,17 +133,23 @@ class Chance(Chooser):
             self._until_blow = self._steps()
             self.blow(self._kind(), owner)
 
-    def latency(self) -> float:
+    def latency(self, label: str = "") -> float:
         """Seconds that a message is on its way."""
-        if self.storm and self._happens(self.plan.slow):
+        if self.storm and self._happens(self.plan.slow * self._weight(label)):
             return self.dice.uniform(0.05, 8.0)
         return self.dice.random() * self._latency_s
 
-    def fate(self) -> Fate:
+    def thinking(self) -> float:
+        """Seconds that a provider takes."""
+        if self.storm and self._happens(self.plan.dull):
+            return self.dice.uniform(2.0, 60.0)
+        return self.dice.uniform(0.01, 1.0)
+
+    def fate(self, label: str) -> Fate:
         """What becomes of a call."""
         if not self.storm:
             return Fate.DONE
-        at = self.dice.random() * 1000
+        at = self.dice.random() * 1000 / self._weight(label)
         for fate in (Fate.REFUSED, Fate.TORN, Fate.LOST):
             at -= getattr(self.plan, fate.value)
             if at < 0:
@@ -154,6 +179,9 @@ class Chance(Chooser):
     def shuffled(self, items: Sequence[T]) -> list[T]:
         """In any order."""
         return self.dice.sample(items, len(items))
+
+    def _weight(self, label: str) -> float:
+        return FOCUS if label and label.startswith(self.plan.focus) else 1.0
 
     def _happens(self, a_thousand: float) -> bool:
         return a_thousand > 0 and self.dice.random() * 1000 < a_thousand
@@ -219,4 +247,4 @@ class Trace:
 def told(found: Plan) -> str:
     """A plan in one line."""
     set_ = ((each.name, getattr(found, each.name)) for each in fields(found))
-    return " ".join(f"{name}={value:.2f}" for name, value in set_ if value)
+    return " ".join(f"{name}={value}" for name, value in set_ if value)

@@ -10,7 +10,7 @@ import orjson
 from pipeline.admission import READ, SEND
 from pipeline.credentials import make
 from pipeline.ports.tenants import Principal
-from schemas.ids import Actor, TenantId
+from schemas.ids import Actor, RequestId, TenantId, derived
 from schemas.policies import PolicyDocument
 from schemas.requests import Route
 from tests.simulation.loop import Owner
@@ -22,6 +22,7 @@ TENANTS = tuple(
     TenantId(f"018f3c1a-7c00-7000-8000-00000000000{number}") for number in (1, 2)
 )
 ROUTES = {"echo": Route(provider="stand-in", model="echo-1")}
+ACTOR = Actor("key:1")
 CANARY = "Quetzalcoatlus"
 """In every prompt: it may be read nowhere but at the provider's and the caller's."""
 EMAIL = "quetzal.northropi@example.org"
@@ -49,8 +50,14 @@ class Caller:
     kind: str
     key: str
     token: str
+    tenant: TenantId
     answers: list[Answer] = field(default_factory=list)
     done: bool = False
+
+    @property
+    def request(self) -> RequestId:
+        """The id that its request gets."""
+        return RequestId(derived(self.tenant, "idempotency", ACTOR, self.key))
 
     @property
     def prompt(self) -> str:
@@ -69,7 +76,7 @@ class Caller:
         return orjson.dumps({"model": "echo", "messages": messages})
 
 
-def settle(world: "World") -> list[str]:
+def settle(world: "World") -> list[tuple[TenantId, str]]:
     """Tenants with keys and policies; an API key each."""
     tokens = []
     for tenant in TENANTS:
@@ -80,14 +87,14 @@ def settle(world: "World") -> list[str]:
         world.tenants.put(tenant, "live", ROUTES, policy)
         made = make("live", world.entropy.bytes(64))
         world.credentials.put_key(made.text, _principal(tenant))
-        tokens.append(made.text)
+        tokens.append((tenant, made.text))
     return tokens
 
 
 def _principal(tenant: TenantId) -> Principal:
     return Principal(
         tenant_id=tenant,
-        actor=Actor("key:1"),
+        actor=ACTOR,
         environment="live",
         capabilities=frozenset((SEND, READ)),
         routes=None,

@@ -1,9 +1,10 @@
 """What must hold when it is quiet again."""
 
+from base64 import b64encode
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from pipeline.audit import ROOT, empty
+from pipeline.audit import ROOT, empty, record
 from pipeline.verification import Verified, verify
 from schemas.audit import TERMINAL
 from schemas.topics import REQUESTS_INBOX, TOPICS
@@ -18,7 +19,9 @@ def wrongs(world: "World", callers: list[Caller]) -> Iterator[str]:
     yield from world.loop.unhandled
     yield from _ends(world)
     yield from _chains(world)
+    yield from _twice(world)
     yield from _answers(callers)
+    yield from _buried(world)
     yield from _clear(world)
 
 
@@ -48,6 +51,20 @@ def _chains(world: "World") -> Iterator[str]:
                 yield f"the log of {tenant} has {incidents}"
 
 
+def _twice(world: "World") -> Iterator[str]:
+    """No step is told twice: a redelivery has the ids of what it repeats."""
+    for tenant in world.now(world.ledger.tenants()):
+        told: set[tuple[object, ...]] = set()
+        for entry in world.now(world.ledger.read(tenant, 0, 100_000)):
+            found = record(entry.body)
+            step = found.request_id, found.action, found.status
+            if found.request_id is None or found.action == "record.buried":
+                continue  # each record that is buried is told of, also a repeat
+            if step in told:
+                yield f"{found.request_id}: {found.action} {found.status} twice"
+            told.add(step)
+
+
 def _answers(callers: list[Caller]) -> Iterator[str]:
     """Who got an answer got their own, and always the same."""
     for caller in callers:
@@ -61,21 +78,38 @@ def _answers(callers: list[Caller]) -> Iterator[str]:
             yield f"caller {caller.number} met an unexpected error"
 
 
+def _buried(world: "World") -> Iterator[str]:
+    """Nothing of our own making is buried."""
+    for topic, partition, offset in sorted(world.watch.buried):
+        if topic != REQUESTS_INBOX.name:
+            yield f"{topic}[{partition}]@{offset} was buried"
+
+
 def _clear(world: "World") -> Iterator[str]:
     """No content in the clear: in topics, dead letters, lines and tables."""
     for place, text in _written(world):
-        for word in (CANARY.encode(), EMAIL.encode()):
-            if word in text:
-                yield f"content in the clear in {place}"
+        if any(word in text for word in SECRETS):
+            yield f"content in the clear in {place}"
+
+
+def _spellings(word: str) -> Iterator[bytes]:
+    """A word as it is, and in base64 wherever it begins in what was encoded."""
+    yield word.encode()
+    for before in range(3):
+        whole = b64encode(b" " * before + word.encode() + b"  ")
+        yield whole[4 : len(word) * 4 // 3 - 4]
+
+
+SECRETS = tuple(text for word in (CANARY, EMAIL) for text in _spellings(word))
 
 
 def _written(world: "World") -> Iterator[tuple[str, bytes]]:
     for topic in TOPICS:
         names = [topic.name] if topic is not REQUESTS_INBOX else []
         for name in [*names, *filter(None, [topic.dead])]:
-            for record in world.log.records(name):
-                headers = b" ".join(value or b"" for _, value in record.headers)
-                yield name, (record.key or b"") + (record.value or b"") + headers
+            for lying in world.log.records(name):
+                headers = b" ".join(value or b"" for _, value in lying.headers)
+                yield name, (lying.key or b"") + (lying.value or b"") + headers
     yield "lines", "\n".join(world.lines).encode()
     for row in world.requests._rows.values():
         yield "requests", row.terms.model_dump_json().encode()

@@ -19,6 +19,9 @@ class Network:
         self._chance = chance
         self._trace = trace
         self.crash: Callable[[Owner], None] = lambda _: None
+        self.failed: Callable[[str], None] = lambda _: None
+        self.caller = loop.world
+        """Whose call is landing now."""
 
     async def call(self, label: str, act: Act) -> Any:
         """Do ``act`` at the other end.
@@ -31,13 +34,16 @@ class Network:
     def send(self, label: str, act: Act) -> "asyncio.Future[Any]":
         """As :meth:`call`, for several at once."""
         future: asyncio.Future[Any] = self._loop.create_future()
-        owner, fate = OWNER.get(), self._chance.fate()
+        owner, fate = OWNER.get(), self._chance.fate(label)
+        if fate is not Fate.DONE:
+            self.failed(label)
         if fate is Fate.REFUSED or (fate is Fate.LOST and self._chance.either()):
             self._trace.say(self._loop.time(), owner.name, label, fate.value)
             wait = 10.0 if fate is Fate.LOST else 0.0
             self._answer(future, None, _away(), wait)
             return future
-        self._later(self._chance.latency(), self._land, owner, future, label, act, fate)
+        wait = self._chance.latency(label)
+        self._later(wait, self._land, owner, future, label, act, fate)
         return future
 
     def _land(
@@ -51,6 +57,7 @@ class Network:
         if owner.dead and self._chance.either():
             return  # the connection broke before the last byte was there
         value, error = None, None
+        self.caller = owner
         try:
             value = at_once(act())
         except Exception as raised:  # noqa: BLE001 - it is the answer
@@ -96,15 +103,23 @@ def _away() -> RetryableError:
 class Wire:
     """A port whose twin stands at the other end of the network."""
 
-    def __init__(self, network: Network, name: str, twin: Any) -> None:
+    def __init__(
+        self,
+        network: Network,
+        name: str,
+        twin: Any,
+        about: Callable[..., str] = lambda *_, **__: "",
+    ) -> None:
         self._network = network
         self._name = name
         self._twin = twin
+        self._about = about
 
     def __getattr__(self, name: str) -> Any:
-        method, label = getattr(self._twin, name), f"{self._name}.{name}"
+        method = getattr(self._twin, name)
 
         async def call(*args: Any, **kwargs: Any) -> Any:
+            label = f"{self._name}.{name}{self._about(*args, **kwargs)}"
             return await self._network.call(label, lambda: method(*args, **kwargs))
 
         return call

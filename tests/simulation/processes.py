@@ -42,6 +42,7 @@ class Process:
         """SIGTERM."""
         asked = self.owner.signals.get(signal.SIGTERM)
         self._world.say("SIGTERM", self.owner.name)
+        self._world.claims.trouble(self.owner)
         if asked is not None:
             self._world.loop.call_soon(
                 asked, context=self._world.loop.context(self.owner)
@@ -54,6 +55,7 @@ class Process:
 
     def _gone(self, how: str) -> None:
         owner, world = self.owner, self._world
+        world.claims.trouble(owner)
         world.say("PROCESS", owner.name, how)
         world.loop.kill(owner)
         world.ports = {k: v for k, v in world.ports.items() if v[0] is not owner}
@@ -79,7 +81,11 @@ class Processes:
     def _blow(self, blow: Blow, owner: Owner) -> None:
         process = next((each for each in self._all if each.owner is owner), None)
         world = self._world
-        if process is None or owner.dead:
+        if (
+            process is None
+            or owner.dead
+            or not any(world.seats(t) for t in world.groups)
+        ):
             return
         match blow:
             case Blow.CRASH:
@@ -89,13 +95,14 @@ class Processes:
             case Blow.FREEZE:
                 self._freeze(owner)
             case Blow.REBALANCE:
-                group = world.chance.one(list(world.groups.values()))
+                group = world.chance.one([g for g in world.groups.values() if g.seats])
                 world.say("REBALANCE", group.name)
                 group.prepare()
 
     def _freeze(self, owner: Owner) -> None:
         world = self._world
         seconds = world.chance.uniform(0.1, 4 * SESSION_S)
+        world.claims.trouble(owner)
         world.say("FREEZE", owner.name, round(seconds, 3))
         world.loop.freeze(owner, seconds)
         if seconds > SESSION_S:

@@ -59,9 +59,9 @@ class SimProviders(Providers):
         number = int(found[1]) if found else -1
         self.calls[number].append(owner.name)
         self.bodies.append(body)
-        world.watch.called(number, owner)
+        world.claims.called(number, owner)
         world.say("provider", number)
-        takes = world.chance.latency() * 20
+        takes = world.chance.thinking()
         await world.clock.sleep(min(takes, timeout_s))
         if takes >= timeout_s:
             return Unanswered(Reason.UPSTREAM_TIMEOUT, retry=False)

@@ -6,6 +6,7 @@ from functools import partial
 import consumers.app
 import producers.app
 from pipeline.retention import ahead
+from schemas.ids import TenantId
 from tests.simulation import chance, clients
 from tests.simulation.clients import GATEWAYS, Caller
 from tests.simulation.invariants import wrongs
@@ -16,6 +17,7 @@ from tests.simulation.world import World
 TURNS = 200_000
 QUIET_WITHIN_S = 600.0
 LOOK_S = 0.25
+KINDS = ("clean", "clean", "personal", "attack")
 GROUPS = ("screening", "redaction", "provider", "outcomes", "audit")
 
 
@@ -69,17 +71,21 @@ def _played(world: World) -> list[str]:
 
 
 def _callers(world: World) -> list[Caller]:
-    tokens = clients.settle(world)
-    kinds = ("clean", "clean", "personal", "attack")
-    return [
-        Caller(
-            number=number,
-            kind=world.chance.one(kinds),
-            key=f"key-{number}",
-            token=world.chance.one(tokens),
-        )
-        for number in range(world.chance.some(6))
-    ]
+    tenants = clients.settle(world)
+    return [_caller(world, number, tenants) for number in range(world.chance.some(8))]
+
+
+def _caller(world: World, number: int, tenants: list[tuple[TenantId, str]]) -> Caller:
+    tenant, token = world.chance.one(tenants)
+    caller = Caller(
+        number=number,
+        kind=world.chance.one(KINDS),
+        key=f"key-{number}",
+        token=token,
+        tenant=tenant,
+    )
+    world.claims.numbers[number] = caller.request
+    return caller
 
 
 def _processes(world: World) -> None:

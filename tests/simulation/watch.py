@@ -1,4 +1,4 @@
-"""What is looked at while things happen: effects before offsets, calls under claims."""
+"""What is looked at while things happen: effects are durable before offsets are."""
 
 from collections import defaultdict
 from collections.abc import Iterator
@@ -17,7 +17,6 @@ from schemas.topics import (
     REQUESTS_SCREENED,
     RETENTION_DUE,
 )
-from tests.simulation.loop import Owner
 from tests.simulation.tokens import SimTokens
 
 if TYPE_CHECKING:
@@ -78,6 +77,8 @@ class Watch:
 
     def committed(self, group: "Group", partition: int, begin: int, end: int) -> None:
         """A group said that all before ``end`` is finished: is it?"""
+        if end < begin:
+            self.wrong(f"{group.name} committed {end} after {begin}")
         for offset in range(begin, end):
             segment = self._world.log.segment(group.topic, partition)
             if offset >= segment.end:
@@ -86,9 +87,6 @@ class Watch:
             record = segment.records[offset - segment.start]
             for missing in self._missing(record):
                 self.wrong(f"{group.name} committed {record!r} without {missing}")
-
-    def called(self, number: int, owner: Owner) -> None:
-        """A provider was called: under a claim of this very process?"""
 
     def _missing(self, record: Record) -> Iterator[str]:
         if (record.topic, record.partition, record.offset) in self.buried:

@@ -17,7 +17,7 @@ from infra.memory.keystore import MemoryKeys
 from infra.memory.ledger import MemoryLedger
 from infra.memory.log import MemoryLog
 from infra.memory.publisher import MemoryPublisher
-from infra.memory.requests import MemoryProviderCalls, MemoryRequests
+from infra.memory.requests import MemoryRequests
 from infra.memory.retention import MemoryPurges
 from infra.memory.secrets import MemorySubjects
 from infra.memory.tenants import MemoryCredentials, MemoryTenants
@@ -29,6 +29,7 @@ from pipeline.work import Bench
 from schemas.topics import TOPICS, Outgoing
 from tests.simulation.broker import Group, SimKafka
 from tests.simulation.chance import Chance, DicedEntropy, Trace
+from tests.simulation.claims import Claims, SimCalls
 from tests.simulation.loop import OWNER, Owner, SimLoop, at_once
 from tests.simulation.network import Network, Wire
 from tests.simulation.providers import SimProviders
@@ -242,7 +243,9 @@ class World:
         }
         self.keys = MemoryKeys(self.clock)
         self.requests = MemoryRequests()
-        self.calls = MemoryProviderCalls(self.clock)
+        self.claims = Claims(self)
+        self.calls = SimCalls(clock=self.clock, claims=self.claims)
+        self.network.failed = self.claims.failed
         self.ledger = MemoryLedger("simulation.test", self.entropy)
         self.tenants = MemoryTenants()
         self.credentials = MemoryCredentials()
@@ -297,7 +300,7 @@ class World:
         tenants = self.wire("tenants", self.tenants)
         database = Database(
             requests=self.wire("requests", self.requests),
-            calls=self.wire("calls", self.calls),
+            calls=Wire(self.network, "calls", self.calls, _of_request),
             ledger=self.wire("ledger", self.ledger),
             credentials=self.wire("credentials", self.credentials),
             purges=self.wire("purges", self.purges),
@@ -325,6 +328,10 @@ class World:
     def now(self, coroutine: Any) -> Any:
         """What a twin answers, asked directly."""
         return at_once(coroutine)
+
+
+def _of_request(_: Any, request: str, *__: Any) -> str:
+    return f" {request}"
 
 
 class _SubjectKeys(dict[Any, bytes]):
