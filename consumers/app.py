@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from typing import Final
 
-from consumers import admission, provider
+from consumers import admission, provider, webhooks
 from consumers.admission import AdmissionConsumer
 from consumers.audit import AuditConsumer
 from consumers.delivery import (
@@ -16,6 +16,7 @@ from consumers.delivery import (
     Means,
     Subscription,
     concurrent,
+    nothing,
     ordered,
     ordered_batch,
     ordered_raw,
@@ -25,21 +26,31 @@ from consumers.provider import ProviderConsumer
 from consumers.redaction import RedactionConsumer
 from consumers.retention import RetentionConsumer
 from consumers.screening import ScreeningConsumer
+from consumers.webhooks import RetriesConsumer, WebhooksConsumer
 from infra.health import health_app
 from infra.keystore.keeper import PostgresKeyKeeper
+from infra.keystore.secrets import KekSecrets
 from infra.metrics import INCIDENTS
 from infra.observability.observed import ObservedPublisher
 from infra.observability.signals import DeliverySignals
 from infra.postgres.credentials import PostgresCredentials
+from infra.postgres.deliveries import PostgresDeliveries
 from infra.postgres.ledger import PostgresLedger
 from infra.postgres.requests import PostgresProviderCalls, PostgresRequests
 from infra.postgres.retention import PostgresPurges
 from infra.providers.openai import OpenAIProviders, Upstream
 from infra.recipes import load_recipe
-from infra.resources import Resources, acceptance, keeper_pool, open_resources
+from infra.resources import (
+    Resources,
+    acceptance,
+    egress_rules,
+    keeper_pool,
+    open_resources,
+)
 from infra.server import serving
 from infra.settings import Settings
 from infra.signer.receipts import receipt_key
+from infra.webhooks.sender import HttpSender
 from pipeline.detection.engine import Recipe
 from pipeline.receipts import sign
 from schemas.topics import (
@@ -50,9 +61,14 @@ from schemas.topics import (
     REQUESTS_REDACTED,
     REQUESTS_SCREENED,
     RETENTION_DUE,
+    WEBHOOKS_DUE,
+    WEBHOOKS_RETRY_5M,
+    WEBHOOKS_RETRY_5S,
 )
 
 VERSION: Final = "0.1.0"
+WEBHOOK_BOUNDS: Final = Bounds(total=512, per_lane=4, queued_per_lane=16)
+"""An endpoint that hangs has four attempts and sixteen that wait; the rest spills."""
 
 
 class Groups:
@@ -64,7 +80,9 @@ class Groups:
         recipe: Recipe,
         providers: OpenAIProviders,
         keeper: PostgresKeyKeeper | None,
+        sender: HttpSender,
     ) -> None:
+        self._sender = sender
         self._keeper = keeper
         self._opened = opened
         self._recipe = recipe
@@ -132,6 +150,7 @@ class Groups:
         opened = self._opened
         consumer = OutcomesConsumer(
             requests=PostgresRequests(opened.pool),
+            deliveries=PostgresDeliveries(pool=opened.pool),
             clock=opened.clock,
         )
         return ordered_batch(REQUESTS_FINISHED, consumer.handle)
@@ -161,11 +180,42 @@ class Groups:
             keeper=self._keeper,
             keys=opened.keystore,
             purges=PostgresPurges(opened.pool),
+            deliveries=PostgresDeliveries(pool=opened.pool),
             contents=opened.contents,
             sign=lambda stated: sign(stated, key),
             clock=opened.clock,
         )
         return ordered(RETENTION_DUE, consumer.handle)
+
+    def webhooks(self) -> Subscription:
+        """One attempt of a delivery."""
+        opened = self._opened
+        consumer = WebhooksConsumer(
+            deliveries=PostgresDeliveries(pool=opened.pool),
+            secrets=KekSecrets(keks=opened.keks, entropy=opened.entropy),
+            sender=self._sender,
+            rules=egress_rules(opened.settings),
+            clock=opened.clock,
+            entropy=opened.entropy,
+        )
+        return concurrent(
+            WEBHOOKS_DUE,
+            consumer.handle,
+            prepare=nothing,
+            lane=webhooks.lane,
+            overflow=consumer.overflow,
+            bounds=WEBHOOK_BOUNDS,
+        )
+
+    def webhook_retries_5s(self) -> Subscription:
+        """What failed once."""
+        consumer = RetriesConsumer(clock=self._opened.clock)
+        return ordered(WEBHOOKS_RETRY_5S, consumer.handle)
+
+    def webhook_retries_5m(self) -> Subscription:
+        """What failed twice."""
+        consumer = RetriesConsumer(clock=self._opened.clock)
+        return ordered(WEBHOOKS_RETRY_5M, consumer.handle)
 
 
 GROUPS: Final[Mapping[str, Callable[[Groups], Subscription]]] = {
@@ -176,6 +226,9 @@ GROUPS: Final[Mapping[str, Callable[[Groups], Subscription]]] = {
     "outcomes": Groups.outcomes,
     "audit": Groups.audit,
     "retention": Groups.retention,
+    "webhooks": Groups.webhooks,
+    "webhook_retries_5s": Groups.webhook_retries_5s,
+    "webhook_retries_5m": Groups.webhook_retries_5m,
 }
 
 
@@ -202,7 +255,10 @@ async def run(settings: Settings, names: Sequence[str]) -> None:
         )
         calls = await stack.enter_async_context(OpenAIProviders(upstreams(settings)))
         keeper = await _keeper(stack, opened) if "retention" in names else None
-        groups = Groups(opened, load_recipe(), calls, keeper)
+        sender = await stack.enter_async_context(
+            HttpSender(egress_rules(settings), opened.clock)
+        )
+        groups = Groups(opened, load_recipe(), calls, keeper, sender)
         delivery = _delivery(opened, [GROUPS[name](groups) for name in names])
         app = health_app(
             lambda: delivery.alive() and opened.publisher.alive,

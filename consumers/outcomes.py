@@ -4,14 +4,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from pipeline.announcements import due, of_end
 from pipeline.ports.bus import Record
 from pipeline.ports.requests import Requests
 from pipeline.ports.system import Clock
+from pipeline.ports.webhooks import Deliveries
 from pipeline.trail import Step, recorded
+from schemas.audit import AuditRecorded
 from schemas.events import Event
 from schemas.ids import RequestId
 from schemas.requests import RequestFinished, Terms
-from schemas.topics import Outgoing
+from schemas.topics import WEBHOOKS_DUE, Outgoing
+from schemas.webhooks import WebhookDue
 
 SOURCE: Final = "/sluice/outcomes"
 
@@ -21,6 +25,7 @@ class OutcomesConsumer:
     """The first end wins; only the winner is recorded as terminal."""
 
     requests: Requests
+    deliveries: Deliveries
     clock: Clock
 
     async def handle(
@@ -29,17 +34,28 @@ class OutcomesConsumer:
         """The terminal records of those whose end this is."""
         events = [event for _, event in batch]
         won = await self.requests.finish(events)
-        return [
-            outgoing
+        ends = [
+            (event, terms)
             for event, first in zip(events, won, strict=True)
-            if first
-            for outgoing in await self._told(event)
+            if first and (terms := event.data.terms or await self._admitted(event))
+        ]
+        recorded = [self._recorded(event, terms) for event, terms in ends]
+        return [*recorded, *await self._announced(ends)]
+
+    async def _announced(
+        self, ends: Sequence[tuple[Event[RequestFinished], Terms]]
+    ) -> Sequence[Outgoing[WebhookDue]]:
+        """Messages are kept with their deliveries before anybody is told of them."""
+        messages = [each for end in ends for each in of_end(*end)]
+        now = self.clock.now()
+        return [
+            due(each, WEBHOOKS_DUE, source=SOURCE, now=now, at=now)
+            for each in await self.deliveries.announce(messages)
         ]
 
-    async def _told(self, event: Event[RequestFinished]) -> Sequence[Outgoing[Any]]:
-        terms = event.data.terms or await self._admitted(event)
-        if terms is None:
-            return ()
+    def _recorded(
+        self, event: Event[RequestFinished], terms: Terms
+    ) -> Outgoing[AuditRecorded]:
         data = event.data
         step = Step(
             action=f"request.{data.outcome}",
@@ -50,7 +66,7 @@ class OutcomesConsumer:
             model=data.model,
         )
         now = self.clock.now()
-        return [recorded(event.attributes, terms, step, source=SOURCE, now=now)]
+        return recorded(event.attributes, terms, step, source=SOURCE, now=now)
 
     async def _admitted(self, event: Event[RequestFinished]) -> Terms | None:
         """The terms of a request whose event lost them: those of its row."""

@@ -2,10 +2,12 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
+from pipeline.announcements import due, of_receipt
 from pipeline.contents import Contents
-from pipeline.erasure import completed
+from pipeline.erasure import SOURCE, completed
 from pipeline.errors import RetryableError
 from pipeline.ports.keys import (
     Destroyed,
@@ -17,12 +19,14 @@ from pipeline.ports.keys import (
 )
 from pipeline.ports.retention import Plan, Purges
 from pipeline.ports.system import Clock
+from pipeline.ports.webhooks import Deliveries
 from pipeline.receipts import Destruction, receipt
 from pipeline.sealing import Purpose
 from schemas.events import Event
 from schemas.ids import RequestId
 from schemas.retention import ErasureOrdered, Forgotten, Receipt
-from schemas.topics import Outgoing
+from schemas.topics import WEBHOOKS_DUE, Outgoing
+from schemas.webhooks import WebhookDue
 
 CANARY = b"a canary that must not be read again"
 
@@ -37,6 +41,7 @@ class RetentionConsumer:
     keeper: KeyKeeper
     keys: KeyStore
     purges: Purges
+    deliveries: Deliveries
     contents: Contents
     sign: Callable[[Receipt], str]
     clock: Clock
@@ -63,7 +68,16 @@ class RetentionConsumer:
             record=recorded.event.attributes.id,
         )
         await self.purges.finish(plan, self.sign(receipt(done)))
-        return [recorded]
+        return [recorded, *await self._announced(plan, done.completed_at)]
+
+    async def _announced(
+        self, plan: Plan, now: datetime
+    ) -> Sequence[Outgoing[WebhookDue]]:
+        messages = of_receipt(plan.tenant, plan.job, now)
+        return [
+            due(each, WEBHOOKS_DUE, source=SOURCE, now=now, at=now)
+            for each in await self.deliveries.announce(messages)
+        ]
 
     async def _plan(self, event: Event[ErasureOrdered]) -> Plan:
         attributes, order = event.attributes, event.data

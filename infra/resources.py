@@ -29,6 +29,7 @@ from infra.system import SystemClock, SystemEntropy
 from infra.tokens import Tokens
 from pipeline.acceptance import Acceptance
 from pipeline.contents import Contents
+from pipeline.egress import EgressRules, networks
 from pipeline.ports.keys import KeyStore
 from pipeline.work import Bench
 
@@ -53,6 +54,21 @@ class Resources:
     tokens: Tokens
     clients: KafkaClients
     publisher: KafkaPublisher
+
+
+def egress_rules(settings: Settings) -> EgressRules:
+    """Where webhooks may go.
+
+    Raises:
+        ValueError: a denied network is none.
+    """
+    found = settings.webhooks
+    return EgressRules(
+        ports=found.ports,
+        loopback=found.allow_loopback,
+        denied=networks(found.denied_networks),
+        denied_hosts=found.denied_hosts,
+    )
 
 
 @asynccontextmanager

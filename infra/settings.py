@@ -134,6 +134,18 @@ class GatewaySettings(Concern):
     """``iss`` of the tokens that we issue, and where our keys are published."""
 
 
+class WebhooksSettings(Concern):
+    """Where webhooks may go, beside the addresses that nobody may name."""
+
+    allow_loopback: bool = False
+    """Development only: ``http`` and ``https`` to 127.0.0.1 on any port."""
+    ports: frozenset[Annotated[int, Field(ge=1, le=65535)]] = frozenset({443, 8443})
+    denied_networks: tuple[str, ...] = ()
+    """Own networks in CIDR form: pods, services, public addresses, NAT64 prefixes."""
+    denied_hosts: frozenset[str] = frozenset()
+    """Own names, in lower case."""
+
+
 class HealthSettings(Concern):
     """Where ``/livez``, ``/readyz`` and ``/metrics`` of a worker are served."""
 
@@ -164,6 +176,7 @@ class Settings(BaseSettings):
     kafka: KafkaSettings = KafkaSettings()
     ledger: LedgerSettings = LedgerSettings()
     gateway: GatewaySettings = GatewaySettings()
+    webhooks: WebhooksSettings = WebhooksSettings()
     health: HealthSettings = HealthSettings()
     log: LogSettings = LogSettings()
     providers: Mapping[str, ProviderSettings] = {}

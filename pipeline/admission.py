@@ -15,6 +15,7 @@ from schemas.requests import Dialect, Route
 
 SEND: Final = "requests:send"
 READ: Final = "requests:read"
+MANAGE: Final = "webhooks:manage"
 """Capabilities of a credential."""
 
 INBOX_AUDIENCE: Final = "sluice:inbox"

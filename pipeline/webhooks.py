@@ -10,9 +10,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from hashlib import sha256
-from typing import Any, Final
+from typing import Any, Final, Literal, TypeAlias
+from uuid import UUID
 
 import orjson
+
+from schemas.ids import derived
 
 SECRET_PREFIX: Final = "whsec_"  # noqa: S105 - the prefix, not a secret
 SECRET_BYTES: Final = 32
@@ -171,9 +174,10 @@ class Gone:
     """410: the endpoint is disabled at once."""
 
 
-def judge(
-    attempt: int, seen: Attempt, jitter: float
-) -> Delivered | Again | Exhausted | Gone:
+Next: TypeAlias = Delivered | Again | Exhausted | Gone
+
+
+def judge(attempt: int, seen: Attempt, jitter: float) -> Next:
     """What follows from attempt number ``attempt`` (from 1).
 
     Law: delays never fall below the schedule, nor rise above 1.2 times of it, but for
@@ -195,6 +199,19 @@ def judge(
     return Again(attempt + 1, delay)
 
 
+def by_topic(again: Again) -> timedelta | None:
+    """Which of the two delaying topics it goes back by; None: through the sweeper.
+
+    A topic delays all its records alike, so what waits longer than usual goes through
+    the sweeper, and so does all that can be cancelled while it waits.
+    """
+    usual = SCHEDULE[again.attempt - 1]
+    if again.attempt - 1 in _ON_TOPICS and again.delay <= usual * (1 + JITTER):
+        return usual
+    return None
+
+
+_ON_TOPICS: Final = (1, 2)
 FAILURES_IN_A_ROW: Final = 5
 WINDOW: Final = timedelta(seconds=30)
 WINDOW_ATTEMPTS: Final = 10
@@ -247,3 +264,66 @@ class Breaker:
     def _opened(self, now: datetime) -> "Breaker":
         pause = min(max(FIRST_PAUSE, 2 * self.pause), LONGEST_PAUSE)
         return Breaker(row=self.row, open_until=now + pause, pause=pause)
+
+
+FAILS_FOR: Final = timedelta(days=5)
+FAILURES_SPAN: Final = timedelta(hours=12)
+Why = Literal["gone", "failing"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Health:
+    """How an endpoint fares; pure, kept in its row.
+
+    Attributes:
+        failing_since: the first failure after the last success.
+        last_success_at: None: there was none yet.
+    """
+
+    breaker: Breaker = Breaker()
+    failing_since: datetime | None = None
+    last_success_at: datetime | None = None
+
+    def after(self, now: datetime, *, success: bool) -> "Health":
+        """The health after one more attempt."""
+        breaker = self.breaker.after(now, success=success)
+        if success:
+            return Health(breaker=breaker, last_success_at=now)
+        return Health(
+            breaker=breaker,
+            failing_since=self.failing_since or now,
+            last_success_at=self.last_success_at,
+        )
+
+    def failing(self, now: datetime, made: datetime) -> bool:
+        """No success for five days, with failures that span twelve hours?
+
+        ``made``: when the endpoint was made or enabled; it had no chance before.
+        """
+        if self.failing_since is None:
+            return False
+        since = max(self.last_success_at or made, made)
+        return now - since >= FAILS_FOR and now - self.failing_since >= FAILURES_SPAN
+
+
+def opens_at(
+    breaker: Breaker, probing_until: datetime | None, now: datetime
+) -> datetime | None:
+    """Until when a delivery waits for its endpoint; None: it may be attempted."""
+    if breaker.open_until is None:
+        return None
+    if now < breaker.open_until:
+        return breaker.open_until
+    return probing_until if probing_until is not None and now < probing_until else None
+
+
+def message_id(cause: str, kind: str) -> str:
+    """``msg_`` and 26 characters (Crockford's base32), derived from what it tells."""
+    number, digits = UUID(derived(cause, kind)).int, ""
+    for _ in range(26):
+        number, digit = divmod(number, 32)
+        digits = _CROCKFORD[digit] + digits
+    return "msg_" + digits
+
+
+_CROCKFORD: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"

@@ -37,6 +37,7 @@ class SecretPurpose(StrEnum):
     """What a tenant's long-lived secret is for."""
 
     SUBJECT_KEY = "subject_key"
+    WEBHOOK_URL = "webhook_url"
     WEBHOOK_SECRET = "webhook_secret"  # noqa: S105 - its name, not a secret
 
 

@@ -14,6 +14,7 @@ from infra.kafka.accepted import KafkaAccepted
 from infra.kafka.replies import ReplyBox
 from infra.keystore.keeper import PostgresKeyKeeper
 from infra.keystore.partitions import PostgresKeyPartitions
+from infra.keystore.secrets import KekSecrets
 from infra.log import Word
 from infra.metrics import (
     GAUGES,
@@ -22,6 +23,8 @@ from infra.metrics import (
     Metrics,
 )
 from infra.postgres.credentials import PostgresCredentials
+from infra.postgres.deliveries import PostgresDeliveries
+from infra.postgres.endpoints import PostgresEndpoints
 from infra.postgres.gauges import count
 from infra.postgres.ledger import PostgresLedger
 from infra.postgres.logs import PostgresLogs
@@ -29,9 +32,16 @@ from infra.postgres.outbox import Outbox
 from infra.postgres.requests import PostgresProviderCalls, PostgresRequests
 from infra.postgres.retention import PostgresPurges
 from infra.postgres.sweep import PostgresSweep
-from infra.resources import Resources, acceptance, keeper_pool, open_resources
+from infra.resources import (
+    Resources,
+    acceptance,
+    egress_rules,
+    keeper_pool,
+    open_resources,
+)
 from infra.server import serving
 from infra.settings import Settings
+from infra.webhooks.sender import HttpSender
 from pipeline.admission import READ
 from producers.auth import Attempts, Door
 from producers.completeness import CompletenessWorker
@@ -43,6 +53,7 @@ from producers.gateway.app import Gateway
 from producers.gateway.asking import Asking
 from producers.gateway.chat import Chat
 from producers.gateway.endings import Endings
+from producers.gateway.endpoints import WebhookEndpoints
 from producers.gateway.oauth import OAuth
 from producers.gateway.requests import Story
 from producers.gateway.responses import Responses
@@ -50,6 +61,7 @@ from producers.gateway.taken import Transients
 from producers.replay import Replay
 from producers.sweeper import Sweeper
 from producers.timed import Loop, Timed, not_ready
+from producers.webhooks import DueWebhooks
 from schemas.ids import TenantId
 
 SOURCE: Final = "/sluice/gateway"
@@ -59,6 +71,8 @@ TIMED: Final = (
     "expiry",
     "rewrite",
     "replay",
+    "webhooks",
+    "old_webhooks",
     "completeness",
     "gauges",
 )
@@ -80,15 +94,16 @@ async def run_gateway(settings: Settings) -> None:
         found = settings.gateway
         box = ReplyBox(opened.clients, found.reply_partition, opened.clock)
         opened.metrics.of(OPEN_REQUESTS).alone.set_function(lambda: box.expecting)
-        async with box:
-            app = _gateway(opened, box).app()
+        sender = HttpSender(egress_rules(settings), opened.clock)
+        async with box, sender:
+            app = _gateway(opened, box, sender).app()
             async with serving(app, found.host, found.port):
                 opened.log.info("started", port=found.port)
                 await stop.wait()
         opened.log.info("stopped")
 
 
-def _gateway(opened: Resources, box: ReplyBox) -> Gateway:
+def _gateway(opened: Resources, box: ReplyBox, sender: HttpSender) -> Gateway:
     settings, clock = opened.settings.gateway, opened.clock
     requests = PostgresRequests(opened.pool)
     credentials = PostgresCredentials(opened.pool, clock)
@@ -127,6 +142,17 @@ def _gateway(opened: Resources, box: ReplyBox) -> Gateway:
             keystore=opened.keystore,
             contents=opened.contents,
             logs=PostgresLogs(pool=opened.pool, role="sluice_tenant"),
+        ),
+        endpoints=WebhookEndpoints(
+            door=door,
+            endpoints=PostgresEndpoints(
+                pool=opened.pool, clock=clock, entropy=opened.entropy
+            ),
+            secrets=KekSecrets(keks=opened.keks, entropy=opened.entropy),
+            sender=sender,
+            rules=egress_rules(opened.settings),
+            clock=clock,
+            entropy=opened.entropy,
         ),
         oauth=OAuth(
             door=door, credentials=credentials, issuer=opened.tokens, clock=clock
@@ -185,6 +211,8 @@ async def run_timed(settings: Settings, names: Sequence[str]) -> None:
             "expiry": _expiry,
             "rewrite": _rewrite,
             "replay": _replay,
+            "webhooks": _webhooks,
+            "old_webhooks": _old_webhooks,
             "completeness": _completeness,
             "gauges": _gauges,
         }
@@ -216,6 +244,28 @@ async def _sweeper(_: AsyncExitStack, opened: Resources) -> Timed:
         clock=opened.clock,
     )
     return Timed(name=Word("sweeper"), job=worker.round, every_s=15, alive_within_s=300)
+
+
+def _due_webhooks(opened: Resources) -> DueWebhooks:
+    return DueWebhooks(
+        deliveries=PostgresDeliveries(pool=opened.pool),
+        publisher=opened.publisher,
+        clock=opened.clock,
+    )
+
+
+async def _webhooks(_: AsyncExitStack, opened: Resources) -> Timed:
+    """Brings due deliveries back to their topic."""
+    job = _due_webhooks(opened).round
+    return Timed(name=Word("webhooks"), job=job, every_s=1.0, alive_within_s=60)
+
+
+async def _old_webhooks(_: AsyncExitStack, opened: Resources) -> Timed:
+    """Forgets messages that are old enough."""
+    job = _due_webhooks(opened).forget
+    return Timed(
+        name=Word("old_webhooks"), job=job, every_s=DAY_S, alive_within_s=2 * DAY_S
+    )
 
 
 async def _expiry(stack: AsyncExitStack, opened: Resources) -> Timed:

@@ -15,6 +15,7 @@ from schemas.requests import (
     RequestScreened,
 )
 from schemas.retention import ErasureOrdered
+from schemas.webhooks import WebhookDue
 
 HOUR_MS = 3_600_000
 RETENTION_MS = 72 * HOUR_MS
@@ -115,6 +116,24 @@ RETENTION_DUE: Topic[ErasureOrdered] = Topic(
     group="retention",
     key=by_tenant,
 )
+WEBHOOKS_DUE: Topic[WebhookDue] = Topic(
+    name="sluice.webhooks.due.v1",
+    data=WebhookDue,
+    description="Deliveries to attempt now; the subject is the endpoint.",
+    group="webhooks",
+)
+WEBHOOKS_RETRY_5S: Topic[WebhookDue] = Topic(
+    name="sluice.webhooks.retry_5s.v1",
+    data=WebhookDue,
+    description="Deliveries to attempt again some seconds after they were put here.",
+    group="webhook_retries_5s",
+)
+WEBHOOKS_RETRY_5M: Topic[WebhookDue] = Topic(
+    name="sluice.webhooks.retry_5m.v1",
+    data=WebhookDue,
+    description="Deliveries to attempt again some minutes after they were put here.",
+    group="webhook_retries_5m",
+)
 
 TOPICS: Sequence[Topic[Any]] = (
     REQUESTS_INBOX,
@@ -125,6 +144,9 @@ TOPICS: Sequence[Topic[Any]] = (
     REPLIES,
     AUDIT_RECORDED,
     RETENTION_DUE,
+    WEBHOOKS_DUE,
+    WEBHOOKS_RETRY_5S,
+    WEBHOOKS_RETRY_5M,
 )
 
 

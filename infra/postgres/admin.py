@@ -10,18 +10,17 @@ import asyncpg
 
 from infra.postgres.outbox import put
 from infra.postgres.pool import Connection, as_tenant
+from pipeline.acts import Act, acted
 from pipeline.credentials import ApiKey, base62, make
 from pipeline.erasure import order, ordered
 from pipeline.ports.keys import KeyKeeper, Subjects
 from pipeline.ports.system import Clock, Entropy
 from pipeline.ports.tenants import Environment
-from schemas.audit import AuditRecorded
-from schemas.events import Attributes, Event
-from schemas.ids import Actor, EventId, RequestId, TenantId, event_id
+from schemas.ids import Actor, EventId, RequestId, TenantId
 from schemas.policies import PolicyDocument
-from schemas.requests import Decision, Route
+from schemas.requests import Route
 from schemas.retention import ErasureOrdered
-from schemas.topics import AUDIT_RECORDED, RETENTION_DUE, Outgoing
+from schemas.topics import RETENTION_DUE, Outgoing
 
 CAPABILITIES: Final = ("requests:send", "requests:read", "webhooks:manage")
 KEY_LIFE: Final = timedelta(days=365)
@@ -264,18 +263,14 @@ class Admin:
     async def _told(
         self, connection: Connection, tenant: TenantId, action: str, about: str
     ) -> None:
-        noun, _, verb = action.partition(".")
-        act = self.entropy.uuid7()
-        attributes = Attributes(
-            id=event_id(act, action),
-            type=AuditRecorded.kind,
-            source=SOURCE,
-            subject=act,
+        act = Act(
+            id=self.entropy.uuid7(),
             tenant=tenant,
-            time=self.clock.now(),
+            actor=self.actor,
+            stage="operator",
+            action=action,
+            about=about,
+            source=SOURCE,
+            at=self.clock.now(),
         )
-        decision = Decision(stage="operator", control=noun, verdict=verb, rule=about)
-        told = AuditRecorded(
-            action=action, actor=self.actor, status="ok", decision=(decision,)
-        )
-        await put(connection, Outgoing(AUDIT_RECORDED, Event(attributes, told)))
+        await put(connection, acted(act))

@@ -57,6 +57,11 @@ TABLES: Mapping[str, Table] = {
         erase="delete from sluice.provider_call where request_id = any ($1)",
         left="select count(*) from sluice.provider_call where request_id = any ($1)",
     ),
+    "webhook_endpoint": Table(Holds.SETTINGS),
+    "webhook_secret": Table(Holds.SETTINGS),
+    "webhook_message": Table(Holds.WORK),
+    "webhook_delivery": Table(Holds.WORK),
+    "webhook_attempt": Table(Holds.WORK),
     "tenant": Table(Holds.SETTINGS),
     "route": Table(Holds.SETTINGS),
     "policy": Table(Holds.SETTINGS),
@@ -69,12 +74,12 @@ TABLES: Mapping[str, Table] = {
     "ledger_entry": Table(Holds.EVIDENCE),
     "ledger_tile": Table(Holds.EVIDENCE),
     "ledger_checkpoint": Table(Holds.EVIDENCE),
+    "ledger_anchor": Table(Holds.EVIDENCE),
     "ledger_source": Table(Holds.WORK),
     "purge_job": Table(Holds.EVIDENCE),
 }
 """Every table of the database; a test refuses one that is not here."""
 
-    "ledger_anchor": Table(Holds.EVIDENCE),
 BEGIN = """
 insert into sluice.purge_job
   (id, scope, ref, requested_at, as_of, key_ids, request_ids, probe)

@@ -16,6 +16,7 @@ from pipeline.ports.system import Entropy
 from producers.faults import NOT_READY, UNEXPECTED
 from producers.gateway.chat import Chat
 from producers.gateway.edge import Edge
+from producers.gateway.endpoints import WebhookEndpoints
 from producers.gateway.errors import of_router, response
 from producers.gateway.oauth import OAuth
 from producers.gateway.requests import Story
@@ -37,6 +38,7 @@ class Gateway:
     chat: Chat
     responses: Responses
     story: Story
+    endpoints: WebhookEndpoints
     oauth: OAuth
     health: Sequence[BaseRoute]
     evidence: ASGIApp
@@ -56,6 +58,7 @@ class Gateway:
             Route("/v1/requests/{request_id}", self.story.get, methods=["GET"]),
             Route("/oauth/token", self.oauth.token, methods=["POST"]),
             Route("/.well-known/jwks.json", self.oauth.keys, methods=["GET"]),
+            *self.endpoints.routes(),
             Mount("/ledger", self.evidence),
             *self.health,
         ]

@@ -21,8 +21,8 @@ from schemas.api.gateway import OpenAIError, OpenAIErrorDetail
 from schemas.problems import problem
 from schemas.requests import Outcome
 
-OUR_PATHS: Final = ("/v1/requests", "/v1/webhook_endpoints")
-"""Below ``/v1/`` that no SDK of OpenAI's calls."""
+OUR_PATHS: Final = ("/v1/requests", "/v1/webhook_")
+"""Below ``/v1/`` where a problem is the answer: no dialect prescribes another."""
 
 UNKNOWN_MODEL: Final = Fault(
     code="unknown-model",

@@ -13,6 +13,7 @@ from typing_extensions import override
 from consumers.retention import RetentionConsumer
 from infra.memory.keystore import MemoryKeys
 from infra.memory.retention import MemoryPurges
+from infra.memory.webhooks import MemoryWebhooks
 from infra.system import SystemClock, SystemEntropy
 from pipeline.contents import Contents
 from pipeline.errors import RetryableError
@@ -111,6 +112,7 @@ async def world(keys: MemoryKeys) -> World:
         keeper=keys,
         keys=keys,
         purges=purges,
+        deliveries=MemoryWebhooks(),
         contents=CONTENTS,
         sign=lambda stated: sign(stated, KEY),
         clock=SystemClock(),

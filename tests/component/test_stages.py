@@ -16,6 +16,7 @@ from consumers.screening import ScreeningConsumer
 from infra.memory.keystore import MemoryKeys
 from infra.memory.requests import MemoryProviderCalls, MemoryRequests
 from infra.memory.tenants import MemoryTenants
+from infra.memory.webhooks import MemoryWebhooks
 from infra.system import SystemEntropy
 from pipeline.contents import Contents
 from pipeline.detection.engine import build
@@ -368,7 +369,9 @@ async def test_the_first_end_alone_is_recorded_as_terminal(house: House) -> None
         ),
         end.data.model_copy(update={"outcome": Outcome.FAILED, "reason": "poison"}),
     )
-    outcomes = OutcomesConsumer(requests=house.requests, clock=house.clock)
+    outcomes = OutcomesConsumer(
+        requests=house.requests, deliveries=MemoryWebhooks(), clock=house.clock
+    )
 
     told = await outcomes.handle([(record(0), end), (record(1), other)])
 

@@ -20,6 +20,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from consumers.retention import RetentionConsumer
 from demo.stack import Stack
+from infra.postgres.deliveries import PostgresDeliveries
 from infra.postgres.pool import as_tenant, open_pool
 from infra.postgres.retention import PostgresPurges
 from infra.signer.receipts import receipt_key
@@ -202,6 +203,7 @@ def consumer(world: World, tmp_path: Path) -> RetentionConsumer:
         keeper=world.keys.keeper,
         keys=world.keys.store,
         purges=PostgresPurges(world.pool),
+        deliveries=PostgresDeliveries(pool=world.pool),
         contents=CONTENTS,
         sign=lambda stated: sign(stated, key),
         clock=SystemClock(),

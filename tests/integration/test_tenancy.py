@@ -44,6 +44,7 @@ LOOKERS = {
     ("outbox", "due"),
     ("request", "past"),
     ("tenant", "listed"),
+    ("webhook_delivery", "due"),
     ("ledger_head", "any_head"),
     ("ledger_log", "any_log"),
 }

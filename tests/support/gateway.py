@@ -23,15 +23,17 @@ from infra.memory.log import MemoryLog
 from infra.memory.publisher import MemoryPublisher
 from infra.memory.replies import MemoryReplies
 from infra.memory.requests import MemoryProviderCalls, MemoryRequests
-from infra.memory.secrets import MemorySubjects
+from infra.memory.secrets import MemorySecrets, MemorySubjects
 from infra.memory.tenants import MemoryCredentials, MemoryTenants
+from infra.memory.webhooks import MemoryWebhooks
 from infra.metrics import Metrics
 from infra.system import SystemEntropy
 from infra.tokens import Tokens
 from pipeline.acceptance import Acceptance
-from pipeline.admission import READ, SEND
+from pipeline.admission import MANAGE, READ, SEND
 from pipeline.contents import Contents
 from pipeline.credentials import ApiKey, make
+from pipeline.egress import EgressRules
 from pipeline.errors import RetryableError
 from pipeline.keystore import KeyId
 from pipeline.ports.bus import Record
@@ -47,6 +49,7 @@ from producers.gateway.app import Gateway
 from producers.gateway.asking import Asking
 from producers.gateway.chat import Chat
 from producers.gateway.endings import Endings
+from producers.gateway.endpoints import WebhookEndpoints
 from producers.gateway.oauth import OAuth
 from producers.gateway.requests import Story
 from producers.gateway.responses import Responses
@@ -69,6 +72,7 @@ from schemas.topics import (
     Outgoing,
 )
 from tests.support.audit import NOON, OTHER, TENANT
+from tests.support.webhooks import HeldSender
 
 ENTROPY = SystemEntropy()
 CONTENTS = Contents(ENTROPY)
@@ -203,6 +207,9 @@ class World:
         self.log = MemoryLog(TOPICS, self.clock)
         self.keys = MemoryKeys(self.clock)
         self.requests = MemoryRequests()
+        self.webhooks = MemoryWebhooks()
+        self.secrets = MemorySecrets(self.keys)
+        self.sender = HeldSender()
         self.calls = MemoryProviderCalls(self.clock)
         self.replies = MemoryReplies(self.log, PARTITION)
         self.pipeline = Pipeline(
@@ -249,7 +256,7 @@ class World:
         *,
         tenant: TenantId = TENANT,
         environment: Environment = "live",
-        capabilities: Sequence[str] = (SEND, READ),
+        capabilities: Sequence[str] = (SEND, READ, MANAGE),
         routes: Sequence[str] | None = None,
     ) -> Principal:
         return Principal(
@@ -344,6 +351,15 @@ class World:
             chat=Chat(asking=asking, answering=answering),
             responses=responses,
             story=story,
+            endpoints=WebhookEndpoints(
+                door=self.door,
+                endpoints=self.webhooks,
+                secrets=self.secrets,
+                sender=self.sender,
+                rules=EgressRules(),
+                clock=self.clock,
+                entropy=ENTROPY,
+            ),
             oauth=oauth,
             health=health_routes(
                 lambda: self.alive, lambda: self.not_ready, self.registry

@@ -3,7 +3,8 @@
 set local role sluice_owner;
 
 alter table sluice.request add column transient boolean not null
-  generated always as (terms -> 'retention' ->> 'retention_class' = 'transient') stored;
+  generated always as
+    (coalesce(terms -> 'retention' ->> 'retention_class' = 'transient', false)) stored;
 create index request_passing on sluice.request (deadline) where transient;
 
 -- The sweeper sees which tenants have requests past their deadline, and no more.

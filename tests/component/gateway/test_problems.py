@@ -5,6 +5,7 @@ from pathlib import Path
 from pipeline.admission import No
 from pipeline.reasons import Reason
 from producers.faults import COMMON
+from producers.gateway.endpoints import TARGET_FORBIDDEN, TEST_FAILED, TOO_MANY
 from producers.gateway.errors import (
     BLOCKED,
     CONTENT_DESTROYED,
@@ -30,6 +31,9 @@ FAULTS = (
     STILL_OPEN,
     BLOCKED,
     FAILED,
+    TARGET_FORBIDDEN,
+    TOO_MANY,
+    TEST_FAILED,
 )
 
 

@@ -1,0 +1,263 @@
+"""Webhook endpoints over HTTP: the credential's own, their secrets shown once."""
+
+import json
+from datetime import timedelta
+from typing import Any
+
+import httpx2
+import pytest
+
+from pipeline.admission import SEND
+from pipeline.webhooks import Attempt
+from schemas.webhooks import Kind
+from tests.support.audit import OTHER, TENANT
+from tests.support.gateway import World
+from tests.support.webhooks import URL
+
+PATH = "/v1/webhook_endpoints"
+NEW = {"name": "hooks", "url": URL, "event_types": ["response.completed"]}
+
+
+@pytest.fixture
+async def client(world: World) -> httpx2.AsyncClient:
+    return world.client(authorization=f"Bearer {world.key()}")
+
+
+async def created(client: httpx2.AsyncClient, **changed: Any) -> dict[str, Any]:
+    answer = await client.post(PATH, json={**NEW, **changed})
+    assert answer.status_code == 200, answer.text
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+def code(answer: httpx2.Response) -> tuple[int, str]:
+    return answer.status_code, answer.json()["code"]
+
+
+async def test_a_secret_is_shown_once(client: httpx2.AsyncClient) -> None:
+    made = await created(client)
+    again = (await client.get(f"{PATH}/{made['id']}")).json()
+    (listed,) = (await client.get(PATH)).json()["data"]
+
+    secret = made.pop("signing_secret")
+    assert secret.startswith("whsec_")
+    assert made["signing_secret_hint"] == secret[-4:]
+    assert made == again == listed
+    assert ("webhook_endpoint", URL) == (made["object"], made["url"])
+
+
+async def test_what_is_kept_is_sealed(world: World, client: httpx2.AsyncClient) -> None:
+    made = await created(client, url=URL + "?token=hunter2")
+    kept = repr(world.webhooks)
+
+    assert "hunter2" not in kept
+    assert made["signing_secret"] not in kept
+
+
+async def test_a_change_leaves_the_rest(client: httpx2.AsyncClient) -> None:
+    made = await created(client)
+    answer = await client.post(f"{PATH}/{made['id']}", json={"name": "other"})
+
+    del made["signing_secret"]
+    assert {**made, "name": "other"} == {
+        **answer.json(), "updated_at": made["updated_at"],
+    }  # fmt: skip
+
+
+async def test_what_was_deleted_is_gone(client: httpx2.AsyncClient) -> None:
+    made = await created(client)
+    answer = await client.delete(f"{PATH}/{made['id']}")
+
+    assert {
+        "object": "webhook_endpoint.deleted", "id": made["id"], "deleted": True,
+    } == answer.json()  # fmt: skip
+    assert (404, "not-found") == code(await client.get(f"{PATH}/{made['id']}"))
+    assert (404, "not-found") == code(await client.delete(f"{PATH}/{made['id']}"))
+
+
+async def test_a_rotation_shows_the_new_secret(client: httpx2.AsyncClient) -> None:
+    made = await created(client)
+    path = f"{PATH}/{made['id']}/rotate_secret"
+    kept = await client.post(path, json={"keep_old_secret_active_for_24_hours": True})
+    bare = await client.post(path)
+
+    secrets = {each["signing_secret"] for each in (made, kept.json(), bare.json())}
+    assert 3 == len(secrets)
+    assert bare.json()["signing_secret_hint"] == bare.json()["signing_secret"][-4:]
+
+
+async def test_a_test_is_one_signed_attempt(
+    world: World, client: httpx2.AsyncClient
+) -> None:
+    made = await created(client)
+    world.sender.answers = [Attempt(status=418)]
+    answer = await client.post(
+        f"{PATH}/{made['id']}/test", json={"event_type": "response.failed"}
+    )
+
+    ((url, headers, raw),) = world.sender.sent
+    assert {
+        "object": "webhook_endpoint.test",
+        "webhook_endpoint_id": made["id"],
+        "event_type": "response.failed",
+        "status_code": 418,
+        "success": True,
+    } == answer.json()
+    assert (URL, "response.failed") == (url, json.loads(raw)["type"])
+    assert headers["webhook-signature"].startswith("v1,")
+
+
+async def test_a_test_that_nobody_answered_says_how_it_failed(
+    world: World, client: httpx2.AsyncClient
+) -> None:
+    made = await created(client)
+    world.sender.answers = [Attempt(status=None, error="timeout")]
+    answer = await client.post(
+        f"{PATH}/{made['id']}/test", json={"event_type": "response.failed"}
+    )
+
+    assert (422, "webhook-test-failed") == code(answer)
+    assert ["endpoint: timeout"] == answer.json()["errors"]
+
+
+async def test_pages_are_newest_first(world: World, client: httpx2.AsyncClient) -> None:
+    names: list[str] = []
+    for each in range(5):
+        world.clock.elapsed += timedelta(seconds=1)
+        names.insert(0, (await created(client, name=f"n{each}"))["id"])
+    first = (await client.get(PATH, params={"limit": 2})).json()
+    rest = (await client.get(PATH, params={"after": first["last_id"]})).json()
+
+    assert names[:2] == [each["id"] for each in first["data"]]
+    assert names[2:] == [each["id"] for each in rest["data"]]
+    assert (True, False) == (first["has_more"], rest["has_more"])
+    assert (names[0], names[1]) == (first["first_id"], first["last_id"])
+
+
+@pytest.mark.parametrize("limit", ["0", "101", "-1", "many", "9" * 99])
+async def test_a_page_has_a_size(client: httpx2.AsyncClient, limit: str) -> None:
+    assert (422, "invalid-request") == code(
+        await client.get(PATH, params={"limit": limit})
+    )
+
+
+async def test_event_types_are_listed(client: httpx2.AsyncClient) -> None:
+    found = (await client.get("/v1/webhook_event_types")).json()
+
+    assert {"object": "list", "data": [*Kind]} == found
+
+
+@pytest.mark.parametrize(
+    ("wrong", "where"),
+    [
+        ({"name": ""}, "name"),
+        ({"name": "a\nb"}, "name"),
+        ({"url": 7}, "url"),
+        ({"event_types": []}, "event_types"),
+        ({"event_types": ["batch.completed"]}, "event_types.0"),
+        ({"more": 1}, "more"),
+    ],
+)
+async def test_a_wrong_field_is_named(
+    client: httpx2.AsyncClient, wrong: dict[str, Any], where: str
+) -> None:
+    answer = await client.post(PATH, json={**NEW, **wrong})
+
+    assert (422, "invalid-request") == code(answer)
+    assert where == answer.json()["errors"][0].split(":")[0]
+
+
+@pytest.mark.parametrize("raw", [b"", b"[]", b"{", b"null", b'"hunter2"'])
+async def test_a_body_that_is_none_is_refused(
+    client: httpx2.AsyncClient, raw: bytes
+) -> None:
+    headers = {"content-type": "application/json"}
+    answer = await client.post(PATH, content=raw, headers=headers)
+
+    assert (422, "invalid-request") == code(answer)
+    assert "hunter2" not in answer.text
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://hooks.example.com/in",
+        "https://127.0.0.1/in",
+        "https://localhost/in",
+        "https://user:pass@hooks.example.com/in",
+        "https://hooks.example.com:22/in",
+        "https://hooks.example.com/in#fragment",
+        "https://metadata.google.internal/",
+    ],
+)
+async def test_an_inside_place_is_refused_when_it_is_named(
+    world: World, client: httpx2.AsyncClient, url: str
+) -> None:
+    refused = await client.post(PATH, json={**NEW, "url": url})
+    made = await created(client)
+    moved = await client.post(f"{PATH}/{made['id']}", json={"url": url})
+
+    for answer in (refused, moved):
+        assert (422, "webhook-target-forbidden") == code(answer)
+        assert url not in answer.text
+
+
+async def test_a_name_that_leads_inside_is_refused(
+    world: World, client: httpx2.AsyncClient
+) -> None:
+    world.sender.public = False
+
+    assert (422, "webhook-target-forbidden") == code(await client.post(PATH, json=NEW))
+
+
+@pytest.mark.parametrize("action", ["", "/test", "/rotate_secret"])
+async def test_another_tenants_endpoint_is_nowhere(
+    world: World, client: httpx2.AsyncClient, action: str
+) -> None:
+    made = await created(client)
+    stranger = world.client(authorization=f"Bearer {world.key(tenant=OTHER)}")
+    body = {"event_type": "response.failed"} if action == "/test" else {}
+    answers = [await stranger.post(f"{PATH}/{made['id']}{action}", json=body)]
+    if not action:
+        answers.append(await stranger.get(f"{PATH}/{made['id']}"))
+        answers.append(await stranger.delete(f"{PATH}/{made['id']}"))
+
+    assert {(404, "not-found")} == {code(each) for each in answers}
+    assert [] == (await stranger.get(PATH)).json()["data"]
+
+
+@pytest.mark.parametrize("name", ["x", "%00", "0" * 36, "../../etc"])
+async def test_a_name_that_is_none_is_nowhere(
+    client: httpx2.AsyncClient, name: str
+) -> None:
+    assert 404 == (await client.get(f"{PATH}/{name}")).status_code
+
+
+async def test_it_needs_a_credential_that_may(world: World) -> None:
+    key = world.key(capabilities=frozenset({SEND}))
+    stranger, weak = world.client(), world.client(authorization=f"Bearer {key}")
+
+    for method, path in (("GET", PATH), ("POST", PATH), ("GET", f"{PATH}/x")):
+        assert 401 == (await stranger.request(method, path)).status_code
+        assert 403 == (await weak.request(method, path)).status_code
+
+
+async def test_a_tenant_has_only_so_many(client: httpx2.AsyncClient) -> None:
+    for _ in range(50):
+        await created(client)
+
+    assert (409, "too-many-webhook-endpoints") == code(
+        await client.post(PATH, json=NEW)
+    )
+
+
+async def test_a_change_is_recorded(world: World, client: httpx2.AsyncClient) -> None:
+    made = await created(client)
+    await client.post(f"{PATH}/{made['id']}", json={"name": "other"})
+    await client.post(f"{PATH}/{made['id']}/rotate_secret")
+    await client.delete(f"{PATH}/{made['id']}")
+
+    acts = [act for by, act in world.webhooks.acts if by.tenant_id == TENANT]
+    assert [
+        f"endpoint.{each}" for each in ("created", "updated", "rotated", "deleted")
+    ] == acts

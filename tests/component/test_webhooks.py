@@ -1,0 +1,263 @@
+"""Attempts: signed, sent, settled; what comes back, spills, or is over."""
+
+import json
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+import pytest
+from openai import OpenAI
+from standardwebhooks import Webhook as StandardWebhook
+from svix.webhooks import Webhook as SvixWebhook
+
+from consumers.webhooks import LEASE, RetriesConsumer, WebhooksConsumer, lane
+from infra.memory.keystore import MemoryKeys
+from infra.memory.secrets import MemorySecrets
+from infra.memory.webhooks import MemoryWebhooks
+from infra.system import SystemClock, SystemEntropy
+from pipeline.announcements import due
+from pipeline.egress import EgressRules
+from pipeline.errors import NotYet
+from pipeline.ports.webhooks import Due, Endpoint, SealedSecret
+from pipeline.webhooks import Attempt, Secret
+from pipeline.wrapping import SecretPurpose, SecretRef
+from producers.webhooks import DueWebhooks
+from schemas.events import Event
+from schemas.ids import TenantId
+from schemas.topics import (
+    WEBHOOKS_DUE,
+    WEBHOOKS_RETRY_5M,
+    WEBHOOKS_RETRY_5S,
+    Outgoing,
+)
+from schemas.webhooks import Kind, WebhookDue
+from tests.component.test_sweeper import Published
+from tests.support.audit import NOON
+from tests.support.gateway import HeldClock
+from tests.support.webhooks import URL, HeldSender, holder, message, real
+
+TENANT = TenantId("00000000-0000-7000-8000-000000000001")
+ENTROPY = SystemEntropy()
+BAD = Attempt(status=503)
+
+
+@dataclass(frozen=True)
+class World:
+    clock: HeldClock
+    keys: MemoryKeys
+    rows: MemoryWebhooks
+    secrets: MemorySecrets
+    sender: HeldSender
+    consumer: WebhooksConsumer
+
+    async def endpoint(self, url: str = URL) -> tuple[Endpoint, Secret]:
+        made, kept, secret = await real(TENANT, self.secrets, url=url)
+        assert await self.rows.create(made, kept, holder(TENANT))
+        return made, secret
+
+    async def told(self, cause: str = "one") -> Due:
+        (found,) = await self.rows.announce([message(TENANT, cause)])
+        return found
+
+    async def attempt(self, each: Due) -> list[Outgoing[WebhookDue]]:
+        return [*await self.consumer.handle(self.event(each))]
+
+    def event(self, each: Due, after: float = 0) -> Event[WebhookDue]:
+        now = self.clock.now()
+        at = now + timedelta(seconds=after)
+        return due(each, WEBHOOKS_DUE, source="/test", now=now, at=at).event
+
+
+@pytest.fixture
+async def world() -> World:
+    clock = HeldClock()
+    keys, rows = MemoryKeys(clock), MemoryWebhooks()
+    await keys.enrol(TENANT)
+    secrets, sender = MemorySecrets(keys), HeldSender()
+    consumer = WebhooksConsumer(
+        deliveries=rows,
+        secrets=secrets,
+        sender=sender,
+        rules=EgressRules(),
+        clock=clock,
+        entropy=ENTROPY,
+    )
+    return World(clock, keys, rows, secrets, sender, consumer)
+
+
+async def test_what_is_sent_verifies_elsewhere() -> None:
+    clock = SystemClock()  # these libraries ask their own clock
+    keys, rows = MemoryKeys(clock), MemoryWebhooks()
+    await keys.enrol(TENANT)
+    secrets, sender = MemorySecrets(keys), HeldSender()
+    consumer = WebhooksConsumer(
+        deliveries=rows,
+        secrets=secrets,
+        sender=sender,
+        rules=EgressRules(),
+        clock=clock,
+        entropy=ENTROPY,
+    )
+    made, kept, secret = await real(TENANT, secrets)
+    await rows.create(made, kept, holder(TENANT))
+    (first,) = await rows.announce([message(TENANT, "one", Kind.RESPONSE_COMPLETED)])
+    now = clock.now()
+    event = due(first, WEBHOOKS_DUE, source="/test", now=now, at=now).event
+
+    await consumer.handle(event)
+
+    ((url, headers, raw),) = sender.sent
+    told = json.loads(raw)
+    assert (URL, "response.completed") == (url, told["type"])
+    assert told == StandardWebhook(secret.text).verify(raw, dict(headers))
+    SvixWebhook(secret.text).verify(raw, dict(headers))
+    sdk = OpenAI(api_key="none", webhook_secret=secret.text)
+    assert told["id"] == sdk.webhooks.unwrap(raw, dict(headers)).id
+
+
+async def test_both_secrets_sign_while_they_overlap(world: World) -> None:
+    made, _ = await world.endpoint()
+    fresh = Secret(ENTROPY.bytes(32))
+    row = ENTROPY.uuid7()
+    ref = SecretRef(TENANT, SecretPurpose.WEBHOOK_SECRET, row)
+    await world.rows.rotate(
+        made.id,
+        SealedSecret(row, await world.secrets.seal(ref, fresh.key), fresh.hint),
+        now=NOON,
+        old_until=NOON + timedelta(hours=24),
+        by=holder(TENANT),
+    )
+    await world.attempt(await world.told("one"))
+    world.clock.elapsed = timedelta(hours=24)
+    await world.attempt(await world.told("two"))
+
+    both, alone = (
+        sent[1]["webhook-signature"].split(" ") for sent in world.sender.sent
+    )
+    assert (2, 1) == (len(both), len(alone))
+
+
+async def test_a_duplicate_of_what_was_attempted_sends_nothing(world: World) -> None:
+    await world.endpoint()
+    first = await world.told()
+    await world.attempt(first)
+    await world.attempt(first)
+
+    assert 1 == len(world.sender.sent)
+    assert "delivered" == world.rows.state(first)
+
+
+async def test_the_first_two_retries_go_by_topics_and_keep_the_id(
+    world: World,
+) -> None:
+    await world.endpoint()
+    world.sender.answers = [BAD, BAD, BAD]
+    first = await world.told()
+
+    (soon,) = await world.attempt(first)
+    (later,) = await world.attempt(replace(first, attempt=2))
+    rest = await world.attempt(replace(first, attempt=3))
+
+    assert [WEBHOOKS_RETRY_5S, WEBHOOKS_RETRY_5M] == [soon.topic, later.topic]
+    assert [2, 3] == [each.event.data.attempt for each in (soon, later)]
+    waits = [
+        (each.event.data.not_before - NOON).total_seconds() for each in (soon, later)
+    ]
+    assert 5 <= waits[0] <= 6
+    assert 300 <= waits[1] <= 360
+    assert [] == rest
+    assert 1 == len({headers["webhook-id"] for _, headers, _ in world.sender.sent})
+
+
+async def test_what_was_asked_to_wait_longer_waits_in_the_database(
+    world: World,
+) -> None:
+    await world.endpoint()
+    hour = timedelta(hours=1)
+    world.sender.answers = [Attempt(status=429, retry_after=hour)]
+    first = await world.told()
+
+    assert [] == await world.attempt(first)
+    assert [] == [*await world.rows.sweep(NOON + hour - timedelta(seconds=1), 9)]
+    assert [replace(first, attempt=2)] == [*await world.rows.sweep(NOON + hour, 9)]
+
+
+async def test_a_full_lane_spills_and_the_sweeper_brings_it_back(
+    world: World,
+) -> None:
+    made, _ = await world.endpoint()
+    first, published = await world.told(), Published()
+    event = world.event(first)
+    await world.consumer.overflow(event)
+    world.clock.elapsed = timedelta(seconds=6)
+    worker = DueWebhooks(deliveries=world.rows, publisher=published, clock=world.clock)
+
+    await worker.round()
+    await worker.round()
+
+    (back,) = published.sent
+    assert [] == world.sender.sent
+    assert (made.id, first.delivery) == (lane(event), back.event.data.delivery)
+    await world.consumer.handle(back.event)
+    assert "delivered" == world.rows.state(first)
+
+
+async def test_a_worker_that_died_is_followed_by_the_sweeper(world: World) -> None:
+    await world.endpoint()
+    first, published = await world.told(), Published()
+    await world.rows.claim(first, NOON, LEASE)
+    world.clock.elapsed = LEASE
+    worker = DueWebhooks(deliveries=world.rows, publisher=published, clock=world.clock)
+
+    await worker.round()
+
+    (back,) = published.sent
+    await world.consumer.handle(back.event)
+    assert 1 == len(world.sender.sent)
+
+
+async def test_a_url_that_became_forbidden_is_not_dialled(world: World) -> None:
+    await world.endpoint("https://127.0.0.1/in")
+    first = await world.told()
+    await world.attempt(first)
+
+    assert [] == world.sender.sent
+    ((_, seen),) = world.rows.attempts
+    assert "target_forbidden" == seen.error
+
+
+async def test_a_tenant_that_ended_is_told_of_nothing(world: World) -> None:
+    await world.endpoint()
+    first = await world.told()
+    await world.keys.terminate(TENANT)
+
+    assert [] == await world.attempt(first)
+    assert "erased" == world.rows.state(first)
+
+
+async def test_a_disabled_endpoint_is_what_the_others_are_told_of(
+    world: World,
+) -> None:
+    made, _ = await world.endpoint()
+    first = await world.told()
+    await world.endpoint()
+    world.sender.answers = [Attempt(status=410)]
+
+    (told,) = await world.attempt(first)
+
+    await world.consumer.handle(told.event)
+    _, _, raw = world.sender.sent[-1]
+    assert "endpoint.disabled" == json.loads(raw)["type"]
+    assert {"id": made.id, "reason": "gone"} == json.loads(raw)["data"]
+
+
+async def test_a_delaying_topic_gives_back_what_is_due(world: World) -> None:
+    await world.endpoint()
+    first = await world.told()
+    consumer = RetriesConsumer(clock=world.clock)
+
+    with pytest.raises(NotYet) as early:
+        await consumer.handle(world.event(first, after=5))
+    (back,) = await consumer.handle(world.event(first))
+
+    assert 5 == early.value.seconds
+    assert (WEBHOOKS_DUE, first.delivery) == (back.topic, back.event.data.delivery)

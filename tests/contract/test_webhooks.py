@@ -1,0 +1,511 @@
+"""Endpoints and deliveries: the twin and Postgres keep one contract."""
+
+from collections.abc import AsyncIterator, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Protocol
+
+import asyncpg
+import orjson
+import pytest
+
+from demo.stack import Stack
+from infra.memory.webhooks import MemoryWebhooks
+from infra.postgres.admin import TENANT
+from infra.postgres.deliveries import PostgresDeliveries
+from infra.postgres.endpoints import PostgresEndpoints
+from infra.postgres.pool import as_tenant, open_pool
+from infra.system import SystemClock, SystemEntropy
+from pipeline.ports.webhooks import (
+    MAX_ENDPOINTS,
+    PROBE,
+    SWEPT_AFTER,
+    Change,
+    Deliveries,
+    Due,
+    Endpoint,
+    Endpoints,
+    SealedSecret,
+)
+from pipeline.webhooks import SCHEDULE, Again, Attempt, Delivered, Exhausted, Gone, Next
+from schemas.ids import EndpointId, TenantId
+from schemas.webhooks import Kind
+from tests.support.installation import Installation, installed, new_tenant
+from tests.support.webhooks import bare, holder, message
+
+LEASE = timedelta(seconds=60)
+SECOND = timedelta(seconds=1)
+TOOK = timedelta(milliseconds=12)
+OK = Attempt(status=204)
+BAD = Attempt(status=500)
+
+
+class Acts(Protocol):
+    """What the tenant's log will be told."""
+
+    async def __call__(self, tenant: TenantId) -> Sequence[str]: ...
+
+
+@dataclass(frozen=True)
+class House:
+    """Both ports over the same rows.
+
+    Attributes:
+        now: the clock of the rows: a fixed moment for the twin, now for Postgres.
+    """
+
+    endpoints: Endpoints
+    deliveries: Deliveries
+    acts: Acts
+    now: datetime
+
+    async def endpoint(
+        self, tenant: TenantId, *kinds: Kind, environment: str = "live"
+    ) -> Endpoint:
+        made, secret = bare(tenant, *kinds, made=self.now)
+        made = replace(made, environment=environment)  # type: ignore[arg-type]  # a word
+        assert await self.endpoints.create(made, secret, holder(tenant, environment))
+        return made
+
+    async def told(self, tenant: TenantId, cause: str = "one") -> Sequence[Due]:
+        kept = replace(message(tenant, cause), created_at=self.now)
+        return await self.deliveries.announce([kept])
+
+    async def failed(self, due: Due, times: int) -> Due:
+        """Attempts of one delivery that fail, each when it is due."""
+        for _ in range(times):
+            await self.tried(due, BAD)
+            due = replace(due, attempt=due.attempt + 1)
+        return due
+
+    async def tried(self, due: Due, seen: Attempt, at: datetime | None = None) -> Next:
+        now = at or self.now
+        assert await self.deliveries.claim(due, now, LEASE)
+        settled = await self.deliveries.settle(
+            due, seen, took=TOOK, now=now, jitter=0.0
+        )
+        return settled.next
+
+
+class EndpointsContract:
+    async def test_what_was_created_is_found_by_its_holder(
+        self, house: House, tenant: TenantId
+    ) -> None:
+        made = await house.endpoint(tenant, Kind.REQUEST_COMPLETED)
+
+        assert made == await house.endpoints.get(made.id, holder(tenant))
+        assert [made] == list(await house.endpoints.all(holder(tenant)))
+        assert ["endpoint.created"] == list(await house.acts(tenant))
+
+    async def test_another_tenant_and_another_environment_find_nothing(
+        self, house: House, tenant: TenantId, other: TenantId
+    ) -> None:
+        made = await house.endpoint(tenant)
+        for stranger in (holder(other), holder(tenant, "test")):
+            secret = SealedSecret(made.id, b"s", "h")
+
+            assert await house.endpoints.get(made.id, stranger) is None
+            assert [] == list(await house.endpoints.all(stranger))
+            change = Change(name="mine")
+            assert (
+                await house.endpoints.update(made.id, change, house.now, stranger)
+                is None
+            )
+            assert not await house.endpoints.delete(made.id, stranger)
+            assert (
+                await house.endpoints.rotate(
+                    made.id, secret, now=house.now, old_until=house.now, by=stranger
+                )
+                is None
+            )
+        assert made == await house.endpoints.get(made.id, holder(tenant))
+
+    async def test_a_change_leaves_the_rest(
+        self, house: House, tenant: TenantId
+    ) -> None:
+        made = await house.endpoint(tenant)
+        later = house.now + SECOND
+
+        changed = await house.endpoints.update(
+            made.id, Change(name="other"), later, holder(tenant)
+        )
+
+        assert replace(made, name="other", updated_at=later) == changed
+        assert ["endpoint.created", "endpoint.updated"] == list(
+            await house.acts(tenant)
+        )
+
+    async def test_what_was_deleted_is_told_of_nothing(
+        self, house: House, tenant: TenantId
+    ) -> None:
+        made = await house.endpoint(tenant)
+        (due,) = await house.told(tenant)
+
+        assert await house.endpoints.delete(made.id, holder(tenant))
+        assert await house.endpoints.get(made.id, holder(tenant)) is None
+        assert await house.deliveries.claim(due, house.now, LEASE) is None
+        assert [] == list(await house.told(tenant))
+
+    async def test_there_are_only_so_many(self, house: House, tenant: TenantId) -> None:
+        for _ in range(MAX_ENDPOINTS):
+            await house.endpoint(tenant)
+        one_more, secret = bare(tenant)
+
+        assert not await house.endpoints.create(one_more, secret, holder(tenant))
+        assert MAX_ENDPOINTS == len(await house.endpoints.all(holder(tenant)))
+
+    async def test_an_old_secret_signs_until_its_end(
+        self, house: House, tenant: TenantId
+    ) -> None:
+        made = await house.endpoint(tenant)
+        row = EndpointId(SystemEntropy().uuid7())
+        until = house.now + timedelta(hours=24)
+
+        changed = await house.endpoints.rotate(
+            made.id,
+            SealedSecret(row, b"new", "new="),
+            now=house.now + SECOND,
+            old_until=until,
+            by=holder(tenant),
+        )
+
+        assert changed is not None
+        assert "new=" == changed.hint
+        seen = await house.endpoints.secrets(tenant, made.id, until - SECOND)
+        assert [(b"new", None), (b"sealed", until)] == [
+            (each.sealed, each.not_after) for each in seen
+        ]
+        seen = await house.endpoints.secrets(tenant, made.id, until)
+        assert [b"new"] == [each.sealed for each in seen]
+
+    async def test_without_grace_the_old_one_ends_at_once(
+        self, house: House, tenant: TenantId
+    ) -> None:
+        made = await house.endpoint(tenant)
+        now = house.now + SECOND
+
+        await house.endpoints.rotate(
+            made.id,
+            SealedSecret(SystemEntropy().uuid7(), b"new", "new="),
+            now=now,
+            old_until=now,
+            by=holder(tenant),
+        )
+
+        seen = await house.endpoints.secrets(tenant, made.id, now)
+        assert [b"new"] == [each.sealed for each in seen]
+
+    async def test_a_second_rotation_ends_the_oldest(
+        self, house: House, tenant: TenantId
+    ) -> None:
+        made = await house.endpoint(tenant)
+        for number in (1, 2):
+            now = house.now + number * SECOND
+            secret = SealedSecret(SystemEntropy().uuid7(), b"%d" % number, "h")
+            await house.endpoints.rotate(
+                made.id,
+                secret,
+                now=now,
+                old_until=now + timedelta(hours=24),
+                by=holder(tenant),
+            )
+
+        seen = await house.endpoints.secrets(tenant, made.id, house.now + 3 * SECOND)
+        assert [b"2", b"1"] == [each.sealed for each in seen]
+
+
+class DeliveriesContract:
+    async def test_each_endpoint_that_wants_it_is_told_once(
+        self, house: House, tenant: TenantId
+    ) -> None:
+        wanting = [await house.endpoint(tenant) for _ in range(2)]
+        await house.endpoint(tenant, Kind.REQUEST_FAILED)
+        await house.endpoint(tenant, environment="test")
+
+        first, again = await house.told(tenant), await house.told(tenant)
+
+        assert {each.id for each in wanting} == {each.endpoint_id for each in first}
+        assert set(first) == set(again)
+
+    async def test_who_came_later_is_not_told_of_before(
+        self, house: House, tenant: TenantId
+    ) -> None:
+        early = replace(message(tenant, "x"), created_at=house.now - SECOND)
+        await house.endpoint(tenant)
+
+        assert [] == list(await house.deliveries.announce([early]))
+
+    async def test_a_claim_has_all_that_an_attempt_needs(
+        self, house: House, tenant: TenantId
+    ) -> None:
+        await house.endpoint(tenant)
+        (due,) = await house.told(tenant)
+
+        claimed = await house.deliveries.claim(due, house.now, LEASE)
+
+        assert claimed is not None
+        told = message(tenant, "one")
+        assert (told.id, told.body, b"sealed") == (
+            claimed.message_id,
+            claimed.body,
+            claimed.url_sealed,
+        )
+        assert [b"sealed"] == [each.sealed for each in claimed.secrets]
+
+    async def test_a_delivery_is_leased_to_one(
+        self, house: House, tenant: TenantId
+    ) -> None:
+        await house.endpoint(tenant)
+        (due,) = await house.told(tenant)
+        claims = house.deliveries.claim
+
+        assert await claims(due, house.now, LEASE) is not None
+        assert await claims(due, house.now + LEASE - SECOND, LEASE) is None
+        assert await claims(due, house.now + LEASE, LEASE) is not None
+
+    async def test_another_tenant_claims_nothing(
+        self, house: House, tenant: TenantId, other: TenantId
+    ) -> None:
+        await house.endpoint(tenant)
+        (due,) = await house.told(tenant)
+        theirs = replace(due, tenant_id=other)
+
+        assert await house.deliveries.claim(theirs, house.now, LEASE) is None
+
+    async def test_what_was_delivered_is_over(
+        self, house: House, tenant: TenantId
+    ) -> None:
+        await house.endpoint(tenant)
+        (due,) = await house.told(tenant)
+
+        assert Delivered() == await house.tried(due, OK)
+        assert await house.deliveries.claim(due, house.now + LEASE, LEASE) is None
+        assert [] == list(await house.told(tenant))
+
+    async def test_a_failed_attempt_is_over_and_the_next_is_due(
+        self, house: House, tenant: TenantId
+    ) -> None:
+        await house.endpoint(tenant)
+        (due,) = await house.told(tenant)
+
+        follows = await house.tried(due, BAD)
+
+        assert Again(2, SCHEDULE[1]) == follows
+        assert await house.deliveries.claim(due, house.now + LEASE, LEASE) is None
+        second = replace(due, attempt=2)
+        assert await house.deliveries.claim(second, house.now, LEASE) is not None
+
+    async def test_what_a_topic_lost_is_swept_a_minute_later(
+        self, house: House, tenant: TenantId
+    ) -> None:
+        await house.endpoint(tenant)
+        (due,) = await house.told(tenant)
+        await house.tried(due, BAD)
+        lost = house.now + SCHEDULE[1] + SWEPT_AFTER
+
+        assert [] == await self.swept(house, tenant, lost - SECOND)
+        assert [replace(due, attempt=2)] == await self.swept(house, tenant, lost)
+        assert [] == await self.swept(house, tenant, lost)
+
+    async def test_what_no_topic_delays_is_swept_when_it_is_due(
+        self, house: House, tenant: TenantId
+    ) -> None:
+        await house.endpoint(tenant)
+        (due,) = await house.told(tenant)
+        due = await house.failed(due, 3)
+        at = house.now + SCHEDULE[3]
+
+        assert [] == await self.swept(house, tenant, at - SECOND)
+        assert [due] == await self.swept(house, tenant, at)
+
+    async def test_what_was_parked_is_swept_and_loses_no_attempt(
+        self, house: House, tenant: TenantId
+    ) -> None:
+        await house.endpoint(tenant)
+        (due,) = await house.told(tenant)
+        until = house.now + 3 * SECOND
+        await house.deliveries.park(due, until)
+
+        assert [due] == await self.swept(house, tenant, until)
+        assert await house.deliveries.claim(due, until, LEASE) is not None
+
+    async def test_a_delivery_that_ended_otherwise_is_over(
+        self, house: House, tenant: TenantId
+    ) -> None:
+        await house.endpoint(tenant)
+        (due,) = await house.told(tenant)
+        await house.deliveries.end(due, "erased")
+
+        assert await house.deliveries.claim(due, house.now, LEASE) is None
+        assert [] == await self.swept(house, tenant, house.now + LEASE)
+
+    async def test_after_five_failures_the_breaker_lets_one_through_at_a_time(
+        self, house: House, tenant: TenantId
+    ) -> None:
+        await house.endpoint(tenant)
+        (one,) = await house.told(tenant, "one")
+        (two,) = await house.told(tenant, "two")
+        one = await house.failed(one, 5)
+        claim, opens = house.deliveries.claim, house.now + timedelta(seconds=30)
+
+        assert await claim(two, house.now + SECOND, LEASE) is None
+        assert await claim(two, opens, LEASE) is not None
+        assert await claim(one, opens, LEASE) is None
+        await house.deliveries.settle(two, OK, took=TOOK, now=opens, jitter=0)
+        assert await claim(one, opens, LEASE) is not None
+
+    async def test_a_probe_that_never_ended_is_followed_by_another(
+        self, house: House, tenant: TenantId
+    ) -> None:
+        await house.endpoint(tenant)
+        (one,) = await house.told(tenant, "one")
+        (two,) = await house.told(tenant, "two")
+        one = await house.failed(one, 5)
+        claim, opens = house.deliveries.claim, house.now + timedelta(seconds=30)
+
+        assert await claim(two, opens, LEASE) is not None
+        assert await claim(one, opens + PROBE - SECOND, LEASE) is None
+        assert await claim(one, opens + PROBE, LEASE) is not None
+
+    async def test_410_disables_and_what_is_left_is_skipped(
+        self, house: House, tenant: TenantId
+    ) -> None:
+        made = await house.endpoint(tenant)
+        (one,) = await house.told(tenant, "one")
+        (two,) = await house.told(tenant, "two")
+        await house.deliveries.claim(one, house.now, LEASE)
+        gone = Attempt(status=410)
+
+        settled = await house.deliveries.settle(
+            one, gone, took=TOOK, now=house.now, jitter=0
+        )
+
+        assert (Gone(), "gone") == (settled.next, settled.disabled)
+        found = await house.endpoints.get(made.id, holder(tenant))
+        assert found is not None
+        assert "gone" == found.disabled_reason
+        assert await house.deliveries.claim(two, house.now, LEASE) is None
+        assert [] == list(await house.told(tenant, "three"))
+
+    async def test_a_change_enables_again(self, house: House, tenant: TenantId) -> None:
+        made = await house.endpoint(tenant)
+        (one,) = await house.told(tenant, "one")
+        await house.deliveries.claim(one, house.now, LEASE)
+        await house.deliveries.settle(
+            one, Attempt(status=410), took=TOOK, now=house.now, jitter=0
+        )
+
+        changed = await house.endpoints.update(
+            made.id, Change(name="again"), house.now, holder(tenant)
+        )
+
+        assert changed is not None
+        assert changed.disabled_reason is None
+        assert 1 == len(await house.told(tenant, "two"))
+
+    async def test_five_days_without_success_disable(
+        self, house: House, tenant: TenantId
+    ) -> None:
+        await house.endpoint(tenant)
+        (one,) = await house.told(tenant, "one")
+        (two,) = await house.told(tenant, "two")
+        await house.tried(one, BAD, house.now + timedelta(days=1))
+        await house.deliveries.claim(two, house.now + timedelta(days=5), LEASE)
+
+        settled = await house.deliveries.settle(
+            two, BAD, took=TOOK, now=house.now + timedelta(days=5), jitter=0
+        )
+
+        assert "failing" == settled.disabled
+
+    async def test_the_last_attempt_exhausts(
+        self, house: House, tenant: TenantId
+    ) -> None:
+        await house.endpoint(tenant)
+        (due,) = await house.told(tenant)
+        at, follows = house.now, list[Next]()
+        for number in range(1, len(SCHEDULE) + 1):
+            at += timedelta(minutes=11)  # past any pause of the breaker
+            follows.append(await house.tried(replace(due, attempt=number), BAD, at))
+
+        assert Exhausted() == follows[-1]
+        assert all(isinstance(each, Again) for each in follows[:-1])
+
+    async def test_what_is_old_is_forgotten(
+        self, house: House, tenant: TenantId
+    ) -> None:
+        await house.endpoint(tenant)
+        (due,) = await house.told(tenant)
+        await house.deliveries.forget(house.now)
+        kept = await house.deliveries.claim(due, house.now, LEASE)
+        await house.deliveries.forget(house.now + SECOND)
+
+        assert kept is not None
+        assert await house.deliveries.claim(due, house.now + LEASE, LEASE) is None
+
+    async def swept(self, house: House, tenant: TenantId, now: datetime) -> list[Due]:
+        found = await house.deliveries.sweep(now, 10)
+        return [each for each in found if each.tenant_id == tenant]
+
+
+class TestMemoryWebhooks(EndpointsContract, DeliveriesContract):
+    @pytest.fixture
+    def house(self) -> House:
+        twin = MemoryWebhooks()
+
+        async def acts(tenant: TenantId) -> Sequence[str]:
+            return [act for by, act in twin.acts if by.tenant_id == tenant]
+
+        return House(twin, twin, acts, datetime(2026, 1, 1, 12, tzinfo=UTC))
+
+    @pytest.fixture
+    def tenant(self) -> TenantId:
+        return new_tenant()
+
+    @pytest.fixture
+    def other(self) -> TenantId:
+        return new_tenant()
+
+
+@pytest.fixture(scope="module")
+def installation(stack: Stack) -> Iterator[Installation]:
+    with installed(stack.postgres_url) as made:
+        yield made
+
+
+@pytest.mark.integration
+class TestPostgresWebhooks(EndpointsContract, DeliveriesContract):
+    @pytest.fixture
+    async def pool(self, installation: Installation) -> AsyncIterator[asyncpg.Pool]:
+        url = installation.urls["sluice_worker"]
+        async with await open_pool(url, size=4) as opened:
+            yield opened
+
+    @pytest.fixture
+    def house(self, pool: asyncpg.Pool) -> House:
+        clock = SystemClock()
+        endpoints = PostgresEndpoints(pool=pool, clock=clock, entropy=SystemEntropy())
+
+        async def acts(tenant: TenantId) -> Sequence[str]:
+            async with as_tenant(pool, tenant) as connection:
+                rows = await connection.fetch(
+                    "select headers, value from sluice.outbox order by created_at"
+                )
+            return [orjson.loads(row["value"])["action"] for row in rows]
+
+        return House(endpoints, PostgresDeliveries(pool=pool), acts, clock.now())
+
+    @pytest.fixture
+    async def tenant(self, pool: asyncpg.Pool) -> TenantId:
+        return await known(pool)
+
+    @pytest.fixture
+    async def other(self, pool: asyncpg.Pool) -> TenantId:
+        return await known(pool)
+
+
+async def known(pool: asyncpg.Pool) -> TenantId:
+    tenant = new_tenant()
+    async with as_tenant(pool, tenant) as connection:
+        await connection.execute(TENANT, "test")
+    return tenant
