@@ -30,7 +30,6 @@ from consumers.webhooks import RetriesConsumer, WebhooksConsumer
 from infra.health import health_app
 from infra.keystore.keeper import PostgresKeyKeeper
 from infra.keystore.secrets import KekSecrets
-from infra.metrics import INCIDENTS
 from infra.observability.observed import ObservedPublisher
 from infra.observability.signals import DeliverySignals
 from infra.postgres.credentials import PostgresCredentials
@@ -155,10 +154,6 @@ class Groups:
         )
         return ordered_batch(REQUESTS_FINISHED, consumer.handle)
 
-    def _incidents(self, count: int) -> None:
-        self._opened.metrics.of(INCIDENTS).alone.inc(count)
-        self._opened.log.error("ledger_incident", incidents=count)
-
     def audit(self) -> Subscription:
         """The ledger."""
         opened = self._opened
@@ -167,7 +162,12 @@ class Groups:
             domain=opened.settings.ledger.domain,
             entropy=opened.entropy,
         )
-        consumer = AuditConsumer(ledger=ledger, alarm=self._incidents)
+        consumer = AuditConsumer(
+            ledger=ledger,
+            deliveries=PostgresDeliveries(pool=opened.pool),
+            clock=opened.clock,
+            alarm=opened.incidents,
+        )
         return ordered_batch(AUDIT_RECORDED, consumer.handle, offsets=consumer.offsets)
 
     def retention(self) -> Subscription:

@@ -18,7 +18,7 @@ from infra.keystore.store import PostgresKeyStore
 from infra.kms.file import FileKms
 from infra.kms.folder import KeyFolder
 from infra.log import Log
-from infra.metrics import Metrics
+from infra.metrics import INCIDENTS, Metrics
 from infra.observability.observed import ObservedKeys
 from infra.postgres.pool import open_pool
 from infra.postgres.requests import PostgresRequests
@@ -54,6 +54,11 @@ class Resources:
     tokens: Tokens
     clients: KafkaClients
     publisher: KafkaPublisher
+
+    def incidents(self, count: int) -> None:
+        """Raise the alarm: the ledger has so many new incidents."""
+        self.metrics.of(INCIDENTS).alone.inc(count)
+        self.log.error("ledger_incident", incidents=count)
 
 
 def egress_rules(settings: Settings) -> EgressRules:

@@ -305,7 +305,9 @@ async def _completeness(_: AsyncExitStack, opened: Resources) -> Timed:
             entropy=opened.entropy,
         ),
         logs=PostgresLogs(pool=opened.pool, role="sluice_tenant"),
+        deliveries=PostgresDeliveries(pool=opened.pool),
         clock=opened.clock,
+        alarm=opened.incidents,
     )
     return Timed(
         name=Word("completeness"), job=worker.round, every_s=60, alive_within_s=3600

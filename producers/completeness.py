@@ -1,15 +1,16 @@
 """Completeness: accepted requests, counted against the ledger, and recorded there."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from pipeline.announcements import of_incident
 from pipeline.audit import ROOT, Recorded
 from pipeline.completeness import Completeness, reconcile
-from pipeline.errors import IntegrityError
 from pipeline.ports.accepted import AcceptedRequests, Span
 from pipeline.ports.ledger import Ledger, Logs, SourceOffsets
 from pipeline.ports.system import Clock
+from pipeline.ports.webhooks import Deliveries
 from schemas.audit import MAX_MISSING, AuditRecorded, OffsetRange, Reconciled
 from schemas.events import Attributes, Event
 from schemas.ids import Actor, EventId, RequestId, TenantId, derived
@@ -22,20 +23,28 @@ SETTLED = timedelta(minutes=15)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CompletenessWorker:
-    """Reads on where its last record ended; that stands on the ledger itself."""
+    """Reads on where its last record ended; that stands on the ledger itself.
+
+    Attributes:
+        alarm: told of how many tenants' records say that something is missing.
+    """
 
     accepted: AcceptedRequests
     ledger: Ledger
     logs: Logs
+    deliveries: Deliveries
     clock: Clock
+    alarm: Callable[[int], None]
     settled: timedelta = SETTLED
 
     async def round(self) -> bool:
         """Check what settled since; True: there may be more.
 
+        An accepted request that is not on the ledger, or did not end exactly once, is
+        an alarm, and its tenant is told; the records say which it is.
+
         Raises:
-            IntegrityError: an accepted request is not on the ledger, or did not end
-                exactly once. The records say which, and the next round goes on.
+            RetryableError: something is away; the next round begins again.
         """
         now = self.clock.now()
         begin = await self.ledger.offsets(REQUESTS_ACCEPTED.name)
@@ -46,9 +55,24 @@ class CompletenessWorker:
         events = [_of_tenant(each, found, span, now) for each, found in checked]
         source = SourceOffsets(REQUESTS_ACCEPTED.name, span.ends)
         await self.ledger.append([*events, _of_root(span, now)], source)
-        if not all(found.complete for _, found in checked):
-            raise IntegrityError("an accepted request is missing", "completeness")
+        lacking = [
+            event
+            for event, (_, found) in zip(events, checked, strict=True)
+            if not found.complete
+        ]
+        if lacking:
+            await self._announced(lacking, now)
+            self.alarm(len(lacking))
         return True
+
+    async def _announced(self, incidents: Sequence[Recorded], now: datetime) -> None:
+        """Keep deliveries for those who want to know; the sweeper brings them on."""
+        messages = [
+            message
+            for each in incidents
+            for message in of_incident(each.attributes.tenant, each.attributes.id, now)
+        ]
+        await self.deliveries.announce(messages)
 
     async def _checked(self, span: Span) -> Sequence[tuple[TenantId, Completeness]]:
         asked: dict[TenantId, list[RequestId]] = {}

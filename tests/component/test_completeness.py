@@ -8,14 +8,16 @@ import pytest
 from typing_extensions import override
 
 from infra.memory.ledger import MemoryLedger
+from infra.memory.webhooks import MemoryWebhooks
 from infra.system import SystemClock, SystemEntropy
 from pipeline.audit import ROOT, record
-from pipeline.errors import IntegrityError
 from pipeline.ports.accepted import AcceptedRequests, Span
 from producers.completeness import CHECKED, CompletenessWorker
 from schemas.audit import AuditRecord
 from schemas.ids import RequestId, TenantId
+from schemas.webhooks import Kind
 from tests.support.audit import OTHER, TENANT, recorded, request_id
+from tests.support.webhooks import bare, holder
 
 
 @dataclass
@@ -39,6 +41,8 @@ class Scene:
     topic: Topic
     ledger: MemoryLedger
     worker: CompletenessWorker
+    rows: MemoryWebhooks
+    alarms: list[int]
 
     async def story(
         self, name: str, *actions: str, tenant: TenantId = TENANT, age_s: int = 3600
@@ -61,10 +65,16 @@ class Scene:
 @pytest.fixture
 def scene() -> Scene:
     ledger, topic = MemoryLedger("test.example", SystemEntropy()), Topic()
+    rows, alarms = MemoryWebhooks(), list[int]()
     worker = CompletenessWorker(
-        accepted=topic, ledger=ledger, logs=ledger, clock=SystemClock()
+        accepted=topic,
+        ledger=ledger,
+        logs=ledger,
+        deliveries=rows,
+        clock=SystemClock(),
+        alarm=alarms.append,
     )
-    return Scene(topic, ledger, worker)
+    return Scene(topic, ledger, worker, rows, alarms)
 
 
 async def test_what_ended_is_recorded_for_its_tenant_and_the_root(scene: Scene) -> None:
@@ -114,9 +124,13 @@ async def test_what_is_missing_is_named_and_raised(
 ) -> None:
     await scene.story("lost", *actions)
 
-    with pytest.raises(IntegrityError):
-        await scene.worker.round()
+    endpoint, secret = bare(TENANT, Kind.LEDGER_INCIDENT)
+    await scene.rows.create(endpoint, secret, holder(TENANT))
 
+    await scene.worker.round()
+
+    (due,) = await scene.rows.sweep(SystemClock().now() + timedelta(minutes=2), 9)
+    assert ([1], endpoint.id) == (scene.alarms, due.endpoint_id)
     (check,) = await scene.checks(TENANT)
     assert check.completeness is not None
     found = check.completeness

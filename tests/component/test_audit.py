@@ -1,0 +1,61 @@
+"""What the ledger finds wrong is an alarm, and subscribers are told."""
+
+import json
+
+from consumers.audit import AuditConsumer
+from infra.memory.ledger import MemoryLedger
+from infra.memory.webhooks import MemoryWebhooks
+from infra.system import SystemClock, SystemEntropy
+from schemas.audit import AuditRecorded
+from schemas.events import Event
+from schemas.topics import WEBHOOKS_DUE
+from schemas.webhooks import Kind
+from tests.component.test_stages import record
+from tests.support.audit import TENANT, recorded
+from tests.support.webhooks import bare, holder
+
+
+def consumer(rows: MemoryWebhooks, alarms: list[int]) -> AuditConsumer:
+    return AuditConsumer(
+        ledger=MemoryLedger("sluice.test", SystemEntropy()),
+        deliveries=rows,
+        clock=SystemClock(),
+        alarm=alarms.append,
+    )
+
+
+def ends(*names: str) -> list[Event[AuditRecorded]]:
+    return [recorded(name, "request.completed", request="one") for name in names]
+
+
+async def test_a_second_end_is_an_alarm_and_is_told() -> None:
+    rows, alarms = MemoryWebhooks(), list[int]()
+    endpoint, secret = bare(TENANT, Kind.LEDGER_INCIDENT)
+    await rows.create(endpoint, secret, holder(TENANT))
+    first, second = ends("first", "second")
+
+    (told,) = await consumer(rows, alarms).handle(
+        [(record(0), first), (record(1), second)]
+    )
+
+    claimed = await rows.claim(
+        next(iter(await rows.sweep(SystemClock().now().replace(year=2100), 9))),
+        SystemClock().now(),
+        SystemClock().now() - SystemClock().now(),
+    )
+    assert [1] == alarms
+    assert (WEBHOOKS_DUE, endpoint.id) == (told.topic, told.event.attributes.subject)
+    assert claimed is not None
+    assert {"id": second.attributes.id} == json.loads(claimed.body)["data"]
+
+
+async def test_an_append_without_incident_tells_nobody() -> None:
+    rows, alarms = MemoryWebhooks(), list[int]()
+    endpoint, secret = bare(TENANT, Kind.LEDGER_INCIDENT)
+    await rows.create(endpoint, secret, holder(TENANT))
+
+    told = await consumer(rows, alarms).handle(
+        [(record(0), each) for each in ends("only")]
+    )
+
+    assert ([], []) == (list(told), alarms)
