@@ -8,6 +8,7 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+from openai import AsyncOpenAI
 
 from demo import stack as local
 from demo.launch import Access, Sluice
@@ -49,6 +50,23 @@ async def post(session: aiohttp.ClientSession, access: Access, text: str) -> int
         return answer.status
 
 
+async def background(access: Access) -> str:
+    """What a background response repeats of the request, and answers."""
+    url = access.gateway + "/v1"
+    async with AsyncOpenAI(base_url=url, api_key=access.api_key) as sdk:
+        created = await sdk.responses.create(
+            model="echo",
+            input=f"Say {CANARY}",
+            instructions=CANARY,
+            metadata={"name": CANARY},
+            background=True,
+        )
+        async with asyncio.timeout(30):
+            while not (found := await sdk.responses.retrieve(created.id)).output:  # noqa: ASYNC110 - other processes
+                await asyncio.sleep(0.1)  # noqa: TID251 - polls other processes
+    return f"{found.instructions} {found.metadata} {found.output_text}"
+
+
 async def inbox(session: aiohttp.ClientSession, access: Access) -> None:
     """Sealed to our key, as the documentation says; and one that nobody can admit."""
     gateway = Gateway(session, access.gateway, access.api_key)
@@ -81,6 +99,7 @@ async def test_the_canary_is_nowhere_and_the_search_would_find_it(
                 for text in (f"Say {CANARY}", BLOCKED, f"My name is {CANARY.title()}")
             ]
             await inbox(session, access)
+        told = await background(access)
     finally:
         sluice.stop()
     assert services.kafka.data is not None
@@ -91,6 +110,7 @@ async def test_the_canary_is_nowhere_and_the_search_would_find_it(
     clean = [name for folder in searched for name in found_in(folder)]
 
     assert [200, 400, 200] == answered
+    assert 3 == told.count(CANARY)
     assert [] == clean
 
     services.kafka.start()

@@ -1,5 +1,6 @@
 """Background responses: the official SDK against a running gateway."""
 
+import asyncio
 import json
 import time
 from collections.abc import Callable, Iterator
@@ -14,6 +15,7 @@ from openai import OpenAI
 from openai.types.responses import Response
 
 from demo.launch import Access, Sluice
+from demo.processes import ready
 from schemas.audit import TERMINAL
 
 pytestmark = pytest.mark.e2e
@@ -245,6 +247,17 @@ def test_many_that_are_cancelled_at_once_end_one_way_or_the_other(
     for name in names:
         house.until(name, lambda found: bool(house.ends(found.id)))
         assert 1 == len(house.ends(name))
+
+
+def test_a_gateway_that_dies_after_its_answer_loses_nothing(house: House) -> None:
+    created = house.create("still there")
+    house.operator.processes["gateway"].kill()
+    again = house.operator.spawn("gateway", "producers", "gateway")
+    asyncio.run(ready(again))
+
+    ended = house.ended(created.id)
+
+    assert "still there" in ended.output_text
 
 
 def test_to_cancel_one_that_has_ended_tells_its_end(house: House) -> None:

@@ -310,6 +310,20 @@ def test_all_choices_of_an_answer_are_completions() -> None:
     assert Usage(input_tokens=3, output_tokens=4) == SPEAKER.usage(answer)
 
 
+def test_what_a_provider_says_beside_its_choices_is_looked_at_too() -> None:
+    answer = {
+        "id": "chatcmpl-1",
+        "object": "chat.completion",
+        "system_fingerprint": "fp_44709d6fcb",
+        "choices": [{"message": {"content": None}}],
+        "citations": ["https://x.test/Marta"],
+    }
+
+    (part,) = SPEAKER.answer_parts(answer) or ()
+
+    assert (("citations", 0), "https://x.test/Marta") == (part.path, part.text)
+
+
 @pytest.mark.parametrize(
     "answer",
     [{}, {"choices": []}, {"choices": "x"}, {"choices": [{}]}, {"choices": [7]}],
