@@ -48,7 +48,7 @@ from infra.resources import (
 )
 from infra.server import serving
 from infra.settings import Settings
-from infra.signer.receipts import receipt_key
+from infra.signer.receipts import RECEIPTS, receipt_key
 from infra.webhooks.sender import HttpSender
 from pipeline.detection.engine import Recipe
 from pipeline.receipts import sign
@@ -175,7 +175,7 @@ class Groups:
         opened = self._opened
         if self._keeper is None:
             raise ValueError("retention: expected the keeper's login")
-        key = receipt_key(opened.settings.keys.own / "receipts.json")
+        key = receipt_key(opened.settings.keys.own / RECEIPTS)
         consumer = RetentionConsumer(
             keeper=self._keeper,
             keys=opened.keystore,

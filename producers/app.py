@@ -41,6 +41,7 @@ from infra.resources import (
 )
 from infra.server import serving
 from infra.settings import Settings
+from infra.signer.receipts import RECEIPTS, published
 from infra.webhooks.sender import HttpSender
 from pipeline.admission import READ
 from producers.auth import Attempts, Door
@@ -155,7 +156,11 @@ def _gateway(opened: Resources, box: ReplyBox, sender: HttpSender) -> Gateway:
             entropy=opened.entropy,
         ),
         oauth=OAuth(
-            door=door, credentials=credentials, issuer=opened.tokens, clock=clock
+            door=door,
+            credentials=credentials,
+            issuer=opened.tokens,
+            receipts=partial(published, opened.settings.keys.own / RECEIPTS),
+            clock=clock,
         ),
         evidence=evidence(
             PostgresLogs(pool=opened.pool, role="sluice_tenant"), _readable(door)

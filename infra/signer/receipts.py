@@ -1,17 +1,26 @@
-"""The key that signs deletion receipts: a file of its own, no tenant's."""
+"""The key that signs deletion receipts: a file of its own, no tenant's.
+
+Its public half lies beside it, so that who publishes it need not read the key.
+"""
 
 import json
 from pathlib import Path
+from typing import Any, Final
 
 from joserfc.jwk import ECKey
 
 from infra.kms.disk import locked, read, write
+from pipeline.receipts import key_set
+
+RECEIPTS: Final = "receipts.json"
+"""In the folder of our own keys."""
+PUBLIC: Final = ".public"
 
 
 def receipt_key(path: Path) -> ECKey:
     """The P-256 key in the file, a JWK of mode 0600; made where there is none.
 
-    Blocks on the disk. Publish its public half before its first receipt.
+    Blocks on the disk.
 
     Raises:
         IntegrityError: others than its owner may read the file.
@@ -23,4 +32,16 @@ def receipt_key(path: Path) -> ECKey:
             made = ECKey.generate_key("P-256")
             kept = json.dumps(made.as_dict(private=True)).encode()
             write(path, kept)
-    return ECKey.import_key(json.loads(kept))
+        key = ECKey.import_key(json.loads(kept))
+        write(path.with_name(path.name + PUBLIC), json.dumps(key_set([key])).encode())
+    return key
+
+
+def published(path: Path) -> dict[str, Any]:
+    """The public half of the key in the file, as a JWK set; empty before its first use.
+
+    Blocks on the disk.
+    """
+    kept = read(path.with_name(path.name + PUBLIC))
+    found: dict[str, Any] = {"keys": []} if kept is None else json.loads(kept)
+    return found

@@ -4,6 +4,7 @@ import click
 
 from producers.cli.audit import audit
 from producers.cli.clients import client
+from producers.cli.completeness import completeness
 from producers.cli.dead import dead
 from producers.cli.detect import detect
 from producers.cli.erasure import erase, receipts
@@ -23,6 +24,7 @@ def main() -> None:
 for command in (
     audit,
     client,
+    completeness,
     dead,
     detect,
     erase,

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -24,6 +25,9 @@ from producers.gateway.responses import Responses
 from schemas.ids import RequestId
 
 _RESPONSE = "/v1/responses/{response_id}"
+
+
+RECEIPT_KEYS: Final = "/.well-known/receipts/jwks.json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +62,7 @@ class Gateway:
             Route("/v1/requests/{request_id}", self.story.get, methods=["GET"]),
             Route("/oauth/token", self.oauth.token, methods=["POST"]),
             Route("/.well-known/jwks.json", self.oauth.keys, methods=["GET"]),
+            Route(RECEIPT_KEYS, self.oauth.receipt_keys, methods=["GET"]),
             *self.endpoints.routes(),
             Mount("/ledger", self.evidence),
             *self.health,

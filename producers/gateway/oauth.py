@@ -2,13 +2,14 @@
 
 from base64 import b64decode
 from binascii import Error as Base64Error
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final
 from urllib.parse import parse_qsl, unquote_plus
 
 import orjson
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -59,11 +60,16 @@ class Asked:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OAuth:
-    """Tokens for clients. What a token is for is one audience, chosen by scope."""
+    """Tokens for clients. What a token is for is one audience, chosen by scope.
+
+    Attributes:
+        receipts: reads the JWK set that checks deletion receipts; blocks on the disk.
+    """
 
     door: Door
     credentials: Credentials
     issuer: TokenIssuer
+    receipts: Callable[[], Mapping[str, Any]]
     clock: Clock
 
     async def token(self, request: Request) -> Response:
@@ -117,15 +123,23 @@ class OAuth:
 
     async def keys(self, _: Request) -> Response:
         """The keys that check our tokens, and those to seal letters to us."""
-        return Response(
-            orjson.dumps({"keys": list(self.issuer.published())}),
-            headers={
-                "cache-control": "public, max-age=3600",
-                "access-control-allow-origin": "*",
-                "cross-origin-resource-policy": "cross-origin",
-            },
-            media_type="application/jwk-set+json",
-        )
+        return _key_set({"keys": list(self.issuer.published())})
+
+    async def receipt_keys(self, _: Request) -> Response:
+        """The keys that check deletion receipts."""
+        return _key_set(await run_in_threadpool(self.receipts))
+
+
+def _key_set(keys: Mapping[str, Any]) -> Response:
+    return Response(
+        orjson.dumps(keys),
+        headers={
+            "cache-control": "public, max-age=3600",
+            "access-control-allow-origin": "*",
+            "cross-origin-resource-policy": "cross-origin",
+        },
+        media_type="application/jwk-set+json",
+    )
 
 
 def _parsed(raw: bytes) -> Mapping[str, str]:

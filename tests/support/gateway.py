@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from infra.memory.secrets import MemorySecrets, MemorySubjects
 from infra.memory.tenants import MemoryCredentials, MemoryTenants
 from infra.memory.webhooks import MemoryWebhooks
 from infra.metrics import Metrics
+from infra.signer.receipts import RECEIPTS, published
 from infra.system import SystemEntropy
 from infra.tokens import Tokens
 from pipeline.acceptance import Acceptance
@@ -345,6 +346,7 @@ class World:
             door=self.door,
             credentials=self.credentials,
             issuer=self.tokens,
+            receipts=partial(published, self.folder / RECEIPTS),
             clock=self.clock,
         )
         return Gateway(

@@ -10,6 +10,7 @@ import pytest
 from joserfc import jwt
 from joserfc.jwk import KeySet
 
+from infra.signer.receipts import RECEIPTS, receipt_key
 from tests.support.audit import TENANT
 from tests.support.gateway import CLIENT, CLIENT_SECRET, World
 
@@ -138,3 +139,19 @@ async def test_the_published_keys_are_public_and_say_what_they_are_for(
     assert {"sig", "enc"} == {key["use"] for key in keys}
     assert all("d" not in key for key in keys)
     assert all(key["kid"] for key in keys)
+
+
+async def test_the_keys_of_receipts_are_published_without_their_secret(
+    world: World,
+) -> None:
+    path = "/.well-known/receipts/jwks.json"
+    async with world.client() as client:
+        before = (await client.get(path)).json()
+        key = receipt_key(world.folder / RECEIPTS)
+        answer = await client.get(path)
+
+    (told,) = answer.json()["keys"]
+    assert {"keys": []} == before
+    assert (key.thumbprint(), "ES256", "sig") == (told["kid"], told["alg"], told["use"])
+    assert "d" not in told
+    assert "application/jwk-set+json" == answer.headers["content-type"]
