@@ -1,6 +1,4 @@
-"""Admitting requests: two group commits side by side."""
-
-import asyncio
+"""Admitting requests: the key, then the row that names it; each by group commit."""
 
 from typing_extensions import override
 
@@ -11,7 +9,11 @@ from pipeline.ports.requests import Fresh, Known, NewRequest, Requests
 
 
 class GroupedAdmissions(Admissions):
-    """A crowd of callers costs two round trips, not two each."""
+    """A crowd of callers costs two round trips, not two each.
+
+    Not side by side: a row whose key was never kept would look, to every retry, like a
+    request whose content was destroyed.
+    """
 
     def __init__(self, keys: KeyStore, requests: Requests) -> None:
         """``requests`` groups its admissions itself."""
@@ -22,7 +24,6 @@ class GroupedAdmissions(Admissions):
     async def admit(
         self, key: NewKey, request: NewRequest
     ) -> Fresh | Known | Destroyed:
-        kept, admitted = await asyncio.gather(
-            self._keys.add(key), self._requests.admit(request)
-        )
-        return admitted if kept else Destroyed()
+        if not await self._keys.add(key):
+            return Destroyed()
+        return await self._requests.admit(request)

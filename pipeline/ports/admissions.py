@@ -1,4 +1,4 @@
-"""Admitting a request: its data key and its row, side by side."""
+"""Admitting a request: its data key, then its row."""
 
 from typing import Protocol
 
@@ -7,17 +7,17 @@ from pipeline.ports.requests import Fresh, Known, NewRequest
 
 
 class Admissions(Protocol):
-    """Two stores, one wait."""
+    """Two stores; no row is ever without its key."""
 
     async def admit(
         self, key: NewKey, request: NewRequest
     ) -> Fresh | Known | Destroyed:
-        """Keep the key and insert the row, at the same time.
+        """Keep the key; once it is durable, insert the row that names it.
 
         ``Known``: the id was admitted before; the new key is not used, and expires.
         ``Destroyed``: the tenant has no key, so nothing of it can be accepted.
 
         Raises:
-            RetryableError: one of the stores is away; the other may have it.
+            RetryableError: one of the stores is away; the same again is safe.
         """
         ...

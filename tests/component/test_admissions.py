@@ -1,0 +1,81 @@
+"""Admitting a request while one of the two stores is away: the retry succeeds."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import pytest
+from typing_extensions import override
+
+from infra.admissions import GroupedAdmissions
+from infra.memory.keystore import MemoryKeys
+from infra.memory.requests import MemoryRequests
+from pipeline.contents import Contents
+from pipeline.errors import RetryableError
+from pipeline.keystore import KeyId, Partition, class_named
+from pipeline.ports.keys import Destroyed, KeyRef, NewKey
+from pipeline.ports.requests import Fresh, Known
+from tests.support.audit import NOON
+from tests.support.gateway import HeldClock
+from tests.support.installation import ENTROPY, admitted, new_request_id, new_tenant
+
+DAY = Partition(class_named("1d"), NOON.date())
+
+
+@dataclass(frozen=True, slots=True)
+class Away(MemoryKeys):
+    """A keystore that is away for its first caller."""
+
+    calls: list[int] = field(default_factory=list)
+
+    @override
+    async def create(self, keys: Sequence[NewKey]) -> Sequence[bool]:
+        self.calls.append(len(keys))
+        if len(self.calls) == 1:
+            raise RetryableError("the keystore is away")
+        return await MemoryKeys.create(self, keys)
+
+
+async def test_a_keystore_that_was_away_costs_the_request_nothing() -> None:
+    tenant, request = new_tenant(), new_request_id()
+    keys, requests = Away(HeldClock()), MemoryRequests()
+    await keys.prepare([DAY])
+    await keys.enrol(tenant)
+    admissions = GroupedAdmissions(keys, requests)
+    new = NewKey(Contents(ENTROPY).new_key(tenant, request, DAY))
+    row = admitted(tenant, request)
+
+    with pytest.raises(RetryableError):
+        await admissions.admit(new, row)
+
+    assert Fresh() == await admissions.admit(new, row)
+
+
+async def test_what_is_known_has_a_key_that_is_there() -> None:
+    tenant, request = new_tenant(), new_request_id()
+    keys, requests = MemoryKeys(HeldClock()), MemoryRequests()
+    await keys.prepare([DAY])
+    await keys.enrol(tenant)
+    admissions = GroupedAdmissions(keys, requests)
+    first, second = [Contents(ENTROPY).new_key(tenant, request, DAY) for _ in range(2)]
+    row = admitted(tenant, request)
+    terms = row.terms.model_copy(update={"key_id": first.key_id})
+    row = replace(row, terms=terms)
+    await admissions.admit(NewKey(first), row)
+    known = await admissions.admit(NewKey(second), row)
+
+    assert isinstance(known, Known)
+    ref = KeyRef(tenant, request, KeyId(known.terms.key_id))
+    assert Destroyed() != (await keys.fetch([ref]))[ref]
+
+
+async def test_a_tenant_without_a_key_leaves_no_row() -> None:
+    tenant, request = new_tenant(), new_request_id()
+    keys, requests = MemoryKeys(HeldClock()), MemoryRequests()
+    await keys.prepare([DAY])
+    new = NewKey(Contents(ENTROPY).new_key(tenant, request, DAY))
+    answer = await GroupedAdmissions(keys, requests).admit(
+        new, admitted(tenant, request)
+    )
+
+    assert Destroyed() == answer
+    assert await requests.get(tenant, request) is None
