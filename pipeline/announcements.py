@@ -7,10 +7,10 @@ from typing import Any, Final
 from pipeline.dialects.openai_responses import response_id
 from pipeline.ports.tenants import Environment
 from pipeline.ports.webhooks import Due, Message
+from pipeline.trail import withheld
 from pipeline.webhooks import body, message_id
 from schemas.events import Attributes, Event
 from schemas.ids import EndpointId, RequestId, TenantId, event_id
-from schemas.policies import Guard
 from schemas.requests import Dialect, Outcome, RequestFinished, Terms
 from schemas.topics import Outgoing, Topic
 from schemas.webhooks import Kind, WebhookDue
@@ -27,8 +27,6 @@ _RESPONSES: Final = {
     Outcome.FAILED: Kind.RESPONSE_FAILED,
     Outcome.CANCELLED: Kind.RESPONSE_CANCELLED,
 }
-OUTPUT: Final = Guard.OUTPUT.value
-"""The guard whose verdict blocks an answer, not a request."""
 
 
 def of_end(event: Event[RequestFinished], terms: Terms) -> Sequence[Message]:
@@ -55,12 +53,7 @@ def of_end(event: Event[RequestFinished], terms: Terms) -> Sequence[Message]:
 
 
 def _response(end: RequestFinished) -> Kind:
-    stopped = any(
-        (each.control, each.verdict) == (OUTPUT, "blocked") for each in end.decisions
-    )
-    if end.outcome is Outcome.BLOCKED and stopped:
-        return Kind.RESPONSE_INCOMPLETE
-    return _RESPONSES[end.outcome]
+    return Kind.RESPONSE_INCOMPLETE if withheld(end) else _RESPONSES[end.outcome]
 
 
 def of_receipt(tenant: TenantId, job: str, at: datetime) -> Sequence[Message]:

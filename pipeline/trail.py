@@ -22,6 +22,7 @@ from schemas.audit import (
 )
 from schemas.events import Attributes, Event, after
 from schemas.ids import RequestId, event_id
+from schemas.policies import Guard
 from schemas.requests import (
     Decision,
     Outcome,
@@ -99,6 +100,12 @@ def decided(event: Event[OpenRequest]) -> tuple[Decision, ...]:
 def ran(event: Event[OpenRequest]) -> tuple[str, ...]:
     """All guards that ran before this event."""
     return () if isinstance(event.data, RequestAccepted) else event.data.guards_ran
+
+
+def withheld(end: RequestFinished) -> bool:
+    """Was it the answer that was blocked, not the request?"""
+    said = ((each.control, each.verdict) for each in end.decisions)
+    return end.outcome is Outcome.BLOCKED and (Guard.OUTPUT, "blocked") in said
 
 
 def recorded(

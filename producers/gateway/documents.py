@@ -8,13 +8,20 @@ import orjson
 from pipeline.dialects.openai_responses import response_id
 from pipeline.ports.requests import RequestState
 from pipeline.reasons import Reason
+from pipeline.trail import withheld
 from producers.gateway.errors import ending, message
-from schemas.api.responses import ResponseDocument, ResponseError, Status
+from schemas.api.responses import (
+    IncompleteDetails,
+    ResponseDocument,
+    ResponseError,
+    Status,
+)
 from schemas.requests import Outcome, RequestFinished
 
 SERVER_ERROR: Final = "server_error"
 INVALID_PROMPT: Final = "invalid_prompt"
 RATE_LIMITED: Final = "rate_limit_exceeded"
+FILTERED: Final = IncompleteDetails(reason="content_filter")
 _LIMITS: Final = (Reason.UPSTREAM_BUSY, Reason.UPSTREAM_RATE_LIMITED)
 
 
@@ -29,6 +36,7 @@ def unanswered(state: RequestState, *, begun: bool = False) -> ResponseDocument:
         background=waits_for_nobody(state),
         model=state.terms.model,
         error=_error(end) if end else None,
+        incomplete_details=FILTERED if end and withheld(end) else None,
     )
 
 
@@ -56,13 +64,15 @@ def _status(end: RequestFinished) -> Status:
             return Status.CANCELLED
         case Outcome.COMPLETED:
             return Status.COMPLETED
+        case Outcome.BLOCKED if withheld(end):
+            return Status.INCOMPLETE
         case Outcome.BLOCKED | Outcome.FAILED:
             return Status.FAILED
 
 
 def _error(end: RequestFinished) -> ResponseError | None:
     """Why it failed, in a word that the SDK has for it."""
-    if end.outcome in (Outcome.COMPLETED, Outcome.CANCELLED):
+    if withheld(end) or end.outcome in (Outcome.COMPLETED, Outcome.CANCELLED):
         return None
     code = RATE_LIMITED if end.reason in _LIMITS else SERVER_ERROR
     return ResponseError(

