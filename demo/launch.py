@@ -142,6 +142,19 @@ class Sluice:
         self.processes[name] = made
         return made
 
+    def subscriber(self, port: int, secret: str, database: Path) -> Process:
+        """Start ``examples/subscriber.py``."""
+        module = ("uvicorn", "examples.subscriber:app", "--port", str(port))
+        made = spawn(
+            "subscriber",
+            module,
+            environment={"WEBHOOK_SECRET": secret, "WEBHOOK_DATABASE": str(database)},
+            port=port,
+            logs=self.root / "logs",
+        )
+        self.processes["subscriber"] = made
+        return made
+
     async def start(self, workers: Mapping[str, Sequence[str]] | None = None) -> None:
         """Start everything: the stand-in, the gateway, the workers.
 

@@ -1,10 +1,12 @@
 """The clients of the tour: the official SDK, a plain Kafka producer, plain HTTP."""
 
 import asyncio
+import json
 from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
+import jwt
 from aiokafka import AIOKafkaProducer
 from joserfc import jwe
 from joserfc.jwk import JWKRegistry
@@ -96,6 +98,18 @@ class Sluice:
         header = {"alg": published["alg"], "enc": "A256GCM", "kid": published["kid"]}
         key = JWKRegistry.import_key(published)
         return jwe.encrypt_compact(header, body, key).encode()
+
+
+def signed_by(token: str, keys: dict[str, Any]) -> dict[str, Any]:
+    """What a receipt states; nothing where none of the keys signed it."""
+    try:
+        name = jwt.get_unverified_header(token)["kid"]
+        key = next(e for e in jwt.PyJWKSet.from_dict(keys).keys if e.key_id == name)
+        raw = jwt.PyJWS().decode(token, key.key, algorithms=["ES256"])
+    except (jwt.PyJWTError, StopIteration):
+        return {}
+    found: dict[str, Any] = json.loads(raw)
+    return found
 
 
 async def produce(

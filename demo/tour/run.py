@@ -6,6 +6,7 @@ import shutil
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,7 +18,7 @@ from rich.console import Console
 from demo import stack
 from demo.launch import Access, Sluice
 from demo.tour.checks import Checks
-from demo.tour.clients import Answer, ask, produce
+from demo.tour.clients import Answer, ask, produce, signed_by
 from demo.tour.clients import Sluice as Gateway
 from demo.tour.show import Row, table
 from demo.tour.stories import (
@@ -30,10 +31,15 @@ from demo.tour.stories import (
     PERSONAL,
     PRIVATE,
     REVERSIBLE,
+    SLOW,
     Story,
 )
+from demo.tour.subscriber import Example, Keeper, example, keeping
 
 ROOT: Final = Path(__file__).parents[2] / ".sluice"
+VERIFY: Final = Path(__file__).with_name("verify.md")
+RECEIPT_KEYS: Final = "/.well-known/receipts/jwks.json"
+KAFKA_ROW: Final = 4
 POISON: Final = b"\xff this is no event"
 ACCEPTED: Final = "sluice.requests.accepted.v1"
 FORGOTTEN_WITHIN_S: Final = 30.0
@@ -53,12 +59,18 @@ class Tour:
 
     async def run(self) -> bool:
         """Was all of it true?"""
-        async with self._clients() as (sdk, gateway):
+        async with self._clients() as (sdk, gateway), keeping(sdk) as keeper:
+            subscriber = await example(self.sluice, sdk)
             await self._http(sdk, gateway)
             await self._inbox(gateway)
             await self._poison(sdk, gateway)
+            await self._killed(sdk, gateway)
+            await self._webhooks(keeper, subscriber, gateway)
             await self._forgotten(gateway)
-        self._ledger()
+            receipt = await self._erased(gateway)
+            self._ledger()
+            self._complete()
+            await self._written(keeper, receipt, gateway)
         self._tampered()
         self._show()
         return not self.checks.failed
@@ -158,6 +170,90 @@ class Tour:
         self.checks.that(
             "its key is destroyed: its content opens for nobody, in no copy",
             found["answer_state"] == "destroyed" and found["answer"] is None,
+        )
+
+    async def _erased(self, gateway: Gateway) -> str:
+        self._heading("Forgetting on order: the request that came by Kafka")
+        request = self.rows[KAFKA_ROW].document["id"]
+        of = ("--tenant", self.access.tenant_id)
+        before = await gateway.get(f"/v1/requests/{request}")
+        job = self.sluice.ask("erase", "request", *of, request)["job"]
+        until = time.monotonic() + FORGOTTEN_WITHIN_S
+        found: dict[str, str] = {}
+        while job not in found and time.monotonic() < until:
+            await asyncio.sleep(0.2)  # noqa: TID251 - polls another process
+            found = {e["job"]: e["jws"] for e in self.sluice.ask("receipts", *of)}
+        after = await gateway.get(f"/v1/requests/{request}")
+        self.checks.that(
+            "it was readable, and opens no more",
+            (before["answer_state"], after["answer"]) == ("available", None),
+        )
+        stated = signed_by(found.get(job, ""), await gateway.get(RECEIPT_KEYS))
+        self.checks.that(
+            "its receipt verifies by PyJWT with the published key, and says so",
+            stated.get("scope") == {"kind": "request", "ref": request}
+            and stated["verification"]["read_back_remaining"] == 0,
+        )
+        return found.get(job, "")
+
+    async def _killed(self, sdk: AsyncOpenAI, gateway: Gateway) -> None:
+        self._heading("The workers are killed with -9 while a request is under way")
+        asked = asyncio.create_task(ask(sdk, SLOW))
+        await asyncio.sleep(1.0)  # noqa: TID251 - the provider has it by then
+        self.sluice.processes["workers"].kill()
+        killed = time.monotonic()
+        self.sluice.spawn("workers", "consumers", "all")
+        answer = await self._told(SLOW, await asked, gateway)
+        took = time.monotonic() - killed
+        self.rows[-1] = replace(self.rows[-1], took_s=took)
+        self.checks.that(
+            f"it was answered all the same, {took:.1f} s after the kill",
+            answer.status == 200,
+        )
+
+    async def _webhooks(
+        self, keeper: Keeper, subscriber: Example, gateway: Gateway
+    ) -> None:
+        self._heading("Webhooks, to a subscriber that knows nothing of us")
+        told = [await keeper.told_of(row.document["id"]) for row in self.rows]
+        self.checks.that(
+            "one came for every request, verified by the package standardwebhooks",
+            all(each and keeper.verified(each) for each in told),
+        )
+        bodies = b"".join(each.body for each in keeper.received)
+        self.checks.that(
+            "none held a word of what was said",
+            not any(value.encode() in bodies for value in PRIVATE),
+        )
+        said = await subscriber.answers(gateway.session)
+        self.checks.that(
+            "the example took a genuine one, and its duplicate once",
+            (said["genuine"], said["again"]) == (204, 204)
+            and subscriber.handled().count("msg_tour") == 1,
+        )
+        self.checks.that(
+            "it refused a forged and a stale one with 401",
+            (said["forged"], said["stale"]) == (401, 401),
+        )
+
+    def _complete(self) -> None:
+        self._heading("Completeness: what Kafka accepted, against the ledger")
+        counted = self.sluice.run("completeness", "--settled-s", "0")
+        self.console.print((counted.stdout + counted.stderr).rstrip())
+        self.checks.that(
+            "each accepted request has its one end", counted.returncode == 0
+        )
+
+    async def _written(self, keeper: Keeper, receipt: str, gateway: Gateway) -> None:
+        keeper.written(self.evidence / "webhooks")
+        receipts = self.evidence / "receipts"
+        receipts.mkdir()
+        (receipts / "receipt.jws").write_text(receipt + "\n")
+        keys = json.dumps(await gateway.get(RECEIPT_KEYS), indent=1)
+        (receipts / "jwks.json").write_text(keys + "\n")
+        shutil.copy(VERIFY, self.evidence / "VERIFY.md")
+        self.console.print(
+            f"  {_short(self.evidence)}/VERIFY.md checks all of it without us"
         )
 
     async def _poison(self, sdk: AsyncOpenAI, gateway: Gateway) -> None:
@@ -266,12 +362,13 @@ async def tour(console: Console) -> bool:
         try:
             await sluice.start()
             access = await asyncio.to_thread(
-                sluice.onboard, "Acme", ("echo", "failing")
+                sluice.onboard, "Acme", ("echo", "failing", "slow-2")
             )
             console.print(f"[dim]ready after {time.monotonic() - began:.0f} s[/]")
             run = Tour(console, sluice, access)
             true = await run.run()
-            codes = sluice.stop()
+            codes = dict(sluice.stop())
+            codes.pop("subscriber")  # uvicorn ends by the signal that it was sent
             run.checks.that("every process stopped cleanly", set(codes.values()) == {0})
             true = true and not run.checks.failed
         finally:

@@ -12,6 +12,7 @@ class Row:
 
     Attributes:
         saw: what the provider was sent; None: it was never asked.
+        took_s: from a kill to its answer; None: nobody was killed.
         document: the request's document, once it has ended.
     """
 
@@ -20,6 +21,7 @@ class Row:
     saw: str | None
     got: str
     document: dict[str, Any]
+    took_s: float | None = None
 
 
 def table(rows: list[Row], ends: dict[str, int]) -> Table:
@@ -38,6 +40,8 @@ def table(rows: list[Row], ends: dict[str, int]) -> Table:
         verdict = row.document["state"]
         if row.document.get("reason"):
             verdict += "\n" + row.document["reason"]
+        if row.took_s is not None:
+            verdict += f"\nrecovered in {row.took_s:.1f} s"
         made.add_row(
             row.title,
             row.sent,
