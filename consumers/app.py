@@ -32,6 +32,7 @@ from infra.keystore.keeper import PostgresKeyKeeper
 from infra.keystore.secrets import KekSecrets
 from infra.observability.observed import ObservedPublisher
 from infra.observability.signals import DeliverySignals
+from infra.observability.traces import traces
 from infra.postgres.credentials import PostgresCredentials
 from infra.postgres.deliveries import PostgresDeliveries
 from infra.postgres.ledger import PostgresLedger
@@ -51,6 +52,7 @@ from infra.settings import Settings
 from infra.signer.receipts import RECEIPTS, receipt_key
 from infra.webhooks.sender import HttpSender
 from pipeline.detection.engine import Recipe
+from pipeline.ports.tracing import Tracing
 from pipeline.receipts import sign
 from schemas.topics import (
     AUDIT_RECORDED,
@@ -259,7 +261,9 @@ async def run(settings: Settings, names: Sequence[str]) -> None:
             HttpSender(egress_rules(settings), opened.clock)
         )
         groups = Groups(opened, load_recipe(), calls, keeper, sender)
-        delivery = _delivery(opened, [GROUPS[name](groups) for name in names])
+        tracing = await traces(stack, settings, "+".join(names))
+        subscriptions = [GROUPS[name](groups) for name in names]
+        delivery = _delivery(opened, subscriptions, tracing)
         app = health_app(
             lambda: delivery.alive() and opened.publisher.alive,
             delivery.reasons,
@@ -278,7 +282,11 @@ async def _keeper(stack: AsyncExitStack, opened: Resources) -> PostgresKeyKeeper
     return PostgresKeyKeeper(pool=pool, kms=opened.kms, entropy=opened.entropy)
 
 
-def _delivery(opened: Resources, subscriptions: Sequence[Subscription]) -> Delivery:
+def _delivery(
+    opened: Resources,
+    subscriptions: Sequence[Subscription],
+    tracing: Tracing | None,
+) -> Delivery:
     groups = [each.group for each in subscriptions]
     publisher = ObservedPublisher(opened.publisher, opened.metrics, groups)
     means = Means(
@@ -286,6 +294,7 @@ def _delivery(opened: Resources, subscriptions: Sequence[Subscription]) -> Deliv
         clock=opened.clock,
         entropy=opened.entropy,
         signals=DeliverySignals(opened.metrics, opened.log, groups),
+        tracing=tracing,
         burial=Burial(
             publisher=publisher,
             clock=opened.clock,

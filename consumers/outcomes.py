@@ -46,11 +46,19 @@ class OutcomesConsumer:
         self, ends: Sequence[tuple[Event[RequestFinished], Terms]]
     ) -> Sequence[Outgoing[WebhookDue]]:
         """Messages are kept with their deliveries before anybody is told of them."""
-        messages = [each for end in ends for each in of_end(*end)]
-        now = self.clock.now()
+        told = [(each, end.attributes) for end, by in ends for each in of_end(end, by)]
+        causes = {each.id: cause for each, cause in told}
+        now, found = self.clock.now(), [each for each, _ in told]
         return [
-            due(each, WEBHOOKS_DUE, source=SOURCE, now=now, at=now)
-            for each in await self.deliveries.announce(messages)
+            due(
+                each,
+                WEBHOOKS_DUE,
+                source=SOURCE,
+                now=now,
+                at=now,
+                cause=causes.get(each.message_id or ""),
+            )
+            for each in await self.deliveries.announce(found)
         ]
 
     def _recorded(

@@ -154,6 +154,15 @@ class HealthSettings(Concern):
     """0: a free port, logged at start."""
 
 
+class TracingSettings(Concern):
+    """Traces, off by default; needs the extra ``otel``."""
+
+    endpoint: AnyHttpUrl | None = None
+    """A collector's address for traces, e.g. ``http://127.0.0.1:4318/v1/traces``."""
+    ratio: Annotated[float, Field(ge=0, le=1)] = 0.1
+    """The share of stories that are kept; decided by the trace id alone."""
+
+
 class LogSettings(Concern):
     """Lines on standard error, one JSON object each."""
 
@@ -179,6 +188,7 @@ class Settings(BaseSettings):
     webhooks: WebhooksSettings = WebhooksSettings()
     health: HealthSettings = HealthSettings()
     log: LogSettings = LogSettings()
+    tracing: TracingSettings = TracingSettings()
     providers: Mapping[str, ProviderSettings] = {}
     """By the name that routes use: ``SLUICE_PROVIDERS__<NAME>__BASE_URL``."""
 

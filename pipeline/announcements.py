@@ -114,9 +114,18 @@ def sample(kind: Kind, cause: str, at: datetime) -> tuple[str, bytes]:
 
 
 def due(
-    each: Due, topic: Topic[WebhookDue], *, source: str, now: datetime, at: datetime
+    each: Due,
+    topic: Topic[WebhookDue],
+    *,
+    source: str,
+    now: datetime,
+    at: datetime,
+    cause: Attributes | None = None,
 ) -> Outgoing[WebhookDue]:
-    """The event that has an attempt made, not before ``at``."""
+    """The event that has an attempt made, not before ``at``.
+
+    ``cause``: the event that it tells of; the attempt then goes on in its trace.
+    """
     data = WebhookDue(delivery=each.delivery, attempt=each.attempt, not_before=at)
     attributes = Attributes(
         id=event_id(each.delivery, f"{topic.name}:{each.attempt}:{at.isoformat()}"),
@@ -125,6 +134,9 @@ def due(
         subject=each.endpoint_id,
         tenant=each.tenant_id,
         time=now,
+        causation=cause.id if cause else None,
+        origin=cause.origin if cause else None,
+        traceparent=cause.traceparent if cause else None,
     )
     return Outgoing(topic, Event(attributes, data))
 

@@ -4,6 +4,7 @@ import asyncio
 import signal
 from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from functools import partial
 from typing import Final
 
@@ -22,6 +23,7 @@ from infra.metrics import (
     WORKER_IDLE,
     Metrics,
 )
+from infra.observability.traces import traces
 from infra.postgres.credentials import PostgresCredentials
 from infra.postgres.deliveries import PostgresDeliveries
 from infra.postgres.endpoints import PostgresEndpoints
@@ -96,8 +98,9 @@ async def run_gateway(settings: Settings) -> None:
         box = ReplyBox(opened.clients, found.reply_partition, opened.clock)
         opened.metrics.of(OPEN_REQUESTS).alone.set_function(lambda: box.expecting)
         sender = HttpSender(egress_rules(settings), opened.clock)
-        async with box, sender:
-            app = _gateway(opened, box, sender).app()
+        async with box, sender, AsyncExitStack() as stack:
+            tracing = await traces(stack, settings, "gateway")
+            app = replace(_gateway(opened, box, sender), tracing=tracing).app()
             async with serving(app, found.host, found.port):
                 opened.log.info("started", port=found.port)
                 await stop.wait()

@@ -3,5 +3,5 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 lock() { .venv/bin/uv pip compile --universal --python-version 3.11 --python .venv/bin/python --generate-hashes --no-emit-index-url --no-header --quiet "$@"; }
-lock pyproject.toml -o requirements/runtime.txt
+lock --extra otel pyproject.toml -o requirements/runtime.txt
 lock pyproject.toml requirements/dev.in -c requirements/runtime.txt -o requirements/dev.txt

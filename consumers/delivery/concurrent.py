@@ -15,7 +15,7 @@ from consumers.delivery.commits import Commits
 from consumers.delivery.dead import Corpse
 from consumers.delivery.means import Means, within
 from consumers.delivery.offsets import Window
-from consumers.delivery.prepared import Item, each, firsts, read
+from consumers.delivery.prepared import Item, each, firsts, read, with_spans
 from consumers.delivery.stops import Stops
 from consumers.delivery.subscriptions import Lanes, Subscription
 from consumers.delivery.trials import Call, Trials, raising
@@ -95,7 +95,9 @@ class Concurrent(Listener):
 
     async def _taken(self, records: Sequence[Record], epoch: int) -> None:
         found = read(self._subscription, records)
-        items = await each(self._work, found, self._means)
+        items = with_spans(
+            await each(self._work, found, self._means), self._subscription, self._means
+        )
         if epoch == self._epoch and not self._leaving:
             for item in items:
                 self._take(item)

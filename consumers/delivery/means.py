@@ -8,6 +8,7 @@ from consumers.delivery.dead import Burial
 from consumers.delivery.signals import Signals
 from pipeline.ports.bus import Publisher, Record
 from pipeline.ports.system import Clock, Entropy
+from pipeline.ports.tracing import Tracing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,6 +20,7 @@ class Means:
     entropy: Entropy
     burial: Burial
     signals: Signals
+    tracing: Tracing | None = None
 
     def aged(self, group: str, record: Record) -> None:
         """Tell how old a record was when its effects were durable."""

@@ -13,7 +13,7 @@ from consumers.delivery.brake import Brake
 from consumers.delivery.commits import Commits
 from consumers.delivery.dead import Corpse
 from consumers.delivery.means import Means, within
-from consumers.delivery.prepared import Item, each, firsts, many, read
+from consumers.delivery.prepared import Item, each, firsts, many, read, with_spans
 from consumers.delivery.stops import Stops
 from consumers.delivery.subscriptions import Lanes, Many, Subscription
 from consumers.delivery.trials import Trials
@@ -119,7 +119,7 @@ class Ordered(Listener):
 
     async def _lots(self, records: Sequence[Record], began: float) -> list[Lot]:
         epoch = self._epoch
-        items = await self._items(records)
+        items = with_spans(await self._items(records), self._subscription, self._means)
         parts: dict[int, list[Item]] = {}
         for item in items:
             parts.setdefault(item.record.partition, []).append(item)

@@ -1,7 +1,7 @@
 """A poll's records, read, with what their handlers need fetched once for all."""
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from consumers.delivery.attempts import QUICK_S
@@ -14,6 +14,7 @@ from consumers.delivery.subscriptions import (
     Published,
     Subscription,
 )
+from consumers.delivery.traced import traced, traced_batch
 from consumers.delivery.trials import Call, raising
 from pipeline.errors import InvalidMessage, RetryableError
 from pipeline.ports.bus import Record
@@ -92,6 +93,25 @@ class Context:
     of: Any
 
 
+def with_spans(
+    items: list[Item], subscription: Subscription, means: Means
+) -> list[Item]:
+    """The same, each handled under a span of its own where traces are kept."""
+    if means.tracing is None:
+        return items
+    return [
+        item
+        if item.done
+        else replace(
+            item,
+            call=traced(item.call, subscription, item.record, means),
+            overflow=item.overflow
+            and traced(item.overflow, subscription, item.record, means),
+        )
+        for item in items
+    ]
+
+
 async def _context(
     work: Each | Lanes, events: Sequence[Event[Any]], means: Means
 ) -> Context | None:
@@ -128,8 +148,10 @@ async def many(
     found = read(subscription, records) if work.decoded else [*records]
     given = [_given(one) for one in found if not isinstance(one, Item)]
 
+    handle = traced_batch(work.handle, subscription, means)
+
     async def whole() -> None:
-        await means.publisher.publish(await work.handle(given))
+        await means.publisher.publish(await handle(given))
 
     try:
         if given:

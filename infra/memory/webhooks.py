@@ -180,7 +180,7 @@ class MemoryWebhooks(Endpoints, Deliveries):
         for endpoint in wanting:
             name = derived(tenant, message.id, endpoint.id)
             state = "skipped" if endpoint.disabled_reason else "due"
-            due = Due(tenant, endpoint.id, name, 1)
+            due = Due(tenant, endpoint.id, name, 1, message.id)
             at = message.created_at + SWEPT_AFTER
             self._rows.setdefault(name, _Row(due, message, state, at))
         rows = [r for r in self._rows.values() if r.message.id == message.id]

@@ -26,6 +26,7 @@ from infra.metrics import (
     LAG,
     LEDGER_LOGS,
     LEDGER_RECORDS,
+    LOGS_BROKEN,
     OPEN_REQUESTS,
     OUTBOX,
     OUTBOX_AGE,
@@ -150,7 +151,10 @@ ROWS: Final[Sequence[tuple[str, Sequence[Panel]]]] = (
             Panel(
                 "Incidents",
                 "short",
-                [(f"sum(increase({INCIDENTS.name}[1h]))", "in an hour")],
+                [
+                    (f"sum(increase({INCIDENTS.name}[1h]))", "in an hour"),
+                    (highest(LOGS_BROKEN), "logs that do not hold"),
+                ],
             ),
         ),
     ),

@@ -131,6 +131,7 @@ class PostgresDeliveries(Deliveries):
                 EndpointId(str(row["endpoint"])),
                 str(row["delivery"]),
                 1,
+                str(row["message"]),
             )
             for row in rows
         ]

@@ -1,7 +1,7 @@
 """Endpoints, what they are to be told, and how telling them goes."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final, Literal, Protocol
 
@@ -141,12 +141,17 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """One attempt of one delivery."""
+    """One attempt of one delivery.
+
+    Attributes:
+        message_id: what is delivered, where that is known.
+    """
 
     tenant_id: TenantId
     endpoint_id: EndpointId
     delivery: str
     attempt: int
+    message_id: str | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

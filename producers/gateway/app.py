@@ -14,6 +14,7 @@ from starlette.types import ASGIApp
 from infra.log import Log
 from pipeline.errors import RetryableError
 from pipeline.ports.system import Entropy
+from pipeline.ports.tracing import Tracing
 from producers.faults import NOT_READY, UNEXPECTED
 from producers.gateway.chat import Chat
 from producers.gateway.edge import Edge
@@ -22,6 +23,7 @@ from producers.gateway.errors import of_router, response
 from producers.gateway.oauth import OAuth
 from producers.gateway.requests import Story
 from producers.gateway.responses import Responses
+from producers.gateway.traced import Traced
 from schemas.ids import RequestId
 
 _RESPONSE = "/v1/responses/{response_id}"
@@ -48,6 +50,7 @@ class Gateway:
     evidence: ASGIApp
     entropy: Entropy
     log: Log
+    tracing: Tracing | None = None
 
     def app(self) -> ASGIApp:
         """The ASGI application."""
@@ -76,7 +79,11 @@ class Gateway:
                 Exception: self._unexpected,
             },
         )
-        return Edge(inner, self.entropy)
+        edge = Edge(inner, self.entropy)
+        if self.tracing is None:
+            return edge
+        known = [each.path for each in routes if isinstance(each, Route)]
+        return Traced(edge, self.tracing, frozenset(p for p in known if "{" not in p))
 
     async def _unexpected(self, request: Request, _: Exception) -> Response:
         request_id = RequestId(request.state.request_id)

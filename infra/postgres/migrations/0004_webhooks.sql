@@ -111,7 +111,7 @@ grant select (tenant_id, state, next_attempt_at, lease_until)
 create function sluice.webhook_announce(
   tenants uuid[], counts integer[], ids text[], environments text[], kinds text[],
   bodies bytea[], at timestamptz[], swept_from interval
-) returns table (tenant uuid, delivery uuid, endpoint uuid)
+) returns table (tenant uuid, delivery uuid, endpoint uuid, message text)
   language plpgsql volatile
 as $$
 declare
@@ -145,7 +145,7 @@ begin
        order by m.id, e.id
     on conflict do nothing;
     return query
-      select d.tenant_id, d.id, d.endpoint_id
+      select d.tenant_id, d.id, d.endpoint_id, d.message_id
         from sluice.webhook_delivery d
        where d.tenant_id = tenants[place] and d.message_id = any (ids[first:last])
          and d.state = 'due' and d.attempt = 1 and d.lease_until is null;
