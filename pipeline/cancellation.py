@@ -1,30 +1,32 @@
 """A request's end by its caller's wish: one of the ends of which the first wins."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
 
 from pipeline.ports.requests import RequestState
 from pipeline.provider import Result
 from pipeline.reasons import Reason
-from pipeline.trail import ended
+from pipeline.trail import Step, ended, recorded
 from schemas.events import Attributes
-from schemas.ids import event_id
+from schemas.ids import Actor, event_id
 from schemas.requests import Outcome, RequestFinished
 from schemas.topics import Outgoing
 
 KIND: Final = "request.cancel"
+ORDERED: Final = "request.cancel_ordered"
 CALLED_OFF: Final = Result(answer=None, reason=Reason.CANCELLED)
 """Kept as the result of the provider call: it is not made, or not waited for."""
 
 
 def cancelled(
-    state: RequestState, *, source: str, now: datetime
+    state: RequestState, actor: Actor, *, source: str, now: datetime
 ) -> Sequence[Outgoing[Any]]:
-    """The end of an open request, first of what is published.
+    """The end of an open request, and after it the record of who ordered it.
 
     Law: equal requests give equal ids, so it is cancelled once, however often it is
-    asked for.
+    asked for; and each actor's order is recorded once, whether or not its end stands.
     """
     attributes = Attributes(
         id=event_id(state.request_id, KIND),
@@ -41,4 +43,10 @@ def cancelled(
         decisions=(),
         guards_ran=(),
     )
-    return ended(attributes, finished, source=source, now=now)
+    order = replace(attributes, id=event_id(state.request_id, f"{KIND}:{actor}"))
+    terms = state.terms.model_copy(update={"actor": actor})
+    step = Step(action=ORDERED)
+    return [
+        *ended(attributes, finished, source=source, now=now),
+        recorded(order, terms, step, source=source, now=now),
+    ]

@@ -108,21 +108,21 @@ class Responses:
         found = await self._named(request, SEND)
         if isinstance(found, Fault):
             return response(request, found)
-        _, state = found
+        principal, state = found
         if not waits_for_nobody(state):
             return response(request, NOT_IN_BACKGROUND)
         if state.finished is None:
-            await self._cancel(state)
+            await self._cancel(state, principal)
         now = await self.requests.get(state.tenant_id, state.request_id)
         return await self._told(request, now)
 
-    async def _cancel(self, state: RequestState) -> None:
+    async def _cancel(self, state: RequestState, principal: Principal) -> None:
         """Publish the end, then let the row say at once which end was the first.
 
         What is published counts also where we die before the row has it.
         """
         now = self.clock.now()
-        outgoing = cancelled(state, source=SOURCE, now=now)
+        outgoing = cancelled(state, principal.actor, source=SOURCE, now=now)
         await self.publisher.publish(outgoing)
         (first,) = await self.requests.finish([outgoing[0].event])
         key = await self._key(state)

@@ -16,7 +16,7 @@ from pipeline.ports.requests import NewRequest
 from pipeline.reasons import Reason
 from pipeline.sealing import Purpose
 from schemas.events import Event
-from schemas.ids import RequestId, TenantId
+from schemas.ids import Actor, RequestId, TenantId
 from schemas.requests import (
     Dialect,
     Outcome,
@@ -172,9 +172,13 @@ async def test_an_end_by_wish_is_the_same_end_however_often(house: House) -> Non
     state = await house.requests.get(house.tenant, request)
     assert state is not None
     first, again = [
-        cancelled(state, source=SOURCE, now=NOON + timedelta(seconds=after))[0]
-        for after in (0, 1)
+        cancelled(state, Actor(who), source=SOURCE, now=NOON + timedelta(seconds=at))
+        for who, at in (("key:1", 0), ("key:2", 1))
     ]
 
-    assert [True, True] == list(await house.requests.finish([first.event, again.event]))
-    assert first.event.attributes.id == again.event.attributes.id
+    ends = [first[0].event, again[0].event]
+    orders = [first[-1].event, again[-1].event]
+    assert [True, True] == list(await house.requests.finish(ends))
+    assert ends[0].attributes.id == ends[1].attributes.id
+    assert ["key:1", "key:2"] == [order.data.actor for order in orders]
+    assert orders[0].attributes.id != orders[1].attributes.id

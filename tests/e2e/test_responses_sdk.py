@@ -240,6 +240,8 @@ def test_in_flight_it_is_cancelled_once(house: House) -> None:
     assert cancelled.error is None
     (end,) = house.ends(created.id)
     (call,) = house.records(created.id, "request.called")
+    (order,) = house.records(created.id, "request.cancel_ordered")
+    assert order["actor"] == end["actor"]
     assert "request.cancelled" == end["action"]
     assert "cancelled" == end["status"] == call["status"]
 

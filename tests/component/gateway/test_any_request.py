@@ -1,6 +1,7 @@
 """Whatever is sent, the gateway answers; and it never answers that it broke."""
 
 import asyncio
+import json
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,9 @@ from tests.support.gateway import World, dumped
 
 PATHS = (
     "/v1/chat/completions",
+    "/v1/responses",
+    "/v1/responses/resp_018f3c1a7c00700080000000000000ff",
+    "/v1/responses/resp_018f3c1a7c00700080000000000000ff/cancel",
     "/v1/requests",
     "/v1/requests/018f3c1a-7c00-7000-8000-0000000000ff",
     "/oauth/token",
@@ -32,8 +36,24 @@ JSON = st.recursive(
     ),
     max_leaves=10,
 )
-BODIES = st.binary(max_size=60) | st.builds(
-    dumped, messages=JSON, tools=JSON, user=JSON, stop=JSON, extra=JSON
+ITEMS = st.lists(
+    st.dictionaries(
+        st.sampled_from(["type", "role", "content", "output", "text", "file_id"]),
+        st.sampled_from(["message", "user", "function_call_output"]) | JSON,
+        max_size=4,
+    ),
+    max_size=3,
+)
+RESPONSES = st.fixed_dictionaries(
+    {"model": st.just("echo"), "input": st.text(max_size=10) | ITEMS | JSON},
+    optional=dict.fromkeys(
+        ("background", "tools", "include", "text", "metadata"), JSON
+    ),
+).map(lambda body: json.dumps(body).encode())
+BODIES = (
+    st.binary(max_size=60)
+    | st.builds(dumped, messages=JSON, tools=JSON, user=JSON, stop=JSON, extra=JSON)
+    | RESPONSES
 )
 
 
