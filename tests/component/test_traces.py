@@ -110,7 +110,12 @@ class House:
             clock=world.clock,
             entropy=ENTROPY,
         )
-        audit = AuditConsumer(ledger=world.ledger, alarm=lambda _: None)
+        audit = AuditConsumer(
+            ledger=world.ledger,
+            deliveries=world.webhooks,
+            clock=world.clock,
+            alarm=lambda _: None,
+        )
         return (
             ordered_raw(REQUESTS_INBOX, admission.handle),
             ordered(REQUESTS_ACCEPTED, screening.handle, prepare=screening.prepare),
