@@ -39,7 +39,9 @@ class MemoryLedger(Ledger, SignedLogs):
             self._heads[tenant] = log.chained.head
             self._entries.setdefault(tenant, []).extend(log.chained.entries)
         if source is not None:
-            self._offsets.setdefault(source.topic, {}).update(source.next_offsets)
+            known = self._offsets.setdefault(source.topic, {})
+            for place, offset in source.next_offsets.items():
+                known[place] = max(offset, known.get(place, 0))
         return appended(grown.values())
 
     def _grow(self, tenant: TenantId, events: Sequence[Recorded]) -> Grown:

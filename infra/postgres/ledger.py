@@ -37,7 +37,8 @@ SOURCE = """
 insert into sluice.ledger_source (topic, partition, next_offset)
 select $1, n.partition, n.next_offset
   from unnest($2::integer[], $3::bigint[]) n (partition, next_offset)
-on conflict (topic, partition) do update set next_offset = excluded.next_offset
+on conflict (topic, partition) do update
+   set next_offset = greatest(ledger_source.next_offset, excluded.next_offset)
 """
 OFFSETS = "select partition, next_offset from sluice.ledger_source where topic = $1"
 

@@ -55,7 +55,7 @@ class Ledger(Protocol):
         ...
 
     async def offsets(self, topic: str) -> Mapping[int, int]:
-        """How far a topic was read when the last batch of it was appended."""
+        """How far a topic was read, by what was appended; it never moves backwards."""
         ...
 
 

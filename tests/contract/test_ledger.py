@@ -257,6 +257,17 @@ class LedgerContract:
         assert {0: 5, 3: 9} == await books.ledger.offsets(topic)
         assert {} == await books.ledger.offsets("another")
 
+    async def test_offsets_never_move_backwards(
+        self, books: Books, tenant: TenantId
+    ) -> None:
+        """A member that stood still appends what others went on from long ago."""
+        topic = ENTROPY.bytes(4).hex()
+        event = recorded("a", tenant=tenant)
+        await books.ledger.append([event], SourceOffsets(topic, {0: 19}))
+        await books.ledger.append([event], SourceOffsets(topic, {0: 8, 1: 2}))
+
+        assert {0: 19, 1: 2} == await books.ledger.offsets(topic)
+
     async def test_tiles_hold_every_leaf_and_fill_upwards(
         self, books: Books, tenant: TenantId
     ) -> None:
