@@ -4,6 +4,7 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,11 +31,20 @@ class Subscriber:
 
     url: str = ""
     answers: list[int] = field(default_factory=list)
+    gate: asyncio.Event | None = None
+    inside: int = 0
+    most: int = 0
     seen: list[tuple[dict[str, str], bytes]] = field(default_factory=list)
 
     async def handle(self, request: web.Request) -> web.Response:
         headers = {name.lower(): value for name, value in request.headers.items()}
-        self.seen.append((headers, await request.read()))
+        raw = await request.read()
+        self.inside += 1
+        self.most = max(self.most, self.inside)
+        if self.gate is not None:
+            await self.gate.wait()
+        self.inside -= 1
+        self.seen.append((headers, raw))
         return web.Response(status=self.answers.pop(0) if self.answers else 204)
 
     async def until(
@@ -52,6 +62,12 @@ class Subscriber:
 
 @pytest.fixture
 async def subscriber() -> AsyncIterator[Subscriber]:
+    async with serving() as made:
+        yield made
+
+
+@asynccontextmanager
+async def serving() -> AsyncIterator[Subscriber]:
     made = Subscriber()
     app = web.Application()
     app.router.add_post("/hooks", made.handle)
@@ -220,3 +236,32 @@ async def test_old_and_new_secrets_sign_while_they_overlap(
 
     for secret in (made.signing_secret, turned.signing_secret):
         StandardWebhook(secret).verify(raw, headers)
+
+
+async def test_one_that_hangs_holds_up_nobody_and_loses_nothing(
+    own: Access, sdk: OpenAI, subscriber: Subscriber
+) -> None:
+    """Four attempts wait for it, sixteen behind them; the rest spills, and returns."""
+    async with serving() as hanging:
+        hanging.gate = asyncio.Event()
+        made = [
+            await asyncio.to_thread(
+                sdk.webhooks.create, name="one", url=each.url, event_types=KINDS
+            )
+            for each in (subscriber, hanging)
+        ]
+        requests = await asyncio.gather(*(ask(own, f"{n}") for n in range(40)))
+        for request in requests:
+            await subscriber.until(about(request))
+        answered, most = len(hanging.seen), hanging.most
+        hanging.gate.set()
+        for request in requests:
+            await hanging.until(about(request))
+        for each in made:
+            await asyncio.to_thread(sdk.webhooks.delete, each.id)
+
+    assert (0, 4) == (answered, most)
+    ids = [
+        {headers["webhook-id"] for headers, _ in s.seen} for s in (subscriber, hanging)
+    ]
+    assert ids[0] == ids[1]
