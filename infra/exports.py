@@ -29,6 +29,7 @@ from pipeline.errors import InvalidMessage
 from pipeline.merkle import HASH_BYTES, TILE_WIDTH, CompactRange, extend, leaf_hash
 from pipeline.ports.anchors import Anchors
 from pipeline.ports.ledger import Logs
+from pipeline.querying import Query
 from pipeline.root import Rooted
 from pipeline.tiles import Tile, bundle, tiles_of
 from schemas.base import Schema
@@ -220,6 +221,14 @@ class ExportedLogs(Logs):
         size = len(self._lines(tenant)) - 1
         entries = await self.read(tenant, 0, size)
         return [each for each in entries if each.request_id == request]
+
+    @override
+    async def find(
+        self, tenant: TenantId, query: Query, from_seq: int, limit: int
+    ) -> Sequence[Entry]:
+        size = len(self._lines(tenant)) - 1
+        entries = await self.read(tenant, from_seq, max(size - from_seq, 0))
+        return [each for each in entries if query.admits(each)][:limit]
 
     @override
     async def actions(

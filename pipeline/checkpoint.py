@@ -5,6 +5,7 @@ from base64 import b64decode, b64encode
 from binascii import Error as NotBase64
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from hashlib import sha256
 
 from cryptography.exceptions import InvalidSignature
@@ -67,6 +68,14 @@ class VerifyKey:
         """The ``vkey`` form: name, id in hex, type and key in base64."""
         typed = bytes((self.kind,)) + self.public
         return f"{self.name}+{self.id.hex()}+{b64encode(typed).decode()}"
+
+
+@dataclass(frozen=True, slots=True)
+class SigningKey:
+    """A public key (32 bytes), and until when it signs; None: until further notice."""
+
+    public: bytes
+    not_after: datetime | None
 
 
 def parse_key(text: str, kind: int = ED25519) -> VerifyKey:

@@ -5,18 +5,20 @@ outside. A leaf is salted, so the root says nothing of whose checkpoint it holds
 heartbeat in each interval says how many logs there are: one that vanishes is told.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
 from typing import Final
 
 from pipeline.audit import ROOT, Recorded
-from pipeline.checkpoint import parse_note
-from schemas.audit import AuditRecorded, Heartbeat
+from pipeline.checkpoint import SigningKey, parse_note
+from schemas.audit import MAX_DECISIONS, AuditRecorded, Heartbeat
 from schemas.events import Attributes, Event, timestamp
 from schemas.ids import Actor, EventId, event_id
+from schemas.requests import Decision
 
+KEYS: Final = "ledger.keys"
 _LEAF: Final = b"sluice/root-leaf/v1\n"
 _ACTOR: Final = Actor("system:checkpointer")
 
@@ -61,6 +63,28 @@ def heartbeat(origins: Collection[str], time: datetime) -> Recorded:
         of,
         time,
         AuditRecorded(action="ledger.heartbeat", actor=_ACTOR, heartbeat=counted),
+    )
+
+
+def signed_by(keys: Sequence[SigningKey], time: datetime) -> Recorded:
+    """Which keys sign, and until when; the same keys give the same event again.
+
+    So a change of keys is a record of the root log, and whoever follows that log sees
+    it. A key is named by the first half of the SHA-256 of its 32 bytes.
+    """
+    said = tuple(_said(each) for each in keys[-MAX_DECISIONS:])
+    of = event_id(repr([(each.rule, each.verdict) for each in said]), KEYS)
+    named = AuditRecorded(action=KEYS, actor=_ACTOR, decision=said)
+    return _event(of, time, named)
+
+
+def _said(key: SigningKey) -> Decision:
+    until = f"{key.not_after:%Y%m%dT%H%M%SZ}".lower() if key.not_after else None
+    return Decision(
+        stage="ledger",
+        control="key",
+        verdict=f"signs_until_{until}" if until else "signs",
+        rule=f"ed25519_{sha256(key.public).hexdigest()[:32]}",
     )
 
 

@@ -24,6 +24,7 @@ from infra.metrics import (
     Metrics,
 )
 from infra.observability.traces import traces
+from infra.postgres.anchors import PostgresAnchors
 from infra.postgres.credentials import PostgresCredentials
 from infra.postgres.deliveries import PostgresDeliveries
 from infra.postgres.endpoints import PostgresEndpoints
@@ -166,7 +167,9 @@ def _gateway(opened: Resources, box: ReplyBox, sender: HttpSender) -> Gateway:
             clock=clock,
         ),
         evidence=evidence(
-            PostgresLogs(pool=opened.pool, role="sluice_tenant"), _readable(door)
+            PostgresLogs(pool=opened.pool, role="sluice_tenant"),
+            _readable(door),
+            PostgresAnchors(pool=opened.pool, role="sluice_tenant"),
         ),
         health=health_routes(
             lambda: box.alive and opened.publisher.alive,

@@ -10,7 +10,7 @@ from pipeline.passes import Refused, since
 from pipeline.ports.ledger import Ledger, SignedLogs
 from pipeline.ports.signer import Signed, Signer, SignerState
 from pipeline.ports.system import Clock
-from pipeline.root import Rooted, committed, heartbeat
+from pipeline.root import Rooted, committed, heartbeat, signed_by
 from schemas.ids import TenantId
 
 
@@ -52,7 +52,8 @@ class Checkpointer:
         return {each: head for each, head in heads.items() if head}
 
     async def _root(self, origins: Collection[str]) -> bool:
-        await self.ledger.append([heartbeat(origins, self.clock.now())])
+        now, keys = self.clock.now(), await self.signer.keys()
+        await self.ledger.append([signed_by(keys, now), heartbeat(origins, now)])
         head = await self.logs.head(ROOT)
         return head is not None and await self._one(ROOT, head)
 

@@ -1,9 +1,17 @@
-"""Logs over HTTP in the C2SP tlog-tiles form: auditors read them with their own tools.
+"""Logs over HTTP: tiles in the C2SP form for other people's tools, and what is asked.
 
 Each log is served below its log id, to whoever may read it; the root log to the
 operator's auditor alone. What may not be read is answered like what is not there.
+
+/                      the logs that the caller may read
+/<log id>/checkpoint   the last signed note; /tile/... what it counts (tlog-tiles)
+/<log id>/proof/<seq>  a record's way up to that note (tlog-proof)
+/<log id>/records      ?request, actor, action, since, until; after, limit; format
+/<log id>/root         that the root log holds a checkpoint of this log, and since when
 """
 
+import json
+from base64 import b64encode
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 from typing import Final, TypeAlias
@@ -12,12 +20,15 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route, Router
 
+from pipeline.anchors.rooting import prove_root
 from pipeline.checkpoint import parse_note
 from pipeline.errors import InvalidMessage
 from pipeline.merkle import TILE_WIDTH
+from pipeline.ports.anchors import Anchors, Kind
 from pipeline.ports.ledger import Logs
 from pipeline.proofs import prove
 from pipeline.tiles import Tile, bundle, parse_path
+from producers.records import FORMATS, asked, link, page, written
 from schemas.ids import TenantId
 from schemas.problems import Problem, problem
 
@@ -30,6 +41,7 @@ FRESH: Final = {"cache-control": "private, max-age=5"}
 FOREVER: Final = {"cache-control": "private, max-age=31536000, immutable"}
 TEXT: Final = "text/plain; charset=utf-8"
 BYTES: Final = "application/octet-stream"
+JSON: Final = "application/json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +53,8 @@ class Log:
     size: int
 
 
-def evidence(logs: Logs, readable: Readable) -> Router:
-    """The application: ``/<log id>/checkpoint``, ``/tile/...``, ``/proof/<seq>``."""
+def evidence(logs: Logs, readable: Readable, anchors: Anchors | None = None) -> Router:
+    """The application; ``anchors``: what others gave for the root log, if anything."""
 
     def route(path: str, answer: Answer) -> Route:
         async def endpoint(request: Request) -> Response:
@@ -61,23 +73,41 @@ def evidence(logs: Logs, readable: Readable) -> Router:
     async def proof(log: Log, request: Request) -> Response | None:
         return await _proof(logs, log, request)
 
+    async def records(log: Log, request: Request) -> Response | None:
+        return await _records(logs, log, request)
+
+    async def root(log: Log, _: Request) -> Response | None:
+        return await _root(logs, anchors, log) if anchors else None
+
+    async def listed(request: Request) -> Response:
+        tenants = await readable(request)
+        return _refused(_MISSING) if tenants is None else await _list(logs, tenants)
+
     return Router(
         [
+            Route("/", listed, methods=["GET"]),
             route("/checkpoint", _checkpoint),
             route("/tile/{path:path}", tile),
             route("/proof/{seq:int}", proof),
+            route("/records", records),
+            route("/root", root),
         ]
     )
 
 
-async def _find(logs: Logs, tenants: Collection[TenantId], log_id: str) -> Log | None:
+async def _find(logs: Logs, tenants: Collection[TenantId], name: str) -> Log | None:
     for tenant in tenants:
         note = await logs.latest(tenant)
         if note is not None:
             signed = parse_note(note)
-            if signed.origin.rpartition("/")[2] == log_id:
+            if log_id(signed.origin) == name:
                 return Log(tenant, note, signed.size)
     return None
+
+
+def log_id(origin: str) -> str:
+    """The last part of an origin: below it a log is served."""
+    return origin.rpartition("/")[2]
 
 
 async def _checkpoint(log: Log, _: Request) -> Response:
@@ -108,6 +138,58 @@ async def _proof(logs: Logs, log: Log, request: Request) -> Response | None:
         return None
     made = await prove(logs, log.tenant, seq, parse_note(log.note), log.note)
     return Response(made.text, media_type=TEXT, headers=FRESH)
+
+
+async def _list(logs: Logs, tenants: Collection[TenantId]) -> Response:
+    notes = [await logs.latest(each) for each in tenants]
+    signed = [parse_note(note) for note in notes if note is not None]
+    found = [
+        {"id": log_id(each.origin), "origin": each.origin, "size": each.size}
+        for each in signed
+    ]
+    return Response(json.dumps(found), media_type=JSON, headers=FRESH)
+
+
+async def _records(logs: Logs, log: Log, request: Request) -> Response:
+    """Only what the checkpoint counts: whatever is served can be proved."""
+    try:
+        wanted = asked(request.query_params)
+    except InvalidMessage as error:
+        return _refused(_unfit(error))
+    entries, after = await page(logs, log.tenant, log.size, wanted)
+    body = await written(logs, log.tenant, entries, wanted.form)
+    headers = {"cache-control": "no-store"}
+    if after is not None:
+        params = dict(request.query_params)
+        headers["link"] = link(request.url.path, params, after)
+    return Response(body, media_type=FORMATS[wanted.form], headers=headers)
+
+
+async def _root(logs: Logs, anchors: Anchors, log: Log) -> Response | None:
+    found = await prove_root(logs, anchors, log.tenant)
+    if found is None:
+        return None
+    stamps = [each for each in found.anchored if each.kind is Kind.TIMESTAMP]
+    lines = [each for each in found.anchored if each.kind is Kind.WITNESS]
+    told = {
+        "size": found.size,
+        "salt": found.salt.hex(),
+        "record": found.record.decode(),
+        "proof": found.proof.text,
+        "timestamps": {each.by: b64encode(each.evidence).decode() for each in stamps},
+        "cosignatures": [each.evidence.decode() for each in lines],
+    }
+    return Response(json.dumps(told), media_type=JSON, headers=FRESH)
+
+
+def _unfit(error: InvalidMessage) -> Problem:
+    return problem(
+        "invalid-request",
+        422,
+        "The request is not valid",
+        "`errors` names the fields, and what was expected there.",
+        errors=(f"{error.where}: {error.reason}",),
+    )
 
 
 _MISSING: Final = problem(

@@ -11,6 +11,7 @@ from pipeline.checkpoint import parse_note
 from pipeline.merkle import TILE_WIDTH
 from pipeline.ports.ledger import Appended, Ledger, SignedLogs, SourceOffsets, appended
 from pipeline.ports.system import Entropy
+from pipeline.querying import Query
 from pipeline.root import Rooted
 from pipeline.sequencing import Grown, by_tenant, grow
 from pipeline.tiles import fold
@@ -83,6 +84,13 @@ class MemoryLedger(Ledger, SignedLogs):
     async def by_request(self, tenant: TenantId, request: RequestId) -> Sequence[Entry]:
         entries = self._entries.get(tenant, [])
         return [each for each in entries if each.request_id == request]
+
+    @override
+    async def find(
+        self, tenant: TenantId, query: Query, from_seq: int, limit: int
+    ) -> Sequence[Entry]:
+        entries = self._entries.get(tenant, [])[from_seq:]
+        return [each for each in entries if query.admits(each)][:limit]
 
     @override
     async def actions(

@@ -19,6 +19,7 @@ from pipeline.checkpoint import parse_note
 from pipeline.errors import RetryableError
 from pipeline.merkle import HASH_BYTES, TILE_WIDTH, CompactRange
 from pipeline.ports.ledger import SignedLogs
+from pipeline.querying import Query
 from pipeline.root import Rooted
 from schemas.events import timestamp
 from schemas.ids import EventId, RequestId, TenantId
@@ -44,6 +45,15 @@ select seq, event_id, request_id, action, actor, ts, body, leaf_hash
 """
 ENTRIES = _ENTRY + "where tenant_id = $1 and seq >= $2 order by seq limit $3"
 BY_REQUEST = _ENTRY + "where tenant_id = $1 and request_id = $2 order by seq"
+FIND = _ENTRY + "where tenant_id = $1 and seq >= $2 {} order by seq limit $3"
+# Only what is asked for stands in the statement: so each shape has a plan of its own.
+WANTED = {
+    "request": "and request_id = ${}",
+    "actor": "and actor = ${}",
+    "action": "and action = ${}",
+    "since": "and ts >= ${}",
+    "until": "and ts < ${}",
+}
 ACTIONS = """
 select request_id, action from sluice.ledger_entry
  where tenant_id = $1 and request_id = any ($2::uuid[])
@@ -150,6 +160,20 @@ class PostgresLogs(SignedLogs):
     async def by_request(self, tenant: TenantId, request: RequestId) -> Sequence[Entry]:
         async with self._as(tenant) as connection:
             rows = await connection.fetch(BY_REQUEST, tenant, request)
+        return [_entry(row) for row in rows]
+
+    @override
+    async def find(
+        self, tenant: TenantId, query: Query, from_seq: int, limit: int
+    ) -> Sequence[Entry]:
+        found = {name: getattr(query, name) for name in WANTED}
+        wanted = {name: value for name, value in found.items() if value is not None}
+        clauses = [WANTED[name].format(at) for at, name in enumerate(wanted, 4)]
+        statement = FIND.format(" ".join(clauses))
+        async with self._as(tenant) as connection:
+            rows = await connection.fetch(
+                statement, tenant, from_seq, limit, *wanted.values()
+            )
         return [_entry(row) for row in rows]
 
     @override

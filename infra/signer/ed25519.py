@@ -5,6 +5,7 @@ While a key is handed over both sign, and one note carries both lines.
 """
 
 from asyncio import to_thread
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hmac import digest
@@ -16,7 +17,7 @@ from pydantic import AwareDatetime, Field, ValidationError
 from typing_extensions import override
 
 from infra.kms.disk import locked, read, write
-from pipeline.checkpoint import Checkpoint, Sign, VerifyKey, sign
+from pipeline.checkpoint import Checkpoint, Sign, SigningKey, VerifyKey, sign
 from pipeline.errors import IntegrityError
 from pipeline.ports.signer import Signer
 from pipeline.ports.system import Clock
@@ -75,6 +76,11 @@ class FileSigner(Signer):
 
     folder: Path
     clock: Clock
+
+    @override
+    async def keys(self) -> Sequence[SigningKey]:
+        pairs = (await to_thread(_load, self.folder)).keys
+        return [SigningKey(each.public, each.not_after) for each in pairs]
 
     @override
     async def sign(self, checkpoint: Checkpoint) -> str:

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Protocol
 
 from pipeline.audit import Entry, Head, Recorded
+from pipeline.querying import Query
 from pipeline.root import Rooted
 from pipeline.sequencing import Grown, Place
 from schemas.ids import EventId, RequestId, TenantId
@@ -78,6 +79,15 @@ class Logs(Protocol):
 
     async def by_request(self, tenant: TenantId, request: RequestId) -> Sequence[Entry]:
         """All records of a request, in order of their place."""
+        ...
+
+    async def find(
+        self, tenant: TenantId, query: Query, from_seq: int, limit: int
+    ) -> Sequence[Entry]:
+        """Entries that the query admits, from a place on, in order, at most ``limit``.
+
+        A request's are found by an index; all else reads on until there are enough.
+        """
         ...
 
     async def actions(

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from pipeline.checkpoint import Checkpoint
+from pipeline.checkpoint import Checkpoint, SigningKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +17,10 @@ class Signed:
 
 class Signer(Protocol):
     """The log's keys."""
+
+    async def keys(self) -> Sequence[SigningKey]:
+        """Every key that ever signed, oldest first."""
+        ...
 
     async def sign(self, checkpoint: Checkpoint) -> str:
         """The signed note, with a line for each key that is in use."""

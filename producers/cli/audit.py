@@ -25,6 +25,8 @@ from producers.cli.books import (
 )
 from producers.cli.evidence import export_logs, show
 from producers.cli.judging import Trust, verify_one
+from producers.cli.query import proof, query
+from producers.cli.rotation import rotate
 
 
 @click.group()
@@ -111,5 +113,5 @@ async def _verify(
     return HOLDS if all(hold) else BROKEN
 
 
-for command in (show, export_logs):
+for command in (show, query, proof, export_logs, rotate):
     audit.add_command(command)

@@ -1,7 +1,9 @@
 """Logs over HTTP, and the proofs that a tenant takes away."""
 
+import csv
 from collections.abc import AsyncIterator, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from io import StringIO
 from pathlib import Path
 
 import httpx
@@ -9,10 +11,12 @@ import pytest
 from starlette.requests import Request
 
 from infra.log import Log
+from infra.memory.anchors import MemoryAnchors
 from infra.memory.ledger import MemoryLedger
 from infra.signer.ed25519 import FileSigner, PublicKeys, ensure_key
 from infra.signer.state import STATE, FileState
 from infra.system import SystemClock, SystemEntropy
+from pipeline.anchors.rooting import RootProof, verify_root
 from pipeline.audit import ROOT, record
 from pipeline.checkpoint import open_checkpoint, parse_note
 from pipeline.errors import InvalidMessage
@@ -73,7 +77,7 @@ async def scene(tmp_path: Path) -> AsyncIterator[Scene]:
     await ledger.append([recorded(str(each)) for each in range(SIZE - 1)])
     await ledger.append([recorded("a", tenant=OTHER)])
     await checkpointer.round()
-    transport = httpx.ASGITransport(app=evidence(ledger, readable))
+    transport = httpx.ASGITransport(app=evidence(ledger, readable, MemoryAnchors()))
     async with httpx.AsyncClient(transport=transport, base_url="http://log") as http:
         yield Scene(ledger=ledger, keys=keys, checkpointer=checkpointer, http=http)
 
@@ -224,4 +228,112 @@ async def test_the_root_says_how_many_logs_there_are(scene: Scene) -> None:
     assert head is not None
     root_note = await scene.ledger.latest(ROOT)
     assert root_note is not None
-    assert head.size == parse_note(root_note).size == 5
+    assert head.size == parse_note(root_note).size == 6
+
+
+async def records(scene: Scene, query: str, caller: str = "one") -> httpx.Response:
+    return await scene.get(f"records?{query}", caller)
+
+
+def seqs(answer: httpx.Response) -> list[int]:
+    assert 200 == answer.status_code, answer.text
+    return [record(line).seq for line in answer.content.splitlines()]
+
+
+async def test_records_are_asked_for_a_page_at_a_time(scene: Scene) -> None:
+    found = list[int]()
+    path = "records?limit=97&action=request.screened"
+    while path:
+        answer = await scene.get(path)
+        found += seqs(answer)
+        following = answer.links.get("next", {}).get("url", "")
+        path = following.rpartition("/")[2]
+
+    assert list(range(1, SIZE)) == found
+
+
+async def test_records_are_the_exact_bytes_and_can_be_proved(scene: Scene) -> None:
+    answer = await records(scene, "after=6&limit=1")
+    proof = parse_proof((await scene.get("proof/7")).text)
+    origin = parse_note(proof.note).origin
+
+    signed = verify_proof(proof, answer.content[:-1], scene.keys.named(origin))
+
+    assert SIZE == signed.size
+    assert [7] == seqs(answer)
+
+
+async def test_records_as_a_table(scene: Scene) -> None:
+    answer = await records(scene, "format=csv&limit=2")
+
+    assert answer.headers["content-type"].startswith("text/csv")
+    rows = list(csv.DictReader(StringIO(answer.text)))
+    assert ["log.created", "request.screened"] == [row["action"] for row in rows]
+
+
+async def test_what_no_checkpoint_counts_is_not_told(scene: Scene) -> None:
+    await scene.ledger.append([recorded("late")])
+
+    assert [] == seqs(await records(scene, f"after={SIZE - 1}"))
+
+
+async def test_records_of_another_tenant_are_not_there(scene: Scene) -> None:
+    log = await scene.log_id(OTHER)
+
+    answer = await scene.http.get(f"/{log}/records", headers={"caller": "one"})
+
+    assert 404 == answer.status_code
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "limit=0",
+        "limit=1001",
+        "limit=x",
+        "after=-2",
+        "request=x",
+        "since=yesterday",
+        "until=2026-01-01T00:00:00",
+        "format=xml",
+        "actor=a&actor=b",
+        "unknown=1",
+    ],
+)
+async def test_an_unfit_question_is_refused_by_name(scene: Scene, query: str) -> None:
+    answer = await records(scene, query)
+
+    assert 422 == answer.status_code
+    (error,) = answer.json()["errors"]
+    assert error.startswith((query.partition("=")[0], "query"))
+
+
+async def test_a_caller_learns_which_logs_it_may_read(scene: Scene) -> None:
+    (mine,) = (await scene.http.get("/", headers={"caller": "one"})).json()
+    nobody = await scene.http.get("/", headers={"caller": "nobody"})
+    stranger = await scene.http.get("/")
+
+    assert await scene.log_id(TENANT) == mine["id"]
+    assert SIZE == mine["size"]
+    assert [] == nobody.json()
+    assert 401 == stranger.status_code
+
+
+async def test_the_way_to_the_root_log_is_served(scene: Scene) -> None:
+    answer = (await scene.get("root")).json()
+    note = (await scene.get("checkpoint")).text
+    proof = parse_proof(answer["proof"])
+    root = scene.keys.named(parse_note(proof.note).origin)
+    found = RootProof(
+        answer["size"],
+        bytes.fromhex(answer["salt"]),
+        answer["record"].encode(),
+        proof,
+        (),
+    )
+
+    assert parse_note(proof.note) == verify_root(found, note, root)
+    with pytest.raises(InvalidMessage):
+        verify_root(found, note + "x", root)
+    with pytest.raises(InvalidMessage):
+        verify_root(replace(found, salt=bytes(32)), note, root)

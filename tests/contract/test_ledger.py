@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
 from hashlib import sha256
+from typing import Any
 
 import pytest
 from typing_extensions import override
@@ -15,6 +16,7 @@ from pipeline.coverage import INCIDENT
 from pipeline.errors import IntegrityError, InvalidMessage
 from pipeline.merkle import root_between
 from pipeline.ports.ledger import SourceOffsets
+from pipeline.querying import Query
 from pipeline.root import Rooted
 from pipeline.sequencing import SECOND_TERMINAL, Place
 from pipeline.tiles import nodes_from
@@ -66,6 +68,38 @@ class LedgerContract:
     @pytest.fixture
     def tenant(self) -> TenantId:
         return new_tenant()
+
+    async def test_records_are_found_by_what_they_are(
+        self, books: Books, tenant: TenantId
+    ) -> None:
+        minutes = [NOON + timedelta(minutes=each) for each in range(6)]
+        await books.ledger.append(
+            [
+                recorded(
+                    str(each),
+                    "request.screened" if each % 2 else "request.called",
+                    tenant=tenant,
+                    request=f"r{each % 3}",
+                    time=minutes[each],
+                )
+                for each in range(6)
+            ]
+        )
+
+        async def found(from_seq: int = 0, limit: int = 9, **wanted: Any) -> list[int]:
+            query = Query(**wanted)
+            rows = await books.logs.find(tenant, query, from_seq, limit)
+            return [each.seq for each in rows]
+
+        assert [0, 1, 2, 3, 4, 5, 6] == await found()
+        assert [1, 4] == await found(request=request_id("r0"))
+        assert [2, 4, 6] == await found(action="request.screened")
+        assert [4, 6] == await found(from_seq=3, action="request.screened")
+        assert [2] == await found(limit=1, action="request.screened")
+        assert [0] == await found(actor="system:ledger")
+        assert [3, 4] == await found(since=minutes[2], until=minutes[4])
+        assert [4] == await found(since=minutes[2], request=request_id("r0"))
+        assert [] == await found(action="no.such")
 
     async def test_the_first_event_opens_a_log(
         self, books: Books, tenant: TenantId

@@ -89,7 +89,7 @@ def test_every_log_holds(scene: Scene) -> None:
     assert 0 == result.exit_code, result.output
     lines = result.output.splitlines()
     assert 2 == len([line for line in lines if line.endswith("holds")])
-    assert "/root: 3 records" in result.output
+    assert "/root: 4 records" in result.output
 
 
 def test_a_request_tells_its_story(scene: Scene) -> None:

@@ -62,7 +62,7 @@ REWRITES = (
     "truncate sluice.ledger_entry cascade",
     "update sluice.ledger_checkpoint set note = ''",
     "delete from sluice.ledger_checkpoint",
-    "truncate sluice.ledger_checkpoint",
+    "truncate sluice.ledger_checkpoint cascade",
     "update sluice.ledger_log set origin = 'other'",
     "delete from sluice.ledger_log",
     "truncate sluice.ledger_log cascade",
@@ -139,6 +139,8 @@ async def test_the_table_of_rights(made: Database) -> None:
     expected["ledger_head", WRITER] = "INSERT SELECT UPDATE"
     expected["ledger_checkpoint", WRITER] = "SELECT"
     expected["ledger_checkpoint", SIGNER] = "INSERT SELECT"
+    expected["ledger_anchor", TENANT_ROLE] = "SELECT"
+    expected["ledger_anchor", SIGNER] = "INSERT SELECT"
     expected["ledger_source", WRITER] = "INSERT SELECT UPDATE"
     assert expected == found
 

@@ -1,0 +1,35 @@
+"""``sluice audit rotate-key``: hand the logs over to a new key."""
+
+from datetime import timedelta
+from pathlib import Path
+
+import click
+
+from infra.signer.ed25519 import KEYS, SEED_BYTES, rotate_key
+from infra.system import SystemClock, SystemEntropy
+from producers.cli.books import signer_folder
+
+
+@click.command(name="rotate-key")
+@signer_folder
+@click.option(
+    "--overlap-days",
+    type=click.FloatRange(min=0, max=365, min_open=True),
+    default=30.0,
+    show_default=True,
+    help="How long the old key signs beside the new one.",
+)
+def rotate(signer: Path | None, overlap_days: float) -> None:
+    """Make a new key for all logs. The old one goes on signing for a while.
+
+    In that time each checkpoint carries both signatures: give the new key to whoever
+    verifies. Run it where the checkpointer runs, as its user; no restart is needed, and
+    its next round records the change in the root log.
+    """
+    if signer is None or not (signer / KEYS).exists():
+        raise click.UsageError("expected --signer: the folder with the signer's keys")
+    now, seed = SystemClock().now(), SystemEntropy().bytes(SEED_BYTES)
+    keys = rotate_key(signer, seed, now, timedelta(days=overlap_days))
+    for each in keys.keys:
+        until = each.not_after.isoformat() if each.not_after else "until further notice"
+        click.echo(f"{each.public.hex()}: from {each.not_before.isoformat()}, {until}")
