@@ -18,7 +18,12 @@ ROOT = Path(__file__).parents[2]
 NOWHERE = Path("nowhere")
 LOADED = """
 import sys, consumers.app, producers.app
-heavy = ("opentelemetry.sdk", "opentelemetry.exporter", "opentelemetry.trace", "infra.tr")
+heavy = (
+    "opentelemetry.sdk",
+    "opentelemetry.exporter",
+    "opentelemetry.trace",
+    "infra.tr",
+)
 print([name for name in sys.modules if name.startswith(heavy)])
 """
 
