@@ -7,12 +7,17 @@ from importlib.resources import files
 from typing import Final
 
 from pipeline.detection.engine import Recipe
+from pipeline.detection.linear import Linear
 from pipeline.detection.people import People
 from pipeline.errors import IntegrityError
 
 NAMES: Final = "names-1.bin"
+INJECTION: Final = "injection-1.bin"
+INSTRUCTION: Final = "instruction-1.bin"
 SHA256: Final = {
-    NAMES: "5bf1e0cd9648e705aecc6431d9e2fb6787aa0c9646c825bde00f94f5754c9bd4"
+    INSTRUCTION: "968fd8589c2242e8bcaa7ca9eab4a017b41204de92f0eb6761d7e801c2d5e5d6",
+    INJECTION: "7adb68f29f9bc42f09959d863b35a0130fa089fafac04c8252b2e557fd5ce4d8",
+    NAMES: "5bf1e0cd9648e705aecc6431d9e2fb6787aa0c9646c825bde00f94f5754c9bd4",
 }
 """What each artefact must be; another one is refused."""
 
@@ -24,7 +29,12 @@ def load_recipe() -> Recipe:
         IntegrityError: an artefact is not the one that was trained.
         GuardFailed: the pattern sets do not work on this machine.
     """
-    recipe = Recipe(people=_people(_artefact(NAMES)), artefacts=tuple(SHA256.items()))
+    recipe = Recipe(
+        people=_people(_artefact(NAMES)),
+        attacks=_linear(INJECTION),
+        orders=_linear(INSTRUCTION),
+        artefacts=tuple(SHA256.items()),
+    )
     recipe.data.hits(b"")
     recipe.words.hits(b"")
     return recipe
@@ -43,4 +53,16 @@ def _people(packed: bytes) -> People:
         first=frozenset(told["first"].split()),
         last=frozenset(told["last"].split()),
         weights=told["weights"],
+    )
+
+
+def _linear(name: str) -> Linear:
+    told = json.loads(zlib.decompress(_artefact(name)))
+    slope, offset = told["calibration"]
+    return Linear(
+        name=name.removesuffix(".bin"),
+        weights=told["weights"],
+        bias=told["bias"],
+        bands=tuple((size, least) for size, least in told["bands"]),
+        calibration=(slope, offset),
     )

@@ -11,6 +11,7 @@ from pipeline.detection.engine import (
     Recipe,
     inspect,
 )
+from pipeline.detection.linear import opinion
 from pipeline.detection.normalise import normalise
 from pipeline.output import OutputHit, look
 from pipeline.policies import cells, guard_of
@@ -20,6 +21,7 @@ from schemas.requests import Decision
 
 STAGE: Final = "screening"
 CARRIED: Final = frozenset({Channel.TOOL, Channel.DOCUMENT})
+_INJECTION: Final = "security.prompt_injection"
 SCREENING: Final = (Guard.INJECTION, Guard.INSTRUCTION, Guard.INTENT)
 """Guards of a request, in the order in which they are told."""
 
@@ -126,7 +128,7 @@ def screen(
     story = _Story()
     required = [guard for guard in SCREENING if policy.guard(guard).required]
     try:
-        hits = _phrases(parts, recipe) if required else {}
+        hits = _seen(parts, policy, recipe) if required else {}
     except GuardFailed:
         hits = None
     for guard in required:
@@ -165,17 +167,24 @@ def screen_answer(
     return story.screened(recipe)
 
 
-def _phrases(parts: Sequence[TextPart], recipe: Recipe) -> Mapping[Guard, list[Hit]]:
-    """Every phrase that counts in the channel of its part, by guard."""
+def _seen(
+    parts: Sequence[TextPart], policy: PolicyDocument, recipe: Recipe
+) -> Mapping[Guard, list[Hit]]:
+    """What phrases and models see in each part, by guard."""
     found: dict[Guard, list[Hit]] = {}
     for part in parts:
-        for guard, hit in _hits(part, recipe):
+        text = normalise(part.text).text
+        for guard, hit in (
+            *_phrases(text, part, recipe),
+            *_judged(text, part, policy, recipe),
+        ):
             found.setdefault(guard, []).append(hit)
     return found
 
 
-def _hits(part: TextPart, recipe: Recipe) -> Iterator[tuple[Guard, Hit]]:
-    data = normalise(part.text).text.encode()
+def _phrases(text: str, part: TextPart, recipe: Recipe) -> Iterator[tuple[Guard, Hit]]:
+    """Every phrase that counts in the channel of its part."""
+    data = text.encode()
     if len(data) > MAX_PART_BYTES:
         raise GuardFailed("a text is longer than the engine may look at")
     for index in recipe.words.hits(data):
@@ -183,6 +192,21 @@ def _hits(part: TextPart, recipe: Recipe) -> Iterator[tuple[Guard, Hit]]:
         if part.channel in phrase.channels:
             reason = _reason(phrase.reason, part.channel)
             yield phrase.of(part.channel), Hit(phrase.id, reason)
+
+
+def _judged(
+    text: str, part: TextPart, policy: PolicyDocument, recipe: Recipe
+) -> Iterator[tuple[Guard, Hit]]:
+    """What the model of the part's channel says, where a policy wants it."""
+    user = part.channel is Channel.USER
+    guard = Guard.INJECTION if user else Guard.INSTRUCTION
+    model = recipe.attacks if user else recipe.orders
+    rule = policy.guard(guard)
+    if model is None or not rule.required or not (user or part.channel in CARRIED):
+        return
+    said = opinion(text, model, together=user)
+    if said.sure if rule.threshold is None else said.confidence >= rule.threshold:
+        yield guard, Hit(f"model.{model.name}", _reason(_INJECTION, part.channel))
 
 
 def _blocked_classes(
@@ -220,7 +244,7 @@ def _gravity(verdict: Verdict) -> int:
 
 
 def _reason(reason: str, channel: Channel) -> str:
-    if reason != "security.prompt_injection":
+    if reason != _INJECTION:
         return reason
     return reason + (".indirect" if channel in CARRIED else ".direct")
 

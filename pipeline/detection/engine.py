@@ -19,6 +19,7 @@ from pipeline.detection.addresses import ADDRESSES
 from pipeline.detection.context import Around
 from pipeline.detection.decode import runs
 from pipeline.detection.health import HEALTH
+from pipeline.detection.linear import Linear
 from pipeline.detection.names import CUES
 from pipeline.detection.normalise import Normal, normalise
 from pipeline.detection.patterns import STRUCTURED
@@ -93,6 +94,8 @@ class Recipe:
 
     Attributes:
         people: the model of names; None: only cues find names.
+        attacks: the model of what a user types; None: only phrases are looked for.
+        orders: the model of orders in tool output and documents; None: likewise.
         artefacts: names and SHA-256 of what was loaded.
         calibration: Platt's slope and offset of a class; (1, 0) where none is told.
         id: SHA-256 over its inputs; every record of a decision names it.
@@ -108,6 +111,8 @@ class Recipe:
     phrases: tuple[Phrase, ...] = (*PHRASES, *INTENTS)
     calibration: Mapping[DataClass, tuple[float, float]] = field(default_factory=dict)
     people: People | None = field(default=None, repr=False)
+    attacks: Linear | None = field(default=None, repr=False)
+    orders: Linear | None = field(default=None, repr=False)
     artefacts: tuple[tuple[str, str], ...] = ()
 
     @cached_property

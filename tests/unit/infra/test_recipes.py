@@ -7,7 +7,7 @@ import pytest
 from infra.recipes import SHA256, load_recipe
 from pipeline.detection.engine import build, inspect
 from tests.support.shared import shared
-from training import names
+from training import linear, names
 
 RECIPE = load_recipe()
 
@@ -66,3 +66,19 @@ def test_the_same_inputs_give_the_same_bytes() -> None:
     made = names.make(shared("data"))
 
     assert SHA256["names-1.bin"] == sha256(made).hexdigest()
+
+
+@pytest.mark.serial
+@pytest.mark.parametrize(
+    ("name", "groups", "together"),
+    [
+        ("injection-1", linear.DIRECT, True),
+        ("instruction-1", linear.CARRIED, False),
+    ],
+)
+def test_the_same_frames_give_the_same_bytes(
+    name: str, groups: tuple[linear.Group, ...], *, together: bool
+) -> None:
+    made = linear.make(name, groups, together=together)
+
+    assert SHA256[f"{name}.bin"] == sha256(made).hexdigest()
