@@ -25,6 +25,8 @@ NOTICE = "I am a stand-in, not a model. You said: "
 Body = dict[str, Any]
 seen: deque[Body] = deque(maxlen=REMEMBERED)
 calls = 0
+left = 0
+"""Calls whose caller went before it had its answer."""
 
 
 async def complete(request: web.Request) -> web.Response:
@@ -38,9 +40,17 @@ async def respond(request: web.Request) -> web.Response:
 
 
 async def acted(request: web.Request, said: Callable[[Body], bytes]) -> web.Response:
-    """What the model's name tells to do, then ``said``."""
-    global calls  # noqa: PLW0603 - one process, one counter
+    """What the model's name tells to do, then ``said``; less if the caller goes."""
+    global calls, left  # noqa: PLW0603 - one process, its counters
     calls += 1
+    try:
+        return await _acted(request, said)
+    except asyncio.CancelledError:
+        left += 1
+        raise
+
+
+async def _acted(request: web.Request, said: Callable[[Body], bytes]) -> web.Response:
     body = orjson.loads(await request.read())
     seen.append(body)
     kind, _, argument = str(body["model"]).partition("-")
@@ -146,7 +156,7 @@ def called(body: Body, said: str) -> Body:
 
 async def show(_: web.Request) -> web.Response:
     """``GET /seen``."""
-    shown = {"calls": calls, "bodies": list(seen)}
+    shown = {"calls": calls, "left": left, "bodies": list(seen)}
     return web.Response(body=orjson.dumps(shown), content_type="application/json")
 
 
@@ -174,6 +184,7 @@ def main() -> None:
         port=parser.parse_args().port,
         access_log=None,
         print=None,
+        handler_cancellation=True,
     )
 
 

@@ -81,6 +81,10 @@ class House:
         """All that the provider was sent lately."""
         return httpx2.get(self.access.stand_in + "/seen").text
 
+    def left(self) -> int:
+        """How many of its calls the provider saw hung up."""
+        return int(json.loads(self.sent())["left"])
+
     def records(self, response: str, *actions: str) -> list[Any]:
         """The ledger's records of these actions of a response's request."""
         done = self.operator.run("audit", "show", "--raw", request_id(response))
@@ -226,6 +230,7 @@ def test_a_provider_that_fails_is_a_response_that_failed(house: House) -> None:
 
 
 def test_in_flight_it_is_cancelled_once(house: House) -> None:
+    left = house.left()
     created = house.create(model="slow-60")
     running = house.until(created.id, lambda found: found.status == "in_progress")
 
@@ -235,6 +240,7 @@ def test_in_flight_it_is_cancelled_once(house: House) -> None:
         created.id, lambda _: bool(house.records(created.id, "request.called"))
     )
 
+    assert left + 1 == house.left()
     assert "in_progress" == running.status
     assert ["cancelled"] * 3 == [cancelled.status, again.status, told.status]
     assert cancelled.error is None
