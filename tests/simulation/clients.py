@@ -86,15 +86,16 @@ def settle(world: "World") -> list[tuple[TenantId, str]]:
         policy = PolicyDocument(retention_class=kept, deadline_s=seconds)
         world.tenants.put(tenant, "live", ROUTES, policy)
         made = make("live", world.entropy.bytes(64))
-        world.credentials.put_key(made.text, _principal(tenant))
+        world.credentials.put_key(made.text, principal(tenant, ACTOR))
         tokens.append((tenant, made.text))
     return tokens
 
 
-def _principal(tenant: TenantId) -> Principal:
+def principal(tenant: TenantId, actor: str) -> Principal:
+    """Who may ask for everything."""
     return Principal(
         tenant_id=tenant,
-        actor=ACTOR,
+        actor=Actor(actor),
         environment="live",
         capabilities=frozenset((SEND, READ)),
         routes=None,

@@ -4,6 +4,7 @@ import signal
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
+from pipeline.errors import RetryableError
 from tests.simulation.broker import SESSION_S
 from tests.simulation.chance import Blow
 from tests.simulation.loop import Owner
@@ -50,6 +51,8 @@ class Process:
 
     def _ended(self, owner: Owner, task: Any) -> None:
         error = task.exception()
+        if error is not None and not isinstance(error, RetryableError):
+            self._world.watch.wrong(f"{owner.name} gave up: {error!r}")
         if owner is self.owner and not owner.dead:
             self._gone("stopped" if error is None else f"exit {error!r}")
 

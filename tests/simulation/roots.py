@@ -7,9 +7,12 @@ world's twins while a seed runs.
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
+
+from joserfc.jwk import ECKey
 
 import consumers.app
 import infra.resources
@@ -28,9 +31,11 @@ if TYPE_CHECKING:
     from tests.simulation.world import World
 
 RECIPE = build()
+RECEIPT_KEY = ECKey.generate_key("P-256")
 NOWHERE = Path("/nonexistent")
 
 
+@cache
 def settings(name: str, reply_partition: int = 0) -> Settings:
     """Settings of one process; its port's host is its name."""
     return Settings(
@@ -55,7 +60,7 @@ def on_twins(world: "World") -> Iterator[None]:
 def _resources() -> dict[str, Any]:
     return {
         "PostgresRequests": lambda pool: pool.requests,
-        "KekSecrets": lambda **_: None,
+        "KekSecrets": lambda keks, **_: keks,
         "PostgresSubjects": lambda pool, **_: pool.subjects,
     }
 
@@ -78,6 +83,9 @@ def _common(world: "World") -> dict[str, Any]:
             await world.clock.sleep(0.1)
             world.ports.pop(host, None)
 
+    async def keeper_pool(_: Any, __: Settings) -> Any:
+        return world.database
+
     return {
         "open_resources": open_resources,
         "serving": serving,
@@ -85,6 +93,13 @@ def _common(world: "World") -> dict[str, Any]:
         "PostgresLedger": lambda pool, **_: pool.ledger,
         "PostgresRequests": lambda pool: pool.requests,
         "PostgresPurges": lambda pool: pool.purges,
+        "PostgresDeliveries": lambda pool: pool.webhooks,
+        "PostgresEndpoints": lambda pool, **_: pool.webhooks,
+        "PostgresProviderCalls": lambda pool: pool.calls,
+        "PostgresKeyKeeper": lambda pool, **_: pool.keeper,
+        "KekSecrets": lambda keks, **_: keks,
+        "HttpSender": lambda *_: world.subscriber,
+        "keeper_pool": keeper_pool,
     }
 
 
@@ -92,7 +107,7 @@ def _consuming(world: "World") -> dict[str, Any]:
     return {
         "OpenAIProviders": lambda _: world.providers,
         "load_recipe": lambda: RECIPE,
-        "PostgresProviderCalls": lambda pool: pool.calls,
+        "receipt_key": lambda _: RECEIPT_KEY,
     }
 
 
@@ -100,14 +115,15 @@ def _producing() -> dict[str, Any]:
     return {
         "PostgresLogs": lambda pool, **_: pool.ledger,
         "PostgresSweep": lambda pool: pool.requests,
+        "PostgresKeyPartitions": lambda pool: pool.partitions,
     }
 
 
 @contextmanager
 def _replaced(module: ModuleType, names: dict[str, Any]) -> Iterator[None]:
-    before = {name: getattr(module, name) for name in names}
-    for name, twin in names.items():
-        setattr(module, name, twin)
+    before = {name: getattr(module, name) for name in names if hasattr(module, name)}
+    for name in before:
+        setattr(module, name, names[name])
     try:
         yield
     finally:

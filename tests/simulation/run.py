@@ -12,13 +12,21 @@ from tests.simulation.clients import GATEWAYS, Caller
 from tests.simulation.invariants import wrongs
 from tests.simulation.processes import Processes
 from tests.simulation.roots import on_twins, settings
+from tests.simulation.strangers import (
+    INBOX_FROM,
+    erase,
+    produce,
+    scribble,
+    subscribe,
+)
 from tests.simulation.world import World
 
 TURNS = 200_000
 QUIET_WITHIN_S = 600.0
-LOOK_S = 0.25
+LOOK_S = 0.5
 KINDS = ("clean", "clean", "personal", "attack")
-GROUPS = ("screening", "redaction", "provider", "outcomes", "audit")
+GROUPS = tuple(consumers.app.GROUPS)
+TIMED = ("outbox", "sweeper", "webhooks", "replay", "completeness", "expiry")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,15 +46,15 @@ class Outcome:
     told: str
 
 
-def simulate(seed: int) -> Outcome:
-    """Run one seed to its end."""
+def simulate(seed: int, *, traced: bool = False) -> Outcome:
+    """Run one seed to its end; ``traced``: say what its trace hashes to."""
     world = World(seed)
     with on_twins(world):
         found = world.loop.outside.copy().run(_played, world)
     outcome = Outcome(
         seed=seed,
         wrongs=tuple(found),
-        digest=world.trace.digest,
+        digest=world.trace.digest if traced else "",
         turns=world.loop.turns,
         seconds=world.loop.time(),
         told=f"{chance.told(world.chance.plan)}\n{world.trace.told()}" if found else "",
@@ -61,18 +69,32 @@ def _played(world: World) -> list[str]:
     _processes(world)
     for caller in callers:
         world.begin(clients.call(world, caller))
+    _strangers(world, callers)
     world.later(world.chance.plan.storm_s, _calm, world)
     quiet = world.begin(_quiet(world, callers))
     if not world.loop.run_until(quiet.done, turns=TURNS):
-        return [*world.watch.wrongs, f"it still turns after {TURNS} steps"]
+        return [f"it still turns after {TURNS} steps"]
+    if world.watch.wrongs:
+        return world.watch.wrongs
     if not quiet.result():
-        return [*world.watch.wrongs, *_restless(world, callers)]
-    return [*world.watch.wrongs, *wrongs(world, callers)]
+        return _restless(world, callers)
+    return list(wrongs(world, callers))
 
 
 def _callers(world: World) -> list[Caller]:
     tenants = clients.settle(world)
     return [_caller(world, number, tenants) for number in range(world.chance.some(8))]
+
+
+def _strangers(world: World, callers: list[Caller]) -> None:
+    subscribe(world)
+    for number in range(world.chance.some(4) - 1):
+        world.begin(produce(world, INBOX_FROM + number))
+    if world.chance.either():
+        world.begin(scribble(world, 0))
+    if callers and world.chance.either():
+        erased = world.chance.one(callers)
+        world.begin(erase(world, erased.tenant, erased.request))
 
 
 def _caller(world: World, number: int, tenants: list[tuple[TenantId, str]]) -> Caller:
@@ -94,7 +116,7 @@ def _processes(world: World) -> None:
         running.add(name, partial(producers.app.run_gateway, settings(name, at)))
     for name, groups in _shares(world):
         running.add(name, partial(consumers.app.run, settings(name), groups))
-    timed = partial(producers.app.run_timed, settings("timed"), ("sweeper",))
+    timed = partial(producers.app.run_timed, settings("timed"), TIMED)
     running.add("timed", timed)
 
 
@@ -116,7 +138,7 @@ async def _quiet(world: World, callers: list[Caller]) -> bool:
     """Waits until everything is done; False: it took too long."""
     while world.chance.storm or world.lag() or not all(each.done for each in callers):
         await world.clock.sleep(LOOK_S)
-        if world.loop.time() > QUIET_WITHIN_S:
+        if world.loop.time() > QUIET_WITHIN_S or world.watch.wrongs:
             return False
     return True
 

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache, partial
 from types import SimpleNamespace
@@ -19,20 +18,26 @@ from infra.memory.log import MemoryLog
 from infra.memory.publisher import MemoryPublisher
 from infra.memory.requests import MemoryRequests
 from infra.memory.retention import MemoryPurges
-from infra.memory.secrets import MemorySubjects
+from infra.memory.secrets import MemorySecrets, MemorySubjects
 from infra.memory.tenants import MemoryCredentials, MemoryTenants
+from infra.memory.webhooks import MemoryWebhooks
 from infra.metrics import Metrics
+from infra.resources import Resources
+from infra.settings import Settings
 from pipeline.contents import Contents
 from pipeline.ports.bus import RawOutgoing, Record
 from pipeline.ports.system import Clock
 from pipeline.work import Bench
-from schemas.topics import TOPICS, Outgoing
+from schemas.ids import EventId, RequestId, TenantId
+from schemas.topics import TOPICS, WEBHOOKS_RETRY_5M, Outgoing
 from tests.simulation.broker import Group, SimKafka
 from tests.simulation.chance import Chance, DicedEntropy, Trace
 from tests.simulation.claims import Claims, SimCalls
 from tests.simulation.loop import OWNER, Owner, SimLoop, at_once
 from tests.simulation.network import Network, Wire
+from tests.simulation.outbox import Table, connected
 from tests.simulation.providers import SimProviders
+from tests.simulation.strangers import Subscriber
 from tests.simulation.watch import Watch
 
 BEGAN = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -211,16 +216,25 @@ def metrics() -> Metrics:
     return Metrics(CollectorRegistry())
 
 
-@dataclass(frozen=True, slots=True)
 class Database:
-    """What a pool leads to: each port behind this process's own connection."""
+    """What a pool leads to: each port behind the network, and plain connections."""
 
-    requests: Any
-    calls: Any
-    ledger: Any
-    credentials: Any
-    purges: Any
-    subjects: Any
+    def __init__(self, world: "World") -> None:
+        wire = world.wire
+        self._world = world
+        self.requests = wire("requests", world.requests)
+        self.calls = Wire(world.network, "calls", world.calls, _of_request)
+        self.ledger = wire("ledger", world.ledger)
+        self.credentials = wire("credentials", world.credentials)
+        self.purges = wire("purges", world.purges)
+        self.subjects = wire("subjects", world.subjects)
+        self.webhooks = wire("webhooks", world.webhooks)
+        self.keeper = wire("keystore", world.keys)
+        self.partitions = wire("keystore", world.keys)
+
+    def acquire(self) -> Any:
+        """A connection, for who speaks SQL."""
+        return connected(self._world)
 
 
 class World:
@@ -252,9 +266,15 @@ class World:
         self.purges = MemoryPurges()
         self.providers = SimProviders(self)
         self.lines: list[str] = []
-        self.inbox: dict[str, Any] = {}
+        self.inbox: dict[str, tuple[TenantId, RequestId]] = {}
         self.ports: dict[str, tuple[Owner, Any]] = {}
-        self._subjects = MemorySubjects(self.keys, _SubjectKeys(self.entropy))  # type: ignore[arg-type]
+        self.webhooks = MemoryWebhooks()
+        self.secrets = MemorySecrets(self.keys)
+        self.subjects = MemorySubjects(self.keys, _SubjectKeys(self.entropy))  # type: ignore[arg-type]
+        self.outbox = Table()
+        self.erased: dict[EventId, tuple[TenantId, RequestId]] = {}
+        self.subscriber = Subscriber(self)
+        self.database = Database(self)
 
     def say(self, *line: object) -> None:
         """Note what happens, and in whom."""
@@ -273,10 +293,11 @@ class World:
         return self.groups[topic].seats if topic in self.groups else []
 
     def lag(self) -> int:
-        """Records that a group has before it, over all groups."""
+        """Records that a group has before it, over all groups that do not delay."""
         return sum(
             segment.end - self.log.begin(topic, group.name, partition)
             for topic, group in self.groups.items()
+            if topic != WEBHOOKS_RETRY_5M.name
             for partition, segment in enumerate(self.log._segments[topic])
         )
 
@@ -294,36 +315,29 @@ class World:
         """A port of this world, over the network."""
         return Wire(self.network, name, twin)
 
-    def opened(self, settings: Any, name: str) -> Any:
+    def opened(self, settings: Settings, name: str) -> Resources:
         """What a process holds once it has opened everything."""
         keystore = self.wire("keystore", self.keys)
         tenants = self.wire("tenants", self.tenants)
-        database = Database(
-            requests=self.wire("requests", self.requests),
-            calls=Wire(self.network, "calls", self.calls, _of_request),
-            ledger=self.wire("ledger", self.ledger),
-            credentials=self.wire("credentials", self.credentials),
-            purges=self.wire("purges", self.purges),
-            subjects=self.wire("subjects", self._subjects),
-        )
-        return SimpleNamespace(
-            settings=settings,
-            clock=self.clock,
-            entropy=self.entropy,
-            log=SimLines(name, self),
-            metrics=metrics(),
-            pool=database,
-            keystore_pool=database,
-            kms=None,
-            keks=None,
-            keystore=keystore,
-            tenants=tenants,
-            contents=Contents(self.entropy),
-            bench=Bench(keystore=keystore, tenants=tenants),
-            tokens=self.watch.tokens,
-            clients=SimKafka(self),
-            publisher=SimPublisher(self.log, self.network),
-        )
+        twins: dict[str, Any] = {
+            "settings": settings,
+            "clock": self.clock,
+            "entropy": self.entropy,
+            "log": SimLines(name, self),
+            "metrics": metrics(),
+            "pool": self.database,
+            "keystore_pool": self.database,
+            "kms": None,
+            "keks": self.wire("secrets", self.secrets),
+            "keystore": keystore,
+            "tenants": tenants,
+            "contents": Contents(self.entropy),
+            "bench": Bench(keystore=keystore, tenants=tenants),
+            "tokens": self.watch.tokens,
+            "clients": SimKafka(self),
+            "publisher": SimPublisher(self.log, self.network),
+        }
+        return Resources(**twins)
 
     def now(self, coroutine: Any) -> Any:
         """What a twin answers, asked directly."""
