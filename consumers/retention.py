@@ -8,7 +8,7 @@ from typing import Any
 from pipeline.announcements import due, of_receipt
 from pipeline.contents import Contents
 from pipeline.erasure import SOURCE, completed
-from pipeline.errors import RetryableError
+from pipeline.errors import InvalidMessage, RetryableError
 from pipeline.ports.keys import (
     Destroyed,
     KeyKeeper,
@@ -20,11 +20,11 @@ from pipeline.ports.keys import (
 from pipeline.ports.retention import Plan, Purges
 from pipeline.ports.system import Clock
 from pipeline.ports.webhooks import Deliveries
-from pipeline.receipts import Destruction, receipt
-from pipeline.sealing import Purpose
+from pipeline.receipts import Destruction, probed, receipt
+from pipeline.sealing import Purpose, key_id_of, open_sealed
 from schemas.events import Event
 from schemas.ids import RequestId
-from schemas.retention import ErasureOrdered, Forgotten, Receipt
+from schemas.retention import ErasureOrdered, Forgotten, Probe, Receipt
 from schemas.topics import WEBHOOKS_DUE, Outgoing
 from schemas.webhooks import WebhookDue
 
@@ -54,6 +54,7 @@ class RetentionConsumer:
         rows = await self.purges.delete_rows(plan)
         erased = await self.keeper.destroy(_selector(event))
         await self._read_back(plan)
+        probe = await self._tried(plan)
         recorded = completed(event, plan.as_of)
         done = Destruction(
             job=plan.job,
@@ -64,7 +65,7 @@ class RetentionConsumer:
             completed_at=self.clock.now(),
             keys={*erased.keys, *(ref.key_id for ref in plan.keys)},
             rows=rows,
-            probe=plan.probe,
+            probe=probe,
             record=recorded.event.attributes.id,
         )
         await self.purges.finish(plan, self.sign(receipt(done)))
@@ -98,6 +99,24 @@ class RetentionConsumer:
             if not isinstance(key, Destroyed):
                 return self.contents.seal(key, Purpose.PROBE, CANARY).sealed
         return None
+
+    async def _tried(self, plan: Plan) -> Probe | None:
+        """What became of opening the kept canary, by the key that it names itself.
+
+        Raises:
+            RetryableError: its key is there, so there is no receipt.
+        """
+        if plan.probe is None:
+            return None
+        ref = KeyRef(plan.tenant, plan.keys[0].request_id, key_id_of(plan.probe))
+        key = (await self.keys.fetch([ref]))[ref]
+        if isinstance(key, Destroyed):
+            return probed(plan.probe)
+        try:
+            open_sealed(key, Purpose.PROBE, plan.probe)
+        except InvalidMessage:
+            raise RetryableError("a destroyed key's id has a key again") from None
+        raise RetryableError("the canary opens after its key was destroyed")
 
     async def _read_back(self, plan: Plan) -> None:
         found = await self.keys.fetch(plan.keys)

@@ -48,7 +48,8 @@ class Destruction:
 
     Attributes:
         rows: what was deleted beside the keys.
-        probe: a ciphertext that one of the keys had sealed; None where there was none.
+        probe: what became of opening what one of the keys had sealed; None where there
+            was no key.
     """
 
     job: EventId
@@ -59,7 +60,7 @@ class Destruction:
     completed_at: datetime
     keys: Collection[KeyId]
     rows: Sequence[Target]
-    probe: bytes | None
+    probe: Probe | None
     record: EventId
 
 
@@ -83,11 +84,17 @@ def receipt(done: Destruction) -> Receipt:
         ledger=LedgerRef(event_id=done.record),
         verification=Verification(
             read_back_remaining=0,
-            decrypt_probe=_probe(done.probe),
+            decrypt_probe=done.probe,
             at=at,
             verifier="retention",
         ),
     )
+
+
+def probed(ciphertext: bytes) -> Probe:
+    """What to state of a ciphertext that was tried, and whose key was not there."""
+    digest = sha256(ciphertext).hexdigest()
+    return Probe(ciphertext_sha256=digest, result="key_destroyed")
 
 
 def sign(stated: Receipt, key: ECKey) -> str:
@@ -132,10 +139,3 @@ def _shredded(done: Destruction) -> tuple[Target, ...]:
         bound_until=timestamp(done.completed_at + KAFKA_BOUND),
     )
     return keys, kafka
-
-
-def _probe(ciphertext: bytes | None) -> Probe | None:
-    if ciphertext is None:
-        return None
-    digest = sha256(ciphertext).hexdigest()
-    return Probe(ciphertext_sha256=digest, result="key_destroyed")

@@ -2,8 +2,10 @@
 
 import json
 from base64 import urlsafe_b64decode
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from hashlib import sha256
 from typing import Any
 
 import pytest
@@ -20,6 +22,7 @@ from pipeline.errors import RetryableError
 from pipeline.keystore import Partition, class_named
 from pipeline.ports.keys import Destroyed, Erased, KeyRef, NewKey, OfRequest, OfSubject
 from pipeline.receipts import sign
+from pipeline.sealing import DataKey, key_id_of
 from producers.replay import Replay
 from schemas.audit import AuditRecorded
 from schemas.events import Attributes, Event
@@ -57,6 +60,32 @@ class Forgetful(MemoryKeys):
     @override
     async def destroy(self, selector: OfRequest | OfSubject) -> Erased:
         return Erased(keys=(), requests=())
+
+
+@dataclass(frozen=True, slots=True)
+class Lagging(MemoryKeys):
+    """A keystore that answers "destroyed" once, and then from a copy of before."""
+
+    answered: list[bool] = field(default_factory=list)
+    before: dict[KeyRef, DataKey | Destroyed] = field(default_factory=dict)
+
+    @override
+    async def destroy(self, selector: OfRequest | OfSubject) -> Erased:
+        refs = await self.of(selector)
+        self.before.update(await MemoryKeys.fetch(self, refs))
+        return await MemoryKeys.destroy(self, selector)
+
+    @override
+    async def fetch(
+        self, wanted: Sequence[KeyRef]
+    ) -> Mapping[KeyRef, DataKey | Destroyed]:
+        found = await MemoryKeys.fetch(self, wanted)
+        if not self.before:
+            return found
+        if not self.answered:
+            self.answered.append(True)
+            return found
+        return {ref: self.before.get(ref, key) for ref, key in found.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,6 +262,34 @@ async def test_there_is_no_receipt_while_a_key_is_still_read() -> None:
         await here.erase(scope="request", ref=ref.request_id)
 
     assert [] == await here.receipts()
+
+
+async def test_there_is_no_receipt_while_the_canary_opens() -> None:
+    keys = Lagging(SystemClock())
+    here = await world(keys)
+    ref = await here.request()
+
+    with pytest.raises(RetryableError, match="canary opens"):
+        await here.erase(scope="request", ref=ref.request_id)
+    before = await here.receipts()
+    keys.before.clear()
+    receipt = await here.erase(scope="request", ref=ref.request_id)
+
+    assert [] == before
+    assert receipt.verification.decrypt_probe is not None
+
+
+async def test_the_receipt_names_the_very_canary_that_was_kept(here: World) -> None:
+    ref = await here.request()
+
+    receipt = await here.erase(scope="request", ref=ref.request_id)
+
+    (plan,) = here.purges._plans.values()
+    assert plan.probe is not None
+    assert receipt.verification.decrypt_probe is not None
+    digest = receipt.verification.decrypt_probe.ciphertext_sha256
+    assert sha256(plan.probe).hexdigest() == digest
+    assert ref.key_id == key_id_of(plan.probe)
 
 
 async def test_what_a_restored_backup_brings_back_goes_again(here: World) -> None:

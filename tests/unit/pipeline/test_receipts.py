@@ -19,7 +19,7 @@ from joserfc.jwk import ECKey
 from pydantic import ValidationError
 
 from pipeline.keystore import KeyId
-from pipeline.receipts import Destruction, key_set, receipt, sign
+from pipeline.receipts import Destruction, key_set, probed, receipt, sign
 from schemas.ids import EventId, TenantId
 from schemas.retention import ErasureOrdered, Forgotten, Receipt, Target
 
@@ -37,7 +37,7 @@ DONE = Destruction(
     completed_at=NOON + timedelta(seconds=1),
     keys=[KeyId("512b03" + "02" * 13), KeyId("512b03" + "01" * 13)],
     rows=[ROWS],
-    probe=b"ciphertext",
+    probe=probed(b"ciphertext"),
     record=EventId("018f3c1a-7c00-5000-8000-000000000003"),
 )
 
