@@ -97,6 +97,7 @@ class Sluice:
             "SLUICE_DATABASE__KEYSTORE_URL": self.urls["sluice_keystore_app"],
             "SLUICE_GATEWAY__PORT": str(self.port("gateway")),
             "SLUICE_GATEWAY__ISSUER": gateway,
+            "SLUICE_GATEWAY__LEAVE_S": "0",
             "SLUICE_HEALTH__PORT": str(port),
             "SLUICE_KAFKA__REPLICATION": "1",
             "SLUICE_WEBHOOKS__ALLOW_LOOPBACK": "true",

@@ -132,6 +132,9 @@ class GatewaySettings(Concern):
     max_body_bytes: Annotated[int, Field(ge=1024, le=2 * 1024 * 1024)] = 2 * 1024 * 1024
     issuer: str = "http://127.0.0.1:8080"
     """``iss`` of the tokens that we issue, and where our keys are published."""
+    leave_s: Annotated[float, Field(ge=0, le=300)] = 5
+    """After SIGTERM it says not ready for so long and still serves, so that balancers
+    send new work elsewhere before it stops listening."""
 
 
 class WebhooksSettings(Concern):

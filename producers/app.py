@@ -2,13 +2,14 @@
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from functools import partial
 from typing import Final
 
 from starlette.requests import Request
+from starlette.routing import BaseRoute
 
 from infra.health import health_app, health_routes
 from infra.kafka.accepted import KafkaAccepted
@@ -32,6 +33,7 @@ from infra.postgres.gauges import count
 from infra.postgres.ledger import PostgresLedger
 from infra.postgres.logs import PostgresLogs
 from infra.postgres.outbox import Outbox
+from infra.postgres.pool import answers
 from infra.postgres.requests import PostgresProviderCalls, PostgresRequests
 from infra.postgres.retention import PostgresPurges
 from infra.postgres.sweep import PostgresSweep
@@ -59,12 +61,13 @@ from producers.gateway.chat import Chat
 from producers.gateway.endings import Endings
 from producers.gateway.endpoints import WebhookEndpoints
 from producers.gateway.oauth import OAuth
+from producers.gateway.readiness import Readiness
 from producers.gateway.requests import Story
 from producers.gateway.responses import Responses
 from producers.gateway.taken import Transients
 from producers.replay import Replay
 from producers.sweeper import Sweeper
-from producers.timed import Loop, Timed, not_ready
+from producers.timed import Loop, Timed, alive, not_ready, running
 from producers.webhooks import DueWebhooks
 from schemas.ids import TenantId
 
@@ -101,14 +104,45 @@ async def run_gateway(settings: Settings) -> None:
         sender = HttpSender(egress_rules(settings), opened.clock)
         async with box, sender, AsyncExitStack() as stack:
             tracing = await traces(stack, settings, "gateway")
-            app = replace(_gateway(opened, box, sender), tracing=tracing).app()
+            readiness = _readiness(opened, box)
+            looks = [_loop(opened, readiness.timed())]
+            health = health_routes(
+                lambda: box.alive and opened.publisher.alive and alive(looks),
+                lambda: [*readiness.reasons(), *not_ready(looks)],
+                opened.metrics.registry,
+            )
+            gateway = _gateway(opened, box, sender, health)
+            app = replace(gateway, tracing=tracing).app()
+            await stack.enter_async_context(running(looks))
             async with serving(app, found.host, found.port):
                 opened.log.info("started", port=found.port)
                 await stop.wait()
+                readiness.stopping = True
+                await opened.clock.sleep(found.leave_s)
         opened.log.info("stopped")
 
 
-def _gateway(opened: Resources, box: ReplyBox, sender: HttpSender) -> Gateway:
+def _readiness(opened: Resources, box: ReplyBox) -> Readiness:
+    async def reads() -> bool:
+        return box.alive
+
+    return Readiness(
+        {
+            "replies": reads,
+            "kafka": opened.clients.answers,
+            "postgres": partial(answers, opened.pool),
+            "keystore": partial(answers, opened.keystore_pool),
+        }
+    )
+
+
+def _loop(opened: Resources, timed: Timed) -> Loop:
+    return Loop(timed=timed, clock=opened.clock, entropy=opened.entropy, log=opened.log)
+
+
+def _gateway(
+    opened: Resources, box: ReplyBox, sender: HttpSender, health: Sequence[BaseRoute]
+) -> Gateway:
     settings, clock = opened.settings.gateway, opened.clock
     requests = PostgresRequests(opened.pool)
     credentials = PostgresCredentials(opened.pool, clock)
@@ -171,11 +205,7 @@ def _gateway(opened: Resources, box: ReplyBox, sender: HttpSender) -> Gateway:
             _readable(door),
             PostgresAnchors(pool=opened.pool, role="sluice_tenant"),
         ),
-        health=health_routes(
-            lambda: box.alive and opened.publisher.alive,
-            lambda: () if box.alive else ("gateway:replies",),
-            opened.metrics.registry,
-        ),
+        health=health,
         entropy=opened.entropy,
         log=opened.log,
     )
@@ -227,16 +257,11 @@ async def run_timed(settings: Settings, names: Sequence[str]) -> None:
             "completeness": _completeness,
             "gauges": _gauges,
         }
-        loops = [
-            Loop(
-                timed=await made[name](stack, opened),
-                clock=opened.clock,
-                entropy=opened.entropy,
-                log=opened.log,
-            )
-            for name in names
-        ]
-        await stack.enter_async_context(looping(settings, loops, opened.metrics))
+        loops = [_loop(opened, await made[name](stack, opened)) for name in names]
+        publishes = partial(getattr, opened.publisher, "alive")
+        await stack.enter_async_context(
+            looping(settings, loops, opened.metrics, publishes)
+        )
         opened.log.info("started", port=settings.health.port)
         await stop.wait()
         opened.log.info("stopped")
@@ -360,18 +385,26 @@ async def _replay(stack: AsyncExitStack, opened: Resources) -> Timed:
 
 @asynccontextmanager
 async def looping(
-    settings: Settings, loops: Sequence[Loop], metrics: Metrics
+    settings: Settings,
+    loops: Sequence[Loop],
+    metrics: Metrics,
+    publishes: Callable[[], bool] = lambda: True,
 ) -> AsyncIterator[None]:
-    """Run timed workers, and say on the health port how they are."""
+    """Run timed workers, and say on the health port how they are.
+
+    Args:
+        settings: where that port is.
+        loops: the workers.
+        metrics: what the port shows.
+        publishes: False: their publisher needs a new process.
+    """
     for loop in loops:
         idle = metrics.of(WORKER_IDLE).labels(loop.timed.name)
         idle.set_function(partial(getattr, loop, "idle_s"))
-    tasks = [asyncio.create_task(loop.run()) for loop in loops]
-    app = health_app(lambda: True, lambda: not_ready(loops), metrics.registry)
-    try:
-        async with serving(app, settings.health.host, settings.health.port):
-            yield
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+    app = health_app(
+        lambda: publishes() and alive(loops),
+        lambda: not_ready(loops),
+        metrics.registry,
+    )
+    async with running(loops), serving(app, settings.health.host, settings.health.port):
+        yield

@@ -9,6 +9,7 @@ import asyncpg
 import orjson
 
 from infra.postgres.logs import waiting
+from pipeline.errors import RetryableError
 from schemas.ids import TenantId
 
 if TYPE_CHECKING:
@@ -38,6 +39,16 @@ async def open_pool(
         init=_init,
         statement_cache_size=100 if statement_cache else 0,
     )
+
+
+async def answers(pool: asyncpg.Pool) -> bool:
+    """Does the database answer through this pool? A refusal is no answer."""
+    try:
+        with waiting():
+            await pool.execute("select 1")
+    except (RetryableError, asyncpg.PostgresError):
+        return False
+    return True
 
 
 async def _init(connection: asyncpg.Connection) -> None:
