@@ -10,6 +10,7 @@ from typing import Final
 
 from pipeline.audit import Entry, record
 from pipeline.coverage import not_run
+from pipeline.errors import InvalidMessage
 from schemas.audit import AuditRecord, Erase
 from schemas.events import timestamp
 from schemas.ids import RequestId
@@ -17,6 +18,7 @@ from schemas.ids import RequestId
 MAX_PAGE: Final = 1_000
 """Records that are read at once."""
 ERASED: Final = "erased"
+UNREADABLE: Final = "unreadable"
 ERASURES: Final = ("erasure.completed", "retention.expired")
 """Actions of the records that say what was destroyed."""
 
@@ -67,7 +69,9 @@ COLUMNS: Final = (
 )
 
 
-def table(entries: Iterable[Entry], erased: Collection[Erase] = ()) -> Iterator[str]:
+def table(
+    entries: Iterable[Entry], erased: Collection[Erase] = (), *, names: bool = True
+) -> Iterator[str]:
     """The records as CSV (RFC 4180), a line at a time, the names first.
 
     A table is for reading: what is verified are the bytes. ``content`` says what was
@@ -76,14 +80,21 @@ def table(entries: Iterable[Entry], erased: Collection[Erase] = ()) -> Iterator[
     Args:
         entries: in the order of the lines.
         erased: what is known to be destroyed.
+        names: False: the lines go on behind others.
     """
-    yield _line(COLUMNS)
+    if names:
+        yield _line(COLUMNS)
     for entry in entries:
         yield _line(_cells(entry, erased))
 
 
 def _cells(entry: Entry, erased: Collection[Erase]) -> Iterator[str]:
-    found = record(entry.body)
+    try:
+        found = record(entry.body)
+    except InvalidMessage:
+        # A pass over the log says why; a table still has a line for each place.
+        yield from (str(entry.seq), entry.ts, UNREADABLE)
+        return
     usage, policy = found.usage, found.policy
     purposes = [each.purpose for each in found.content]
     gone = bool(purposes) and any(covers(each, found) for each in erased)

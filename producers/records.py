@@ -1,6 +1,6 @@
 """A log's records over HTTP: what is asked for, a page at a time, JSONL or CSV."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
@@ -9,11 +9,11 @@ from uuid import UUID
 
 from starlette.datastructures import QueryParams
 
-from pipeline.audit import Entry, record
+from pipeline.audit import Entry
+from pipeline.erasures import erasures
 from pipeline.errors import InvalidMessage
 from pipeline.ports.ledger import Logs
-from pipeline.querying import ERASURES, MAX_PAGE, Query, table
-from schemas.audit import Erase
+from pipeline.querying import MAX_PAGE, Query, table
 from schemas.ids import RequestId, TenantId
 
 PAGE: Final = 100
@@ -123,26 +123,6 @@ async def written(
     if form == "jsonl":
         return b"".join(entry.body + b"\n" for entry in entries)
     return "".join(table(entries, await erasures(logs, tenant))).encode()
-
-
-async def erasures(logs: Logs, tenant: TenantId) -> Sequence[Erase]:
-    """What the log says was destroyed."""
-    found = list[Entry]()
-    for action in ERASURES:
-        async for row in every(logs, tenant, Query(action=action)):
-            found.append(row)
-    erased = (record(row.body).erase for row in found)
-    return [each for each in erased if each is not None]
-
-
-async def every(
-    logs: Logs, tenant: TenantId, query: Query, from_seq: int = 0
-) -> AsyncIterator[Entry]:
-    """All records that the query admits, page after page."""
-    while rows := await logs.find(tenant, query, from_seq, MAX_PAGE):
-        for row in rows:
-            yield row
-        from_seq = rows[-1].seq + 1
 
 
 def link(path: str, params: Mapping[str, str], after: int) -> str:

@@ -5,7 +5,7 @@ from uuid import UUID
 
 import click
 
-from infra.exports import ExportedLogs
+from infra.exported import ExportedLogs
 from pipeline.anchors.cosignatures import WITNESS
 from pipeline.anchors.judging import Outsiders
 from pipeline.anchors.timestamps import parse_certificates

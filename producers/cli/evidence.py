@@ -8,7 +8,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from infra.exports import export
+from infra.exports import Written, export
 from infra.signer.ed25519 import public_keys
 from pipeline.audit import record
 from pipeline.coverage import not_run
@@ -45,7 +45,10 @@ def show(
 def export_logs(
     folder: Path, database_url: str | None, signer: Path | None, tenant: UUID | None
 ) -> None:
-    """Write logs below FOLDER: records, checkpoints, tiles, keys, anchors."""
+    """Write logs below FOLDER: records, checkpoints, tiles, keys, anchors.
+
+    Each log is written up to its last checkpoint: what is behind it nobody signed yet.
+    """
     run(_export(folder, database_url, signer, tenant))
 
 
@@ -93,6 +96,11 @@ async def _export(
     keys = public_keys(signer)
     async with opened(database_url) as books:
         for each in await tenants_of(books.logs, tenant):
-            head = await export(books.logs, each, keys, folder, books.anchors)
-            click.echo(f"{head.origin}: {head.size} records")
+            done = await export(books.logs, each, keys, folder, books.anchors)
+            _tell(done)
     return HOLDS
+
+
+def _tell(done: Written) -> None:
+    left = f"; {done.unsigned} more are not signed yet" if done.unsigned else ""
+    click.echo(f"{done.origin}: {done.size} records{left}")

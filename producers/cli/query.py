@@ -12,6 +12,7 @@ import click
 from infra.signer.ed25519 import public_keys
 from pipeline.audit import Entry
 from pipeline.checkpoint import Checkpoint, VerifyKey, parse_note
+from pipeline.erasures import every
 from pipeline.ports.ledger import Logs
 from pipeline.proofs import parse_proof, prove, verify_proof
 from pipeline.querying import MAX_PAGE, Query
@@ -25,7 +26,7 @@ from producers.cli.books import (
     tenants_of,
 )
 from producers.cli.evidence import print_records
-from producers.records import every, written
+from producers.records import written
 from schemas.ids import RequestId, TenantId
 
 PAGE = 50

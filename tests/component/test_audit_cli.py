@@ -1,19 +1,21 @@
 """``sluice audit verify`` on an export: what holds, what does not, the exit codes."""
 
 import asyncio
+import csv
 import json
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
-from infra.exports import ExportedLogs, export
+from infra.exported import ExportedLogs
+from infra.exports import export
 from infra.memory.ledger import MemoryLedger
 from infra.signer.ed25519 import ensure_key
 from infra.system import SystemEntropy
 from producers.cli.audit import audit
 from tests.support.audit import NOON, TENANT, recorded, request_id
-from tests.support.exports import SIZE, Exported, make
+from tests.support.exports import SIZE, Exported, make, signed
 
 
 def verify(exported: Exported, *options: str) -> Result:
@@ -173,10 +175,28 @@ async def test_an_export_reads_as_the_log_that_it_was(tmp_path: Path) -> None:
 
 
 async def test_no_export_is_overwritten(tmp_path: Path) -> None:
-    ledger = MemoryLedger("test.example", SystemEntropy())
-    await ledger.append([recorded("a")])
-    keys = ensure_key(tmp_path / "signer", bytes(32), NOON)
+    ledger, keys = await signed(tmp_path)
     await export(ledger, TENANT, keys, tmp_path / "export")
 
     with pytest.raises(FileExistsError):
         await export(ledger, TENANT, keys, tmp_path / "export")
+
+
+async def test_what_nobody_signed_is_not_exported(tmp_path: Path) -> None:
+    ledger = MemoryLedger("test.example", SystemEntropy())
+    await ledger.append([recorded("a")])
+    keys = ensure_key(tmp_path / "signer", bytes(32), NOON)
+
+    done = await export(ledger, TENANT, keys, tmp_path / "export")
+
+    assert (0, 2) == (done.size, done.unsigned)
+    assert not (tmp_path / "export").exists()
+
+
+def test_a_table_goes_with_the_records(exported: Exported) -> None:
+    lines = (exported.place / "records.csv").read_text().splitlines()
+
+    rows = list(csv.DictReader(lines))
+
+    assert [str(seq) for seq in range(SIZE)] == [row["seq"] for row in rows]
+    assert request_id("300") == rows[301]["request_id"]

@@ -8,7 +8,7 @@ from pathlib import Path
 from infra.exports import export, log_id
 from infra.log import Log
 from infra.memory.ledger import MemoryLedger
-from infra.signer.ed25519 import FileSigner, ensure_key
+from infra.signer.ed25519 import FileSigner, PublicKeys, ensure_key
 from infra.signer.state import STATE, FileState
 from infra.system import SystemClock, SystemEntropy
 from producers.checkpointer import Checkpointer
@@ -16,11 +16,16 @@ from tests.support.audit import NOON, TENANT, recorded
 
 SIZE = 601
 BATCHES = (255, 2, 343)
+LATE = 50
+"""Records behind the last checkpoint: a log goes on growing while it is exported."""
 
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """A log of 601 records with three checkpoints, as a folder."""
+    """A log with three checkpoints, the last at 601 records, as a folder.
+
+    It was longer when it was exported.
+    """
 
     folder: Path
     place: Path
@@ -45,6 +50,14 @@ class Exported:
 
 
 async def make(base: Path) -> Exported:
+    ledger, keys = await signed(base)
+    done = await export(ledger, TENANT, keys, base / "export")
+    place = base / "export" / log_id(done.origin)
+    return Exported(base / "export", place, base / "signer")
+
+
+async def signed(base: Path) -> tuple[MemoryLedger, PublicKeys]:
+    """What is exported, and whose keys signed it."""
     ledger = MemoryLedger("test.example", SystemEntropy())
     keys = ensure_key(base / "signer", bytes(32), NOON)
     clock = SystemClock()
@@ -61,6 +74,5 @@ async def make(base: Path) -> Exported:
         batch = [str(next(names)) for _ in range(count)]
         await ledger.append([recorded(each, request=each) for each in batch])
         await checkpointer.round()
-    head = await export(ledger, TENANT, keys, base / "export")
-    place = base / "export" / log_id(head.origin)
-    return Exported(base / "export", place, base / "signer")
+    await ledger.append([recorded(f"late {each}") for each in range(LATE)])
+    return ledger, keys

@@ -1,0 +1,165 @@
+"""Exported logs, read again: whatever judges a log judges its folder alike."""
+
+from array import array
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from hashlib import sha256
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from typing_extensions import override
+
+from infra.exports import CHECKPOINTS, CHUNK, RECORDS
+from pipeline.audit import Entry, Head
+from pipeline.canonical import parse
+from pipeline.errors import InvalidMessage
+from pipeline.merkle import HASH_BYTES, TILE_WIDTH, CompactRange, extend, leaf_hash
+from pipeline.ports.ledger import Logs
+from pipeline.querying import Query
+from pipeline.root import Rooted
+from pipeline.tiles import Tile
+from schemas.ids import EventId, RequestId, TenantId
+
+
+class ExportedLogs(Logs):
+    """Exports below one folder, read as they lie there.
+
+    A log's folder stands for its tenant, whom an export does not name. An export has no
+    head and no columns: they are made of its records and its tiles, and a pass compares
+    these with each other and with the checkpoints.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._starts: dict[TenantId, Sequence[int]] = {}
+
+    @override
+    async def tenants(self) -> Sequence[TenantId]:
+        found = self._folder.glob(f"*/{RECORDS}")
+        return sorted(TenantId(each.parent.name) for each in found)
+
+    @override
+    async def head(self, tenant: TenantId) -> Head | None:
+        size = len(self._lines(tenant)) - 1
+        if not size:
+            return None
+        (first,) = self._bodies(tenant, 0, 1)
+        tree, last = CompactRange(), first
+        for start in range(0, size, CHUNK):
+            bodies = self._bodies(tenant, start, CHUNK)
+            tree, last = extend(tree, map(leaf_hash, bodies))[0], bodies[-1]
+        return Head(str(_columns(first).get("log")), sha256(last).digest(), tree)
+
+    @override
+    async def read(
+        self, tenant: TenantId, from_seq: int, limit: int
+    ) -> Sequence[Entry]:
+        bodies = self._bodies(tenant, from_seq, limit)
+        return [
+            _entry(seq, body, self._leaf(tenant, seq))
+            for seq, body in enumerate(bodies, from_seq)
+        ]
+
+    @override
+    async def by_request(self, tenant: TenantId, request: RequestId) -> Sequence[Entry]:
+        size = len(self._lines(tenant)) - 1
+        entries = await self.read(tenant, 0, size)
+        return [each for each in entries if each.request_id == request]
+
+    @override
+    async def find(
+        self, tenant: TenantId, query: Query, from_seq: int, limit: int
+    ) -> Sequence[Entry]:
+        size = len(self._lines(tenant)) - 1
+        entries = await self.read(tenant, from_seq, max(size - from_seq, 0))
+        return [each for each in entries if query.admits(each)][:limit]
+
+    @override
+    async def actions(
+        self, tenant: TenantId, requests: Sequence[RequestId]
+    ) -> Sequence[tuple[RequestId, str]]:
+        found = [await self.by_request(tenant, each) for each in requests]
+        return [
+            (r, e.action) for r, es in zip(requests, found, strict=True) for e in es
+        ]
+
+    @override
+    async def hashes(
+        self, tenant: TenantId, level: int, index: int, width: int
+    ) -> bytes:
+        return self._tile(tenant, level, index)[: width * HASH_BYTES]
+
+    @override
+    async def checkpoints(self, tenant: TenantId) -> Sequence[str]:
+        return _notes(self._folder / tenant / CHECKPOINTS)
+
+    @override
+    async def latest(self, tenant: TenantId) -> str | None:
+        return next(iter(reversed(await self.checkpoints(tenant))), None)
+
+    @override
+    async def rooted(self, tenant: TenantId, size: int) -> Rooted | None:
+        return None
+
+    def _lines(self, tenant: TenantId) -> Sequence[int]:
+        """Where each record begins, and the end."""
+        if tenant not in self._starts:
+            self._starts[tenant] = _starts(self._folder / tenant / RECORDS)
+        return self._starts[tenant]
+
+    def _bodies(self, tenant: TenantId, from_seq: int, limit: int) -> list[bytes]:
+        starts = self._lines(tenant)[from_seq : from_seq + limit + 1]
+        if not starts:
+            return []
+        with (self._folder / tenant / RECORDS).open("rb") as file:
+            file.seek(starts[0])
+            return [file.read(b - a)[:-1] for a, b in pairwise(starts)]
+
+    def _leaf(self, tenant: TenantId, seq: int) -> bytes:
+        index, at = divmod(seq, TILE_WIDTH)
+        return self._tile(tenant, 0, index)[at * HASH_BYTES : (at + 1) * HASH_BYTES]
+
+    @lru_cache(maxsize=64)  # noqa: B019 - one reader a run of the tool
+    def _tile(self, tenant: TenantId, level: int, index: int) -> bytes:
+        """A tile of an export, full or as wide as the log had it."""
+        full = self._folder / tenant / Tile(level, index).path
+        if full.exists():
+            return full.read_bytes()
+        partial = sorted(full.with_name(full.name + ".p").glob("*"))
+        return partial[-1].read_bytes() if partial else b""
+
+
+def _notes(folder: Path) -> list[str]:
+    paths = sorted(folder.glob("*"), key=lambda each: int(each.name))
+    return [path.read_text() for path in paths]
+
+
+def _starts(path: Path) -> Sequence[int]:
+    found = array("Q", [0])
+    with path.open("rb") as file:
+        for line in file:
+            found.append(found[-1] + len(line))
+    return found
+
+
+def _entry(seq: int, body: bytes, leaf: bytes) -> Entry:
+    found = _columns(body)
+    return Entry(
+        seq=seq,
+        event_id=EventId(found.get("event_id", "")),
+        request_id=found.get("request_id"),
+        action=found.get("action", ""),
+        actor=found.get("actor", ""),
+        ts=found.get("ts", ""),
+        body=body,
+        leaf=leaf,
+    )
+
+
+def _columns(body: bytes) -> Mapping[str, Any]:
+    """What a pass then compares with the bytes; nothing where they are no record."""
+    try:
+        return parse(body)
+    except InvalidMessage:
+        return {}
