@@ -19,6 +19,7 @@ from schemas.ids import Actor, EventId, event_id
 from schemas.requests import Decision
 
 KEYS: Final = "ledger.keys"
+HEARTBEAT: Final = "ledger.heartbeat"
 _LEAF: Final = b"sluice/root-leaf/v1\n"
 _ACTOR: Final = Actor("system:checkpointer")
 
@@ -58,11 +59,11 @@ def heartbeat(origins: Collection[str], time: datetime) -> Recorded:
     """How many logs there are now, and which, without naming one."""
     digests = sorted(sha256(origin.encode()).digest() for origin in origins)
     counted = Heartbeat(logs=len(digests), sha256=sha256(b"".join(digests)).hexdigest())
-    of = event_id(timestamp(time), "ledger.heartbeat")
+    of = event_id(timestamp(time), HEARTBEAT)
     return _event(
         of,
         time,
-        AuditRecorded(action="ledger.heartbeat", actor=_ACTOR, heartbeat=counted),
+        AuditRecorded(action=HEARTBEAT, actor=_ACTOR, heartbeat=counted),
     )
 
 

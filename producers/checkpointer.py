@@ -20,7 +20,8 @@ class Checkpointer:
 
     Persist, then publish: after a crash in between, the next round publishes what was
     persisted. Of two checkpointers one loses the swap and publishes nothing. What was
-    refused stays refused until somebody looks.
+    refused stays refused until somebody looks. A signer that lost its memory refuses
+    every log with a checkpoint, until ``sluice audit adopt`` gives it back.
     """
 
     ledger: Ledger
@@ -90,6 +91,10 @@ class Checkpointer:
     async def _sign(
         self, tenant: TenantId, head: Head, before: Signed | None
     ) -> Signed | None:
+        if before is None and await self._forgotten(tenant, head):
+            # Without a memory there is nothing to hold the log against: whoever put an
+            # old ledger here, or another one, would have it signed.
+            raise Refused(head.size, "the signer does not remember what it signed")
         old = before.checkpoint if before else None
         new = await since(self.logs, tenant, old, head)
         signed = Signed(new, await self.signer.sign(new))
@@ -97,6 +102,13 @@ class Checkpointer:
             return None
         await self._publish(tenant, signed)
         return signed
+
+    async def _forgotten(self, tenant: TenantId, head: Head) -> bool:
+        """Is there a checkpoint that the signer knows nothing of?"""
+        if await self.logs.latest(tenant) is None:
+            return False
+        # Another signer may have signed since we looked.
+        return await self.state.last(head.origin) is None
 
     async def _publish(self, tenant: TenantId, signed: Signed) -> None:
         if await self.logs.latest(tenant) == signed.note:

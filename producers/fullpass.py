@@ -6,15 +6,17 @@ alone.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 
 from infra.log import Log
-from pipeline.audit import Recorded
+from pipeline.audit import ROOT, Recorded
 from pipeline.checkpoint import VerifyKey
 from pipeline.errors import IntegrityError
 from pipeline.passes import full_pass
 from pipeline.ports.ledger import Ledger, Logs
 from pipeline.ports.signer import SignerState
 from pipeline.ports.system import Clock
+from pipeline.presence import fewer, vanished
 from pipeline.verification import Broken
 from schemas.audit import AuditRecorded
 from schemas.events import Attributes, Event
@@ -24,14 +26,31 @@ from schemas.requests import Decision
 INCIDENT = "incident.full_pass"
 
 
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What does not hold; the same finding is recorded once, not each day.
+
+    Attributes:
+        tenant: whose log says so.
+        what: tells it from other findings.
+    """
+
+    tenant: TenantId
+    what: str
+    verdict: str
+    rule: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FullPass:
     """Passes over each log in turn.
 
     Attributes:
         keys: the keys of a log, by its origin.
-        state: what the signer remembers: it tells of a cut or rewritten history.
+        state: what the signer remembers: it tells of a cut or rewritten history, and
+            of a log that is gone.
         tell: is told after each round how many logs do not hold.
+        alarm: is told how many findings are new.
     """
 
     logs: Logs
@@ -41,48 +60,53 @@ class FullPass:
     clock: Clock
     log: Log
     tell: Callable[[int], None]
+    alarm: Callable[[int], None]
 
     async def round(self) -> bool:
         """Every log once; False: there is no more to do now.
 
         Raises:
-            IntegrityError: a log does not hold. Each that does not has a record of it,
+            IntegrityError: a log does not hold, or is gone. There is a record of each,
                 with the first sequence number; all others had their turn.
         """
-        passed = [(each, await self._one(each)) for each in await self.logs.tenants()]
-        broken = [(tenant, found) for tenant, found in passed if found is not None]
-        self.tell(len(broken))
-        for tenant, found in broken:
-            self.log.error("log_broken", tenant=tenant, seq=found.seq)
-        if broken:
-            await self.ledger.append([self._incident(*each) for each in broken])
+        signed = await self.state.origins()
+        found = [await self._one(each) for each in await self.logs.tenants()]
+        findings = [each for each in found if each]
+        findings += [_gone(each) for each in await vanished(self.logs, signed)]
+        findings += [_fewer(seq) for seq in [await fewer(self.logs)] if seq is not None]
+        self.tell(len(findings))
+        if findings:
+            made = await self.ledger.append([self._incident(each) for each in findings])
+            self.alarm(len(findings) - made.repeats)
             raise IntegrityError("a log does not hold", "full_pass")
         return False
 
-    async def _one(self, tenant: TenantId) -> Broken | None:
+    async def _one(self, tenant: TenantId) -> Finding | None:
         head = await self.logs.head(tenant)
         if head is None:
-            return Broken(0, "the log is gone")
-        signed = await self.state.last(head.origin)
-        outside = [signed.note] if signed else []
+            return None  # it went meanwhile: the signer remembers it
+        last = await self.state.last(head.origin)
+        outside = [last.note] if last else []
         report = await full_pass(self.logs, tenant, self.keys(head.origin), outside)
-        return report.broken if report else Broken(0, "the log is gone")
+        if report is None or report.broken is None:
+            return None
+        self.log.error("log_broken", tenant=tenant, seq=report.broken.seq)
+        return _broken(tenant, report.broken)
 
-    def _incident(self, tenant: TenantId, found: Broken) -> Recorded:
-        """The same finding gives the same event: it is recorded once, not each day."""
+    def _incident(self, found: Finding) -> Recorded:
         attributes = Attributes(
-            id=event_id(f"{tenant} {found.seq} {found.reason}", INCIDENT),
+            id=event_id(found.what, INCIDENT),
             type=AuditRecorded.kind,
             source="/sluice/full_pass",
             subject=INCIDENT,
-            tenant=tenant,
+            tenant=found.tenant,
             time=self.clock.now(),
         )
         said = Decision(
             stage="ledger",
             control="full_pass",
-            verdict="broken",
-            rule=f"record_{found.seq}",
+            verdict=found.verdict,
+            rule=found.rule,
         )
         data = AuditRecorded(
             action=INCIDENT,
@@ -91,3 +115,18 @@ class FullPass:
             decision=(said,),
         )
         return Event(attributes, data)
+
+
+def _broken(tenant: TenantId, found: Broken) -> Finding:
+    what = f"{tenant} {found.seq} {found.reason}"
+    return Finding(tenant, what, "broken", f"record_{found.seq}")
+
+
+def _gone(origin: str) -> Finding:
+    """The root log has it, and names no log: a hash stands for the origin."""
+    digest = sha256(origin.encode()).hexdigest()
+    return Finding(ROOT, digest, "gone", f"log_{digest[:32]}")
+
+
+def _fewer(seq: int) -> Finding:
+    return Finding(ROOT, f"heartbeat {seq}", "fewer_logs", f"record_{seq}")

@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry
 
 from infra.anchors.opened import stampers, vaults, witnesses
 from infra.log import Log, Word
-from infra.metrics import CHECKPOINT_AGE, LOGS_BROKEN, Metrics
+from infra.metrics import CHECKPOINT_AGE, INCIDENTS, LOGS_BROKEN, Metrics
 from infra.postgres.anchors import PostgresAnchors
 from infra.postgres.ledger import PostgresLedger
 from infra.postgres.logs import PostgresLogs
@@ -52,6 +52,10 @@ class _Process:
     @property
     def logs(self) -> PostgresLogs:
         return PostgresLogs(pool=self.pool, role=ROLE)
+
+    def alarm(self, count: int) -> None:
+        self.metrics.of(INCIDENTS).alone.inc(count)
+        self.log.error("ledger_incident", incidents=count)
 
     def loop(self, timed: Timed) -> Loop:
         return Loop(timed=timed, clock=self.clock, entropy=self.entropy, log=self.log)
@@ -128,6 +132,7 @@ def _passing(process: _Process) -> Timed:
         clock=process.clock,
         log=process.log,
         tell=process.metrics.of(LOGS_BROKEN).alone.set,
+        alarm=process.alarm,
     )
     return Timed(
         name=Word("full_pass"),

@@ -13,6 +13,7 @@ from pipeline.checkpoint import parse_key
 from pipeline.errors import InvalidMessage
 from pipeline.ports.anchors import Anchors
 from pipeline.ports.ledger import Logs
+from producers.cli.adoption import adopt
 from producers.cli.books import (
     BROKEN,
     HOLDS,
@@ -24,7 +25,7 @@ from producers.cli.books import (
     tenants_of,
 )
 from producers.cli.evidence import export_logs, show
-from producers.cli.judging import Trust, verify_one
+from producers.cli.judging import Trust, all_there, verify_one
 from producers.cli.query import proof, query
 from producers.cli.rotation import rotate
 
@@ -110,8 +111,10 @@ async def _verify(
     if not tenants:
         raise LookupError("there is no log")
     hold = [await verify_one(logs, anchors, each, trust) for each in tenants]
+    if tenant is None and trust.export is None:
+        hold.append(await all_there(logs, trust))
     return HOLDS if all(hold) else BROKEN
 
 
-for command in (show, query, proof, export_logs, rotate):
+for command in (show, query, proof, export_logs, rotate, adopt):
     audit.add_command(command)

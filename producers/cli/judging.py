@@ -21,6 +21,7 @@ from pipeline.errors import InvalidMessage
 from pipeline.passes import Refused, Report, full_pass
 from pipeline.ports.anchors import Anchored, Anchors
 from pipeline.ports.ledger import Logs
+from pipeline.presence import fewer, vanished
 from schemas.ids import TenantId
 
 
@@ -82,6 +83,18 @@ async def verify_one(
         return False
     _tell(report)
     return report.broken is None and await _attested(logs, anchors, tenant, trust)
+
+
+async def all_there(logs: Logs, trust: Trust) -> bool:
+    """Is every log there that the signer remembers, and that the root log counted?"""
+    signed = await FileState(trust.signer / STATE).origins() if trust.signer else ()
+    known = {*signed, *(parse_note(note).origin for note in trust.known)}
+    gone, seq = await vanished(logs, known), await fewer(logs)
+    for origin in gone:
+        click.echo(f"{origin}: DOES NOT HOLD: it was signed, and is gone")
+    if seq is not None:
+        click.echo(f"root: DOES NOT HOLD: record {seq} counts fewer logs than before")
+    return not gone and seq is None
 
 
 def _tell(report: Report) -> None:

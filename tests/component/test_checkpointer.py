@@ -12,16 +12,19 @@ from infra.memory.ledger import MemoryLedger
 from infra.signer.ed25519 import FileSigner, PublicKeys, ensure_key
 from infra.signer.state import FileState
 from infra.system import SystemClock, SystemEntropy
+from pipeline.audit import ROOT
 from pipeline.checkpoint import Checkpoint, open_checkpoint
 from pipeline.errors import IntegrityError, RetryableError
 from pipeline.merkle import leaf_hash
 from pipeline.passes import Refused
 from pipeline.ports.signer import Signed
 from producers.checkpointer import Checkpointer
+from producers.cli.adoption import adopted
 from schemas.ids import TenantId
 from tests.support.audit import NOON, OTHER, TENANT, recorded
 
 CLOCK = SystemClock()
+BOTH = (TENANT, ROOT)
 
 
 class Ledger(MemoryLedger):
@@ -232,12 +235,14 @@ async def test_of_two_checkpointers_one_publishes(
     head = await ledger.head(TENANT)
     assert head is not None
 
+    unsigned = [None]
+
     class Late(FileState):
         """Looks before the other signs, swaps after it."""
 
         @override
         async def last(self, origin: str) -> Signed | None:
-            return None
+            return unsigned.pop() if unsigned else await super().last(origin)
 
     first = await checkpointer.checkpoint(TENANT, head)
     late = replace(checkpointer, state=Late(state.folder))
@@ -257,3 +262,74 @@ async def test_a_published_checkpoint_that_was_replaced_is_told(
 
     with pytest.raises(IntegrityError):
         await checkpointer.round()
+
+
+def forget(state: FileState) -> None:
+    for path in state.folder.glob("*.note"):
+        path.unlink()
+
+
+async def test_a_signer_that_forgot_signs_nothing(
+    checkpointer: Checkpointer, ledger: Ledger, state: FileState
+) -> None:
+    await ledger.names("a")
+    await checkpointer.round()
+    forget(state)
+    await ledger.names("b")
+    await ledger.names("new", tenant=OTHER)
+
+    for _ in range(2):
+        with pytest.raises(IntegrityError):
+            await checkpointer.round()
+
+    assert 1 == len(await ledger.checkpoints(TENANT))
+    # A log that nobody ever signed has nothing to remember.
+    assert 1 == len(await ledger.checkpoints(OTHER))
+
+
+async def test_it_goes_on_from_what_it_was_told_to_believe(
+    checkpointer: Checkpointer, ledger: Ledger, state: FileState
+) -> None:
+    await ledger.names("a")
+    await checkpointer.round()
+    forget(state)
+    await ledger.names("b")
+
+    held = [await adopted(ledger, each, state.folder.parent, ()) for each in BOTH]
+    await checkpointer.round()
+
+    assert [True, True] == held
+    assert 2 == len(await ledger.checkpoints(TENANT))
+
+
+async def test_it_believes_nothing_that_does_not_hold(
+    checkpointer: Checkpointer, ledger: Ledger, state: FileState
+) -> None:
+    await ledger.names("a", "b")
+    await checkpointer.round()
+    kept = await ledger.latest(TENANT)
+    assert kept is not None
+    forget(state)
+    ledger.rewrite(1)
+
+    assert not await adopted(ledger, TENANT, state.folder.parent, ())
+    assert [] == await state.origins()
+
+
+async def test_a_kept_checkpoint_tells_of_a_ledger_that_went_back(
+    checkpointer: Checkpointer, ledger: Ledger, state: FileState
+) -> None:
+    await ledger.names("a")
+    await checkpointer.round()
+    await ledger.names("b")
+    await checkpointer.round()
+    kept = await ledger.latest(TENANT)
+    assert kept is not None
+    forget(state)
+    ledger.cut(await other_ledger(ledger, "a"))
+    del ledger._notes[TENANT][3]
+
+    assert not await adopted(ledger, TENANT, state.folder.parent, (kept,))
+    assert [] == await state.origins()
+    # Without it, inside, nothing is wrong: the command says what it believes.
+    assert await adopted(ledger, TENANT, state.folder.parent, ())

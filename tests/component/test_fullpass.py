@@ -1,6 +1,7 @@
 """The scheduled full pass: what it finds, what it records, whom it tells."""
 
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from hashlib import sha256
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from infra.system import SystemClock, SystemEntropy
 from pipeline.audit import ROOT, Head, record
 from pipeline.errors import IntegrityError
 from pipeline.merkle import CompactRange, extend, leaf_hash
+from pipeline.root import heartbeat
 from producers.checkpointer import Checkpointer
 from producers.fullpass import INCIDENT, FullPass
 from schemas.ids import TenantId
@@ -30,6 +32,7 @@ class Bench:
     keys: PublicKeys
     state: FileState
     told: list[int] = field(default_factory=list)
+    alarms: list[int] = field(default_factory=list)
 
     @property
     def worker(self) -> FullPass:
@@ -41,6 +44,7 @@ class Bench:
             clock=CLOCK,
             log=Log("test"),
             tell=self.told.append,
+            alarm=self.alarms.append,
         )
 
     def rewrite(self, seq: int) -> None:
@@ -54,6 +58,14 @@ class Bench:
         rows = await self.ledger.read(tenant, 0, 99)
         found = [record(row.body) for row in rows if row.action == INCIDENT]
         return [each.decision[0].rule for each in found]
+
+    async def drop(self, tenant: TenantId) -> str:
+        """Nothing of a log is left; its origin."""
+        head = await self.ledger.head(tenant)
+        assert head is not None
+        for rows in (self.ledger._heads, self.ledger._entries, self.ledger._notes):
+            del rows[tenant]
+        return head.origin
 
 
 @pytest.fixture
@@ -105,6 +117,7 @@ async def test_the_same_finding_is_recorded_once(bench: Bench) -> None:
             await bench.worker.round()
 
     assert [1, 1, 1] == bench.told
+    assert [1, 0, 0] == bench.alarms
     assert ["record_2"] == await bench.incidents(TENANT)
 
 
@@ -126,3 +139,31 @@ async def test_a_cut_log_is_told_by_what_the_signer_remembers(
 
     assert [1] == bench.told
     assert 1 == len(await bench.incidents(TENANT))
+
+
+async def test_a_log_that_is_gone_is_told_by_what_the_signer_remembers(
+    bench: Bench,
+) -> None:
+    origin = await bench.drop(OTHER)
+
+    for _ in range(2):
+        with pytest.raises(IntegrityError):
+            await bench.worker.round()
+
+    digest = sha256(origin.encode()).hexdigest()
+    assert [f"log_{digest[:32]}"] == await bench.incidents(ROOT)
+    assert ([1, 1], [1, 0]) == (bench.told, bench.alarms)
+
+
+async def test_a_heartbeat_that_counts_fewer_logs_is_told(bench: Bench) -> None:
+    """The signer's memory went with the log; the root log was signed since."""
+    origin = await bench.drop(OTHER)
+    bench.state._path(origin).unlink()
+    now = CLOCK.now() + timedelta(minutes=5)
+    await bench.ledger.append([heartbeat(["one"], now)])
+
+    with pytest.raises(IntegrityError):
+        await bench.worker.round()
+
+    assert [1] == bench.told
+    assert 1 == len(await bench.incidents(ROOT))

@@ -1,6 +1,7 @@
 """The auditor's page: its very commands, on an export that holds and on bent ones."""
 
 import asyncio
+import json
 import re
 import shutil
 import subprocess
@@ -13,15 +14,20 @@ from tests.support.exports import SIZE, Exported, make
 pytestmark = pytest.mark.e2e
 
 PAGE = Path(__file__).parents[2] / "docs" / "verify.md"
-CHAIN, SIGNATURE, TREE = re.findall(r"```sh\n(.*?)```", PAGE.read_text(), re.DOTALL)
+BLOCKS = re.findall(r"```sh\n(.*?)```", PAGE.read_text(), re.DOTALL)
+CHAIN, SIGNATURE, TREE, COMMITMENT = BLOCKS
 
 
 @pytest.fixture
 def exported(tmp_path: Path) -> Exported:
+    return prepared(tmp_path)
+
+
+def prepared(base: Path, *, rotated: bool = False) -> Exported:
     missing = [each for each in ("go", "openssl", "xxd") if shutil.which(each) is None]
     if missing:
         pytest.skip(f"not installed: {missing}")
-    made = asyncio.run(make(tmp_path))
+    made = asyncio.run(make(base, rotated=rotated))
     shutil.copy(Path(__file__).with_name("verify.go"), made.place)
     return made
 
@@ -41,6 +47,20 @@ def test_an_export_passes_every_command(exported: Exported) -> None:
     assert (0, "the chain holds\n") == run(CHAIN, exported)
     assert (0, "Signature Verified Successfully\n") == run(SIGNATURE, exported)
     assert (0, f"holds: {SIZE} records\n") == run(TREE, exported)
+    assert (0, "the root log holds it\n") == run(COMMITMENT, exported)
+
+
+def test_so_does_one_after_a_change_of_keys(tmp_path: Path) -> None:
+    later = prepared(tmp_path, rotated=True)
+
+    assert (0, "Signature Verified Successfully\n") == run(SIGNATURE, later)
+    assert (0, f"holds: {SIZE} records\n") == run(TREE, later)
+    # The first key alone opens what it signed, and not this.
+    keys = json.loads((later.place / "vkeys.json").read_text())
+    del keys["keys"][1]
+    (later.place / "vkeys.json").write_text(json.dumps(keys))
+    assert 0 != run(SIGNATURE, later)[0]
+    assert 0 != run(TREE, later)[0]
 
 
 def test_a_bent_record_fails_the_chain(exported: Exported) -> None:
@@ -63,3 +83,9 @@ def test_a_bent_tile_fails_the_tree(exported: Exported) -> None:
     exported.flip("tile/0/000", 7)
 
     assert 0 != run(TREE, exported)[0]
+
+
+def test_a_bent_salt_fails_the_commitment(exported: Exported) -> None:
+    exported.flip("root/salt", 0)
+
+    assert 0 != run(COMMITMENT, exported)[0]

@@ -22,6 +22,7 @@ from pipeline.audit import Recorded, chain, created, empty
 from pipeline.checkpoint import Checkpoint, VerifyKey, sign
 from pipeline.errors import IntegrityError
 from pipeline.passes import Report, full_pass
+from pipeline.presence import vanished
 from producers.checkpointer import Checkpointer
 from schemas.ids import TenantId
 from tests.support.audit import NOON, recorded
@@ -360,6 +361,7 @@ async def test_a_rewritten_history_is_told_by_a_checkpoint_that_stayed(
 
 
 async def test_a_dropped_log_is_told_by_the_signer(scene: Scene) -> None:
+    signed = await FileState(scene.signer / STATE).origins()
     tables = ("entry", "tile", "checkpoint", "head", "log")
     async with scene.unfenced() as connection:
         await connection.execute("alter table sluice.ledger_log disable trigger user")
@@ -371,3 +373,4 @@ async def test_a_dropped_log_is_told_by_the_signer(scene: Scene) -> None:
 
     with pytest.raises(IntegrityError):
         await scene.checkpointer.round()
+    assert signed == await vanished(scene.books.logs, signed)

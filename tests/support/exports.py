@@ -3,12 +3,14 @@
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 from infra.exports import export, log_id
 from infra.log import Log
+from infra.memory.anchors import MemoryAnchors
 from infra.memory.ledger import MemoryLedger
-from infra.signer.ed25519 import FileSigner, PublicKeys, ensure_key
+from infra.signer.ed25519 import FileSigner, PublicKeys, ensure_key, rotate_key
 from infra.signer.state import STATE, FileState
 from infra.system import SystemClock, SystemEntropy
 from producers.checkpointer import Checkpointer
@@ -49,15 +51,22 @@ class Exported:
         return found
 
 
-async def make(base: Path) -> Exported:
-    ledger, keys = await signed(base)
-    done = await export(ledger, TENANT, keys, base / "export")
+async def make(base: Path, *, rotated: bool = False) -> Exported:
+    ledger, keys = await signed(base, rotated=rotated)
+    done = await export(ledger, TENANT, keys, base / "export", MemoryAnchors())
     place = base / "export" / log_id(done.origin)
     return Exported(base / "export", place, base / "signer")
 
 
-async def signed(base: Path) -> tuple[MemoryLedger, PublicKeys]:
-    """What is exported, and whose keys signed it."""
+async def signed(
+    base: Path, *, rotated: bool = False
+) -> tuple[MemoryLedger, PublicKeys]:
+    """What is exported, and whose keys signed it.
+
+    Args:
+        base: where the signer's folder will lie.
+        rotated: before the last checkpoint another key took over, without an overlap.
+    """
     ledger = MemoryLedger("test.example", SystemEntropy())
     keys = ensure_key(base / "signer", bytes(32), NOON)
     clock = SystemClock()
@@ -71,6 +80,9 @@ async def signed(base: Path) -> tuple[MemoryLedger, PublicKeys]:
     )
     names = iter(range(SIZE))
     for count in BATCHES:
+        if rotated and count == BATCHES[-1]:
+            now = clock.now()
+            keys = rotate_key(base / "signer", bytes([1] * 32), now, timedelta())
         batch = [str(next(names)) for _ in range(count)]
         await ledger.append([recorded(each, request=each) for each in batch])
         await checkpointer.round()

@@ -1,0 +1,92 @@
+"""``sluice audit adopt``: give a signer that lost its memory what was published."""
+
+from base64 import b64encode
+from collections.abc import Sequence
+from pathlib import Path
+from uuid import UUID
+
+import click
+
+from infra.signer.ed25519 import public_keys
+from infra.signer.state import STATE, FileState
+from pipeline.checkpoint import parse_note
+from pipeline.passes import full_pass
+from pipeline.ports.ledger import Logs
+from pipeline.ports.signer import Signed
+from producers.cli.books import (
+    BROKEN,
+    HOLDS,
+    database,
+    one_tenant,
+    opened,
+    run,
+    signer_folder,
+    tenants_of,
+)
+from schemas.ids import TenantId
+
+
+@click.command()
+@database
+@signer_folder
+@one_tenant
+@click.option(
+    "--known",
+    multiple=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A checkpoint that lay elsewhere: an export, a bucket, an auditor's.",
+)
+def adopt(
+    database_url: str | None,
+    signer: Path | None,
+    tenant: UUID | None,
+    known: tuple[Path, ...],
+) -> None:
+    """Let the signer believe the checkpoints that are published.
+
+    For a signer that lost its state: it refuses every log that has a checkpoint. Each
+    such log is verified in full, under the signer's own keys, and its last published
+    checkpoint becomes what the signer remembers. A ledger that was cut or rewritten
+    while nobody remembered is told only by a checkpoint that lay elsewhere: give them
+    with --known, and compare what is printed here. Run it where the checkpointer runs,
+    as its user.
+    """
+    if signer is None:
+        raise click.UsageError("expected --signer: whose memory is it?")
+    notes = [path.read_text() for path in known]
+    run(_adopt(database_url, signer, tenant, notes))
+
+
+async def _adopt(
+    database_url: str | None, signer: Path, tenant: UUID | None, known: Sequence[str]
+) -> int:
+    async with opened(database_url) as books:
+        tenants = await tenants_of(books.logs, tenant)
+        held = [await adopted(books.logs, each, signer, known) for each in tenants]
+    return HOLDS if all(held) else BROKEN
+
+
+async def adopted(
+    logs: Logs, tenant: TenantId, signer: Path, known: Sequence[str]
+) -> bool:
+    """Make a log's last checkpoint what the signer remembers; False: it may not be.
+
+    Nothing changes where the signer remembers one, or none was published.
+    """
+    head, note = await logs.head(tenant), await logs.latest(tenant)
+    state = FileState(signer / STATE)
+    if head is None or note is None or await state.last(head.origin) is not None:
+        return True
+    keys = public_keys(signer).named(head.origin)
+    outside = [each for each in known if parse_note(each).origin == head.origin]
+    report = await full_pass(logs, tenant, keys, outside)
+    if report is None or report.broken is not None:
+        why = report.broken.reason if report and report.broken else "the log is gone"
+        click.echo(f"{head.origin}: NOT ADOPTED: {why}")
+        return False
+    signed = Signed(parse_note(note), note)
+    if not await state.swap(None, signed):
+        return True
+    root = b64encode(signed.checkpoint.root).decode()
+    click.echo(f"{head.origin}: adopted {signed.checkpoint.size} records, root {root}")
+    return True
