@@ -12,6 +12,7 @@ from pipeline.dialects import (
     Json,
     Malformed,
     Opened,
+    Speaker,
     read,
     replace,
     written,
@@ -22,9 +23,9 @@ from pipeline.reasons import Reason
 from pipeline.redaction import Redacted, RedactionUnavailable, redact
 from pipeline.screening import GuardUnavailable, Screened, Verdict, screen_answer
 from pipeline.text import TextPart
-from pipeline.tokens import restored
+from pipeline.tokens import is_json, restored
 from schemas.ids import RequestId
-from schemas.policies import PolicyDocument
+from schemas.policies import Place, PolicyDocument, Reveal
 from schemas.requests import Decision, Dialect, Outcome, Usage
 
 ATTEMPTS: Final = 2
@@ -134,9 +135,17 @@ def release(
     seen = screen_answer(found.parts, policy, recipe, asked.parts)
     if isinstance(seen, GuardUnavailable) or seen.verdict is Verdict.BLOCKED:
         return _withheld(seen, found)
-    whole = replace(answer, [_restored(part, restoring) for part in found.parts])
+    whole = replace(
+        answer,
+        [
+            _restored(part, restoring, policy.reveal, _place(part, speaker))
+            for part in found.parts
+        ],
+    )
     repeated = [part for part in asked.parts if part.path[0] in speaker.repeats]
-    told = replace(asked.body, [_restored(part, restoring) for part in repeated])
+    told = replace(
+        asked.body, [_restored(part, restoring, _OWN_WORDS) for part in repeated]
+    )
     return Released(
         body=written(speaker.answered(told, whole, request)),
         decisions=(*found.decisions, *seen.decisions),
@@ -161,8 +170,25 @@ def _withheld(
     )
 
 
-def _restored(part: TextPart, restoring: Restoring) -> TextPart:
-    text = restored(part.text, restoring.vault, restoring.nonce)
+_OWN_WORDS: Final = Reveal(in_urls=True)
+"""For what a caller wrote and is told again."""
+
+
+def _place(part: TextPart, speaker: Speaker) -> Place:
+    called = not speaker.calls.isdisjoint(part.path)
+    return Place.TOOL_CALL if called else Place.TEXT
+
+
+def _restored(
+    part: TextPart, restoring: Restoring, reveal: Reveal, place: Place = Place.TEXT
+) -> TextPart:
+    """The part with its tokens turned back; escaped, where its text is JSON.
+
+    A tool's arguments are JSON also where they are cut off in the middle.
+    """
+    json = part.path[-1] == "arguments" or is_json(part.text)
+    vault, nonce = restoring.vault, restoring.nonce
+    text = restored(part.text, vault, nonce, reveal, place, in_json=json)
     return TextPart(part.path, part.channel, text)
 
 

@@ -18,8 +18,9 @@ from typing import Final
 
 import orjson
 
+from pipeline.links import Links
 from pipeline.sealing import DataKey
-from schemas.policies import DataClass, Reveal
+from schemas.policies import DataClass, Place, Reveal
 
 _CROCKFORD: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _LABEL: Final = b"sluice/session/1"
@@ -30,7 +31,6 @@ _LOOKS_LIKE: Final = re.compile(
 ESCAPE: Final = "\u2039{}\u203a"
 _EXACT: Final = frozenset({DataClass.PERSON, DataClass.ADDRESS, DataClass.HEALTH})
 """Classes whose values are equal only where every character is."""
-_LINK_CHARS: Final = 512
 
 
 def session_nonce(key: DataKey) -> str:
@@ -114,6 +114,7 @@ def restored(
     vault: Mapping[str, str],
     nonce: str,
     reveal: Reveal = Reveal(),  # noqa: B008 - frozen
+    place: Place = Place.TEXT,
     *,
     in_json: bool = False,
 ) -> str:
@@ -125,18 +126,18 @@ def restored(
     tags. Restored values are never looked at again.
 
     Attributes:
-        in_json: the text is JSON inside a string, e.g. a tool call's arguments; values
-            are escaped for it.
+        reveal: which classes are turned back in ``place``; it is asked first.
+        in_json: the text is JSON, e.g. a tool call's arguments; values are escaped for
+            it.
     """
+    links = Links(text, in_json=in_json)
 
     def back(found: re.Match[str]) -> str:
         data_class = DataClass(found[1].replace("\\", "").upper())
-        if found[3]:
+        if found[3] or not reveal.shows(data_class, place):
             return f"[{data_class}]"
-        if not reveal.in_urls and _in_link(text, found.start()):
+        if not reveal.in_urls and links.open_at(found.start()):
             return found[0]
-        if reveal.classes is not None and data_class not in reveal.classes:
-            return f"[{data_class}]"
         value = vault.get(f"<{data_class}_{nonce}_{found[4]}>")
         if value is None:
             return found[0]
@@ -145,13 +146,12 @@ def restored(
     return _bent(nonce).sub(back, text)
 
 
-_IN_URL: Final = re.compile(
-    r"(?:[a-zA-Z][a-zA-Z0-9+.-]{0,30}:(?://|\\/\\/)|www\.|//|data:)[^\s\"'<>)\]]*$"
-    r"|\]\(\s?<?[^)]*$|(?:src|href)\s?=\s?[\"']?[^\"'>]*$"
-)
-
-
-def _in_link(text: str, at: int) -> bool:
-    """Whether a link is open where a token begins."""
-    line = text.rfind("\n", max(0, at - _LINK_CHARS), at) + 1
-    return _IN_URL.search(text, max(line, at - _LINK_CHARS), at) is not None
+def is_json(text: str) -> bool:
+    """Whether a text as a whole is a JSON object or array."""
+    if text.lstrip()[:1] not in ("{", "["):
+        return False
+    try:
+        orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return False
+    return True

@@ -101,16 +101,36 @@ class Cell(Schema):
     block: bool = False
 
 
+class Place(StrEnum):
+    """Where in an answer a token stands."""
+
+    TEXT = "text"
+    TOOL_CALL = "tool_call"
+
+
 class Reveal(Schema):
-    """What restoring may put back.
+    """What restoring may put back, by class and place.
+
+    From which channel a value may come back at all is the mode of its cell: what is
+    replaced as ``strict`` is kept nowhere.
 
     Attributes:
         classes: whose tokens are restored in an answer; None: all.
+        in_tool_calls: whose tokens are restored in what a tool is called with; None:
+            as ``classes``. A model that was misled calls tools with what it was given.
         in_urls: tokens inside a link are restored too. Links carry values away.
     """
 
     classes: tuple[DataClass, ...] | None = None
+    in_tool_calls: tuple[DataClass, ...] | None = None
     in_urls: bool = False
+
+    def shows(self, data_class: DataClass, place: Place) -> bool:
+        """Whether tokens of a class are restored in a place."""
+        told = self.classes
+        if place is Place.TOOL_CALL and self.in_tool_calls is not None:
+            told = self.in_tool_calls
+        return told is None or data_class in told
 
 
 class PolicyDocument(Schema):

@@ -26,9 +26,11 @@ class Speaker(Protocol):
 
     Attributes:
         repeats: fields of a request that its answer repeats.
+        calls: keys of an answer below which lies what a tool is called with.
     """
 
     repeats: tuple[str, ...]
+    calls: frozenset[str]
 
     def check(self, body: Json) -> Sequence[str]:
         """What is wrong: paths with what was expected there, never what was found."""

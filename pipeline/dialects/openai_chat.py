@@ -91,6 +91,7 @@ class OpenAIChat:
     """``POST /v1/chat/completions``."""
 
     repeats: tuple[str, ...] = ()
+    calls: frozenset[str] = frozenset({"tool_calls", "function_call"})
 
     def check(self, body: Json) -> Sequence[str]:
         """See :class:`pipeline.dialects.Speaker`. Unknown fields pass through."""

@@ -133,6 +133,7 @@ class OpenAIResponses:
     """``POST /v1/responses``."""
 
     repeats: tuple[str, ...] = tuple(REPEATED)
+    calls: frozenset[str] = frozenset({"arguments", "input"})
 
     def check(self, body: Json) -> Sequence[str]:
         """See :class:`pipeline.dialects.Speaker`."""

