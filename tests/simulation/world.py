@@ -234,7 +234,8 @@ class Database:
 
     def acquire(self) -> Any:
         """A connection, for who speaks SQL."""
-        return connected(self._world)
+        world = self._world
+        return connected(world.outbox, world.network.call, OWNER.get())
 
 
 class World:
