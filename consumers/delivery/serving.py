@@ -289,8 +289,8 @@ class Delivery:
         self._turned = self._means.clock.monotonic()
 
     async def _settle(self) -> None:
-        settling = (member.mode.commits.settle() for member in self._members)
-        await asyncio.gather(*settling)
+        commits = [member.mode.commits for member in self._members]
+        await asyncio.gather(*(each.settle() for each in commits if each.owes))
 
     async def _look(self) -> None:
         await asyncio.gather(*(member.look() for member in self._members))

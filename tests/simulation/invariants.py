@@ -9,6 +9,7 @@ from pipeline.verification import Verified, verify
 from schemas.audit import TERMINAL
 from schemas.topics import REQUESTS_INBOX, TOPICS
 from tests.simulation.clients import CANARY, EMAIL, Caller
+from tests.simulation.outside import unforgotten, untold
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -23,6 +24,8 @@ def wrongs(world: "World", callers: list[Caller]) -> Iterator[str]:
     yield from _answers(callers)
     yield from _buried(world)
     yield from _clear(world)
+    yield from untold(world)
+    yield from unforgotten(world)
 
 
 def _ends(world: "World") -> Iterator[str]:
@@ -35,6 +38,10 @@ def _ends(world: "World") -> Iterator[str]:
         state = world.now(world.requests.get(tenant, request))
         if state is None or state.finished is None:
             yield f"{request} is open in its row"
+    for tenant, request in world.inbox.values():
+        state = world.now(world.requests.get(tenant, request))
+        if state is None or state.finished is None:
+            yield f"{request} of the inbox has no end"
 
 
 def _chains(world: "World") -> Iterator[str]:
@@ -87,9 +94,11 @@ def _buried(world: "World") -> Iterator[str]:
 
 def _clear(world: "World") -> Iterator[str]:
     """No content in the clear: in topics, dead letters, lines and tables."""
-    for place, text in _written(world):
+    for place, text in (*_written(world), *_told(world)):
         if any(word in text for word in SECRETS):
             yield f"content in the clear in {place}"
+    if any(EMAIL.encode() in body for body in world.providers.bodies):
+        yield "the provider was given an address"
 
 
 def _spellings(word: str) -> Iterator[bytes]:
@@ -120,3 +129,17 @@ def _written(world: "World") -> Iterator[tuple[str, bytes]]:
     for tenant in world.now(world.ledger.tenants()):
         for entry in world.now(world.ledger.read(tenant, 0, 100_000)):
             yield "ledger", entry.body
+
+
+def _told(world: "World") -> Iterator[tuple[str, bytes]]:
+    """What is on its way out, and what operators and subscribers are given."""
+    for row in world.outbox.rows:
+        yield "outbox", row.values["headers"] + row.values["value"]
+    for plan in world.purges._plans.values():
+        yield "purges", repr(plan).encode() + (plan.probe or b"")
+    for receipt in world.purges._receipts.values():
+        yield "receipts", receipt.encode()
+    for message in world.webhooks._messages.values():
+        yield "webhook messages", message.body
+    for bodies in world.subscriber.taken.values():
+        yield "webhooks", b" ".join(bodies)

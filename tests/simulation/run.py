@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import consumers.app
 import producers.app
@@ -17,8 +18,8 @@ from tests.simulation.strangers import (
     erase,
     produce,
     scribble,
-    subscribe,
 )
+from tests.simulation.subscribers import subscribe
 from tests.simulation.world import World
 
 TURNS = 200_000
@@ -67,11 +68,10 @@ def _played(world: World) -> list[str]:
     world.now(world.keys.prepare(ahead(world.clock.now())))
     callers = _callers(world)
     _processes(world)
-    for caller in callers:
-        world.begin(clients.call(world, caller))
-    _strangers(world, callers)
+    acting = [world.begin(clients.call(world, caller)) for caller in callers]
+    acting += _strangers(world, callers)
     world.later(world.chance.plan.storm_s, _calm, world)
-    quiet = world.begin(_quiet(world, callers))
+    quiet = world.begin(_quiet(world, acting))
     if not world.loop.run_until(quiet.done, turns=TURNS):
         return [f"it still turns after {TURNS} steps"]
     if world.watch.wrongs:
@@ -86,15 +86,17 @@ def _callers(world: World) -> list[Caller]:
     return [_caller(world, number, tenants) for number in range(world.chance.some(8))]
 
 
-def _strangers(world: World, callers: list[Caller]) -> None:
+def _strangers(world: World, callers: list[Caller]) -> list[Any]:
     subscribe(world)
-    for number in range(world.chance.some(4) - 1):
+    acting = [
         world.begin(produce(world, INBOX_FROM + number))
+        for number in range(world.chance.some(4) - 1)
+    ]
     if world.chance.either():
-        world.begin(scribble(world, 0))
+        acting.append(world.begin(scribble(world, 0)))
     if callers and world.chance.either():
-        erased = world.chance.one(callers)
-        world.begin(erase(world, erased.tenant, erased.request))
+        acting.append(world.begin(erase(world, world.chance.one(callers))))
+    return acting
 
 
 def _caller(world: World, number: int, tenants: list[tuple[TenantId, str]]) -> Caller:
@@ -134,9 +136,9 @@ def _calm(world: World) -> None:
     world.chance.storm = False
 
 
-async def _quiet(world: World, callers: list[Caller]) -> bool:
+async def _quiet(world: World, acting: list[Any]) -> bool:
     """Waits until everything is done; False: it took too long."""
-    while world.chance.storm or world.lag() or not all(each.done for each in callers):
+    while world.chance.storm or not all(one.done() for one in acting) or world.owed():
         await world.clock.sleep(LOOK_S)
         if world.loop.time() > QUIET_WITHIN_S or world.watch.wrongs:
             return False
@@ -145,4 +147,4 @@ async def _quiet(world: World, callers: list[Caller]) -> bool:
 
 def _restless(world: World, callers: list[Caller]) -> list[str]:
     waiting = [str(caller.number) for caller in callers if not caller.done]
-    return [f"never quiet: lag {world.lag()}, callers {' '.join(waiting)} wait"]
+    return [f"never quiet: {world.owed()}, callers {' '.join(waiting)} wait"]

@@ -7,7 +7,7 @@ from zlib import crc32
 
 from pipeline.ports.bus import Record
 from schemas.audit import TERMINAL, AuditRecorded
-from schemas.ids import RequestId, TenantId
+from schemas.ids import EventId, RequestId, TenantId
 from schemas.topics import (
     AUDIT_RECORDED,
     REQUESTS_ACCEPTED,
@@ -16,7 +16,11 @@ from schemas.topics import (
     REQUESTS_REDACTED,
     REQUESTS_SCREENED,
     RETENTION_DUE,
+    WEBHOOKS_DUE,
+    WEBHOOKS_RETRY_5M,
+    WEBHOOKS_RETRY_5S,
 )
+from schemas.webhooks import WebhookDue
 from tests.simulation.tokens import SimTokens
 
 if TYPE_CHECKING:
@@ -35,6 +39,7 @@ TELLS = {
     REQUESTS_REDACTED.name: "request.called",
 }
 """What each stage tells the ledger."""
+DELAYED = (WEBHOOKS_RETRY_5S.name, WEBHOOKS_RETRY_5M.name)
 
 
 class Watch:
@@ -48,6 +53,8 @@ class Watch:
         """By topic and cause, how many records."""
         self.told: dict[tuple[str, str], int] = defaultdict(int)
         """By action and cause, how many audit records."""
+        self.due: set[tuple[str, int]] = set()
+        """Deliveries and attempts that were published as due."""
         self.buried: set[tuple[str, int, int]] = set()
         self.accepted: dict[tuple[TenantId, RequestId], str] = {}
         """Every request whose acceptance is on the log, and its event's id."""
@@ -71,6 +78,8 @@ class Watch:
         if record.topic == AUDIT_RECORDED.name:
             data = AuditRecorded.model_validate_json(record.value or b"")
             self.told[data.action, cause] += 1
+        if record.topic == WEBHOOKS_DUE.name:
+            self.due.add(_attempt(record))
         if record.topic == REQUESTS_ACCEPTED.name and "ce_tenant" in told:
             name = TenantId(told["ce_tenant"]), RequestId(told["ce_subject"])
             self.accepted.setdefault(name, told["ce_id"])
@@ -100,10 +109,15 @@ class Watch:
         elif record.topic == AUDIT_RECORDED.name:
             yield from self._unrecorded(told)
         elif record.topic == RETENTION_DUE.name:
-            if not self.told["erasure.completed", cause]:
-                yield "its record"
+            yield from self._unforgotten(told)
         elif record.topic == REQUESTS_INBOX.name:
-            yield from self._unadmitted(record, told)
+            yield from self._unadmitted(told)
+        elif record.topic == WEBHOOKS_DUE.name:
+            if _attempt(record) not in self._world.webhooks.begun:
+                yield "its attempt"
+        elif record.topic in DELAYED:
+            if _attempt(record) not in self.due:
+                yield "the attempt that is due"
 
     def _unstaged(self, topic: str, cause: str) -> Iterator[str]:
         onward = self.caused[ONWARD[topic], cause]
@@ -122,6 +136,20 @@ class Watch:
             yield "the end in its row"
         elif state.finished_by == told["ce_id"] and not self._terminal(told["ce_id"]):
             yield "its terminal record"
+        elif state.finished_by == told["ce_id"] and not self._announced(request):
+            yield "its webhook's message"
+
+    def _announced(self, request: RequestId) -> bool:
+        about = request.encode()
+        kept = self._world.webhooks._messages.values()
+        return any(about in message.body for message in kept)
+
+    def _unforgotten(self, told: dict[str, str]) -> Iterator[str]:
+        job = TenantId(told["ce_tenant"]), EventId(told["ce_id"])
+        if not self.told["erasure.completed", job[1]]:
+            yield "its record"
+        if job not in self._world.purges._receipts:
+            yield "its receipt"
 
     def _terminal(self, cause: str) -> bool:
         return any(self.told[action, cause] for action in TERMINAL)
@@ -131,7 +159,7 @@ class Watch:
         if not any(entry.event_id == told["ce_id"] for entry in entries):
             yield "its place on the ledger"
 
-    def _unadmitted(self, record: Record, told: dict[str, str]) -> Iterator[str]:
+    def _unadmitted(self, told: dict[str, str]) -> Iterator[str]:
         expected = self._world.inbox.get(told.get("ce_id", ""))
         if expected is None:
             yield "its dead letter"
@@ -149,3 +177,8 @@ def headers(record: Record) -> dict[str, str]:
     """Headers as text, where they are."""
     found = dict(record.headers).items()
     return {name: (value or b"").decode(errors="replace") for name, value in found}
+
+
+def _attempt(record: Record) -> tuple[str, int]:
+    data = WebhookDue.model_validate_json(record.value or b"")
+    return data.delivery, data.attempt

@@ -20,7 +20,6 @@ from infra.memory.requests import MemoryRequests
 from infra.memory.retention import MemoryPurges
 from infra.memory.secrets import MemorySecrets, MemorySubjects
 from infra.memory.tenants import MemoryCredentials, MemoryTenants
-from infra.memory.webhooks import MemoryWebhooks
 from infra.metrics import Metrics
 from infra.resources import Resources
 from infra.settings import Settings
@@ -37,7 +36,8 @@ from tests.simulation.loop import OWNER, Owner, SimLoop, at_once
 from tests.simulation.network import Network, Wire
 from tests.simulation.outbox import Table, connected
 from tests.simulation.providers import SimProviders
-from tests.simulation.strangers import Subscriber
+from tests.simulation.strangers import Erasure
+from tests.simulation.subscribers import SimWebhooks, Subscriber
 from tests.simulation.watch import Watch
 
 BEGAN = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -269,11 +269,11 @@ class World:
         self.lines: list[str] = []
         self.inbox: dict[str, tuple[TenantId, RequestId]] = {}
         self.ports: dict[str, tuple[Owner, Any]] = {}
-        self.webhooks = MemoryWebhooks()
+        self.webhooks = SimWebhooks()
         self.secrets = MemorySecrets(self.keys)
         self.subjects = MemorySubjects(self.keys, _SubjectKeys(self.entropy))  # type: ignore[arg-type]
         self.outbox = Table()
-        self.erased: dict[EventId, tuple[TenantId, RequestId]] = {}
+        self.erased: dict[EventId, Erasure] = {}
         self.subscriber = Subscriber(self)
         self.database = Database(self)
 
@@ -301,6 +301,15 @@ class World:
             if topic != WEBHOOKS_RETRY_5M.name
             for partition, segment in enumerate(self.log._segments[topic])
         )
+
+    def owed(self) -> str:
+        """What is still to be done, in words; nothing: it is quiet."""
+        owed = {
+            "lag": self.lag(),
+            "outbox": len(self.outbox.rows),
+            "deliveries": self.webhooks.open,
+        }
+        return " ".join(f"{name} {count}" for name, count in owed.items() if count)
 
     def evict(self, owner: Owner) -> None:
         """Its heartbeats stopped: its partitions go to others."""

@@ -1,0 +1,88 @@
+"""What those outside were promised: webhooks of what is so, and forgetting."""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import orjson
+from joserfc import jws
+
+from pipeline.erasure import COMPLETED
+from schemas.ids import EventId, TenantId
+from schemas.retention import Receipt
+from schemas.webhooks import Kind
+from tests.simulation.roots import RECEIPT_KEY
+from tests.simulation.strangers import Erasure
+
+if TYPE_CHECKING:
+    from tests.simulation.world import World
+
+Fact = tuple[TenantId, str, str]
+"""Whose, of which kind, about what."""
+
+
+def untold(world: "World") -> Iterator[str]:
+    """Every end and receipt is told, nothing else, and each under one id."""
+    told = _told(world)
+    for facts, ids in told.items():
+        if len(ids) > 1:
+            yield f"{facts} came under the ids {sorted(ids)}"
+    for (_, name), bodies in world.subscriber.taken.items():
+        if len(bodies) > 1:
+            yield f"the webhook {name} came with different bodies"
+    so = set(_facts(world))
+    yield from (f"nobody was told of {fact}" for fact in sorted(so - told.keys()))
+    yield from (f"{fact} was told and is not so" for fact in sorted(told.keys() - so))
+
+
+def _told(world: "World") -> dict[Fact, set[str]]:
+    found: dict[Fact, set[str]] = defaultdict(set)
+    for (tenant, name), bodies in world.subscriber.taken.items():
+        for body in bodies:
+            event = orjson.loads(body)
+            found[tenant, event["type"], event["data"]["id"]].add(name)
+    return found
+
+
+def _facts(world: "World") -> Iterator[Fact]:
+    for (tenant, request), row in world.requests._rows.items():
+        if row.finished is not None:
+            yield tenant, f"request.{row.finished.outcome}", request
+    for tenant, job in world.purges._receipts:
+        yield tenant, Kind.RECEIPT_ISSUED.value, job
+
+
+def unforgotten(world: "World") -> Iterator[str]:
+    """Every order to forget has its receipt, its record and dead keys."""
+    alive = {key_id for _, key_id in world.keys._keys}
+    named = {key_id for each in _receipts(world) for key_id in each.keys}
+    for _, key_id in sorted(world.keys._tombstones):
+        if key_id not in named:
+            yield f"the key {key_id} was destroyed, and no receipt names it"
+    for job, erasure in world.erased.items():
+        if alive & erasure.keys:
+            yield f"a key of {erasure.request} lives on"
+        entries = world.now(world.ledger.by_request(erasure.tenant, erasure.request))
+        if [each.action for each in entries].count(COMPLETED) != 1:
+            yield f"the order {job} has not one record of its end"
+        stated = _receipt(world, job, erasure)
+        if stated is None or stated.scope.ref != erasure.request:
+            yield f"the order {job} has no receipt"
+        elif alive & set(stated.keys):
+            yield f"the receipt of {job} names a key that lives on"
+
+
+def _receipt(world: "World", job: EventId, erasure: Erasure) -> Receipt | None:
+    found = (each for each in _receipts(world) if each.id == job)
+    return next((each for each in found if each.tenant == erasure.tenant), None)
+
+
+def _receipts(world: "World") -> Iterator[Receipt]:
+    """What was signed.
+
+    Raises:
+        BadSignatureError: another key signed it.
+    """
+    for token in world.purges._receipts.values():
+        found = jws.deserialize_compact(token, RECEIPT_KEY)
+        yield Receipt.model_validate_json(found.payload)
