@@ -29,5 +29,5 @@ class Replay:
         for tenant in await self.tenants():
             gone = await self.purges.destroyed_since(tenant, since)
             if gone:
-                await self.keeper.destroy_again(tenant, gone)
+                await self.keeper.destroy_keys(tenant, gone)
         return False

@@ -81,7 +81,7 @@ class PostgresKeyKeeper(KeyKeeper):
         return _erased(gone)
 
     @override
-    async def destroy_again(
+    async def destroy_keys(
         self, tenant: TenantId, keys: Collection[KeyId]
     ) -> Collection[KeyId]:
         ids = sorted(id_bytes(key_id) for key_id in keys)

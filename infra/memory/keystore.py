@@ -97,7 +97,7 @@ class MemoryKeys(KeyStore, KeyKeeper, KeyPartitions):
         )
 
     @override
-    async def destroy_again(
+    async def destroy_keys(
         self, tenant: TenantId, keys: Collection[KeyId]
     ) -> Collection[KeyId]:
         back = [key_id for key_id in keys if (tenant, key_id) in self._keys]

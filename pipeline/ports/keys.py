@@ -158,10 +158,10 @@ class KeyKeeper(Protocol):
         """
         ...
 
-    async def destroy_again(
+    async def destroy_keys(
         self, tenant: TenantId, keys: Collection[KeyId]
     ) -> Collection[KeyId]:
-        """Destroy keys that came back with an older backup; those that were there."""
+        """Destroy these keys, as :meth:`destroy` does; those that were there."""
         ...
 
     async def terminate(self, tenant: TenantId) -> Terminated:

@@ -2,7 +2,7 @@
 
 import json
 from base64 import urlsafe_b64decode
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -19,8 +19,8 @@ from infra.memory.webhooks import MemoryWebhooks
 from infra.system import SystemClock, SystemEntropy
 from pipeline.contents import Contents
 from pipeline.errors import RetryableError
-from pipeline.keystore import Partition, class_named
-from pipeline.ports.keys import Destroyed, Erased, KeyRef, NewKey, OfRequest, OfSubject
+from pipeline.keystore import KeyId, Partition, class_named
+from pipeline.ports.keys import Destroyed, KeyRef, NewKey
 from pipeline.receipts import sign
 from pipeline.sealing import DataKey, key_id_of
 from producers.replay import Replay
@@ -45,12 +45,14 @@ class CutShort(MemoryKeys):
     died: list[bool] = field(default_factory=list)
 
     @override
-    async def destroy(self, selector: OfRequest | OfSubject) -> Erased:
-        erased = await MemoryKeys.destroy(self, selector)
+    async def destroy_keys(
+        self, tenant: TenantId, keys: Collection[KeyId]
+    ) -> Collection[KeyId]:
+        gone = await MemoryKeys.destroy_keys(self, tenant, keys)
         if not self.died:
             self.died.append(True)
             raise RetryableError("the power is cut")
-        return erased
+        return gone
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +60,10 @@ class Forgetful(MemoryKeys):
     """A keystore that destroys nothing and says that it did."""
 
     @override
-    async def destroy(self, selector: OfRequest | OfSubject) -> Erased:
-        return Erased(keys=(), requests=())
+    async def destroy_keys(
+        self, tenant: TenantId, keys: Collection[KeyId]
+    ) -> Collection[KeyId]:
+        return keys
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +74,16 @@ class Lagging(MemoryKeys):
     before: dict[KeyRef, DataKey | Destroyed] = field(default_factory=dict)
 
     @override
-    async def destroy(self, selector: OfRequest | OfSubject) -> Erased:
-        refs = await self.of(selector)
+    async def destroy_keys(
+        self, tenant: TenantId, keys: Collection[KeyId]
+    ) -> Collection[KeyId]:
+        refs = [
+            KeyRef(tenant, new.key.request_id, new.key.key_id)
+            for new in self._keys.values()
+            if new.key.key_id in keys
+        ]
         self.before.update(await MemoryKeys.fetch(self, refs))
-        return await MemoryKeys.destroy(self, selector)
+        return await MemoryKeys.destroy_keys(self, tenant, keys)
 
     @override
     async def fetch(
@@ -252,6 +262,34 @@ async def test_an_order_that_was_cut_short_is_finished_with_its_first_plan() -> 
     assert (ref.key_id,) == receipt.keys
     assert [1, 0, 1] == [target.deleted for target in receipt.targets]
     assert receipt.verification.decrypt_probe is not None
+
+
+async def test_an_order_that_comes_again_reaches_nothing_that_was_made_after_it(
+    here: World,
+) -> None:
+    await here.request(ANNA)
+    order = ordered(here.tenant, scope="subject", ref=ANNA.hex())
+    await here.consumer.handle(order)
+    later = await here.request(ANNA)
+
+    await here.consumer.handle(order)
+
+    assert Destroyed() != (await here.keys.fetch([later]))[later]
+
+
+async def test_what_comes_while_an_order_is_cut_short_is_not_covered_by_it() -> None:
+    here = await world(CutShort(SystemClock()))
+    gone = await here.request(ANNA)
+    order = ordered(here.tenant, scope="subject", ref=ANNA.hex())
+    with pytest.raises(RetryableError):
+        await here.consumer.handle(order)
+    later = await here.request(ANNA)
+
+    await here.consumer.handle(order)
+
+    (receipt,) = await here.receipts()
+    assert (gone.key_id,) == receipt.keys
+    assert Destroyed() != (await here.keys.fetch([later]))[later]
 
 
 async def test_there_is_no_receipt_while_a_key_is_still_read() -> None:

@@ -244,7 +244,7 @@ class KeystoreContract:
         await keys.store.create([back, stays, elsewhere])
         ids = [new.key.key_id for new in (back, never, elsewhere)]
 
-        destroyed = [await keys.keeper.destroy_again(tenant, ids) for _ in range(2)]
+        destroyed = [await keys.keeper.destroy_keys(tenant, ids) for _ in range(2)]
 
         assert [[back.key.key_id], []] == [list(each) for each in destroyed]
         found = await keys.store.fetch([ref(back), ref(stays), ref(elsewhere)])
