@@ -78,8 +78,8 @@ class Connection:
             self._tenant = values[1]
 
     async def fetch(self, statement: str, *values: Any) -> list[dict[str, Any]]:
-        act = {DUE: self._due, TAKE: partial(self._take, *values)}[statement]
-        found: list[dict[str, Any]] = await self._ask("outbox", act)
+        acts: dict[str, Act] = {DUE: self._due, TAKE: partial(self._take, *values)}
+        found: list[dict[str, Any]] = await self._ask("outbox", acts[statement])
         return found
 
     async def _due(self) -> list[dict[str, Any]]:

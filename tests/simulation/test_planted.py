@@ -22,10 +22,16 @@ FOUND = {
     "content_in_a_header": (20, "content in the clear"),
     "gaps_committed": (60, "without what follows from it"),
     "id_not_derived": (20, "twice|second_terminal"),
+    "order_of_an_old_plan_is_done": (100, "without its receipt"),
+    "outbox_dropped_first": (60, "never quiet|no receipt"),
     "publish_not_awaited": (60, "without"),
     "revoked_offsets_committed": (60, "never quiet"),
     "revoked_offsets_owed": (200, "never quiet|committed"),
+    "row_before_its_key": (60, "without its acceptance|unexpected"),
     "second_end_recorded": (20, "incident.second_terminal"),
+    "webhook_ended_before_sent": (20, "nobody was told of"),
+    "webhook_id_of_the_attempt": (20, "came under the ids"),
+    "webhook_of_a_lost_end": (60, "was told and is not so"),
 }
 """By patch: within how many seeds it is found, and what is said then."""
 
