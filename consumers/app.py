@@ -46,6 +46,7 @@ from infra.resources import (
     egress_rules,
     keeper_pool,
     open_resources,
+    webhook_sender,
 )
 from infra.server import serving
 from infra.settings import Settings
@@ -81,7 +82,7 @@ class Groups:
         recipe: Recipe,
         providers: OpenAIProviders,
         keeper: PostgresKeyKeeper | None,
-        sender: HttpSender,
+        sender: HttpSender | None,
     ) -> None:
         self._sender = sender
         self._keeper = keeper
@@ -192,6 +193,8 @@ class Groups:
     def webhooks(self) -> Subscription:
         """One attempt of a delivery."""
         opened = self._opened
+        if self._sender is None:
+            raise ValueError("webhooks: expected a sender")
         consumer = WebhooksConsumer(
             deliveries=PostgresDeliveries(pool=opened.pool),
             secrets=KekSecrets(keks=opened.keks, entropy=opened.entropy),
@@ -257,9 +260,7 @@ async def run(settings: Settings, names: Sequence[str]) -> None:
         )
         calls = await stack.enter_async_context(OpenAIProviders(upstreams(settings)))
         keeper = await _keeper(stack, opened) if "retention" in names else None
-        sender = await stack.enter_async_context(
-            HttpSender(egress_rules(settings), opened.clock)
-        )
+        sender = await _sender(stack, opened) if "webhooks" in names else None
         groups = Groups(opened, load_recipe(), calls, keeper, sender)
         tracing = await traces(stack, settings, "+".join(names))
         subscriptions = [GROUPS[name](groups) for name in names]
@@ -280,6 +281,12 @@ async def _keeper(stack: AsyncExitStack, opened: Resources) -> PostgresKeyKeeper
     """Only the group that destroys keys holds the login that may."""
     pool = await keeper_pool(stack, opened.settings)
     return PostgresKeyKeeper(pool=pool, kms=opened.kms, entropy=opened.entropy)
+
+
+async def _sender(stack: AsyncExitStack, opened: Resources) -> HttpSender:
+    """Only the group that sends webhooks minds a proxy in the environment."""
+    made = webhook_sender(opened.settings, opened.clock)
+    return await stack.enter_async_context(made)
 
 
 def _delivery(

@@ -101,6 +101,7 @@ class Sluice:
             "SLUICE_HEALTH__PORT": str(port),
             "SLUICE_KAFKA__REPLICATION": "1",
             "SLUICE_WEBHOOKS__ALLOW_LOOPBACK": "true",
+            "SLUICE_WEBHOOKS__IGNORE_PROXIES": "true",
             "SLUICE_KAFKA__SESSION_TIMEOUT_S": str(SESSION_TIMEOUT_S),
             "SLUICE_LEDGER__SIGNER_DIRECTORY": str(self.root / "signer"),
             **self.operator(),

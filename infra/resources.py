@@ -24,9 +24,11 @@ from infra.postgres.pool import open_pool
 from infra.postgres.requests import PostgresRequests
 from infra.postgres.roles import refuse_unsafe
 from infra.postgres.tenants import PostgresTenants
-from infra.settings import Settings
+from infra.settings import Settings, proxies
 from infra.system import SystemClock, SystemEntropy
 from infra.tokens import Tokens
+from infra.webhooks.guard import names
+from infra.webhooks.sender import HttpSender
 from pipeline.acceptance import Acceptance
 from pipeline.contents import Contents
 from pipeline.egress import EgressRules, networks
@@ -65,15 +67,31 @@ def egress_rules(settings: Settings) -> EgressRules:
     """Where webhooks may go.
 
     Raises:
-        ValueError: a denied network is none.
+        ValueError: a denied network is none, or the environment names a proxy, which
+            would be passed by in silence.
     """
     found = settings.webhooks
+    if not found.ignore_proxies and (named := proxies()):
+        raise ValueError(
+            f"webhooks go through no proxy, but {', '.join(named)} names one:"
+            " unset it here, or set SLUICE_WEBHOOKS__IGNORE_PROXIES=true"
+        )
     return EgressRules(
         ports=found.ports,
         loopback=found.allow_loopback,
         denied=networks(found.denied_networks),
         denied_hosts=found.denied_hosts,
     )
+
+
+def webhook_sender(settings: Settings, clock: SystemClock) -> HttpSender:
+    """Sends webhooks; needs a running loop.
+
+    Raises:
+        ValueError: as :func:`egress_rules`.
+    """
+    rules, servers = egress_rules(settings), settings.webhooks.nameservers
+    return HttpSender(rules, clock, resolver=names(servers))
 
 
 @asynccontextmanager

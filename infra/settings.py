@@ -5,7 +5,7 @@ Environment variables begin with ``SLUICE_``; ``__`` steps into a concern, e.g.
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -15,6 +15,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 PREFIX = "SLUICE_"
 ALIASES = frozenset({"SLUICE_DATABASE_URL", "SLUICE_KAFKA_BOOTSTRAP"})
 """Addresses that choose the local stack's services; they are not settings."""
+PROXIES = frozenset({"http_proxy", "https_proxy", "all_proxy"})
 
 
 class Concern(BaseModel):
@@ -141,12 +142,16 @@ class WebhooksSettings(Concern):
     """Where webhooks may go, beside the addresses that nobody may name."""
 
     allow_loopback: bool = False
-    """Development only: ``http`` and ``https`` to 127.0.0.1 on any port."""
+    """Development only: ``http`` and ``https`` to the literal 127.0.0.1, any port."""
     ports: frozenset[Annotated[int, Field(ge=1, le=65535)]] = frozenset({443, 8443})
     denied_networks: tuple[str, ...] = ()
     """Own networks in CIDR form: pods, services, public addresses, NAT64 prefixes."""
     denied_hosts: frozenset[str] = frozenset()
-    """Own names, in lower case."""
+    """Own names, in lower case, each with every name below it."""
+    nameservers: tuple[str, ...] = ()
+    """``address[:port]`` of the servers that are asked; empty: the system's."""
+    ignore_proxies: bool = False
+    """Send although the environment names a proxy: webhooks go through none."""
 
 
 class HealthSettings(Concern):
@@ -208,6 +213,12 @@ def load(environment: Mapping[str, str] | None = None) -> Settings:
     if unknown:
         raise ValueError(f"unknown settings: {', '.join(unknown)}")
     return Settings()
+
+
+def proxies(environment: Mapping[str, str] | None = None) -> Sequence[str]:
+    """The variables that name a proxy, as HTTP clients read them."""
+    names = os.environ if environment is None else environment  # noqa: TID251 - here
+    return sorted(name for name in names if name.lower() in PROXIES and names[name])
 
 
 def _stray(name: str) -> bool:

@@ -48,9 +48,11 @@ _DENIED_SUFFIXES: Final = (
     ".localhost", ".internal", ".local", ".svc", ".cluster.local",
 )  # fmt: skip
 # Our own grammar, not a URL parser's: what two parsers read differently is refused.
+# A query follows a path: "https://a.example?@b.example/" names b to some of them.
 _URL: Final = re.compile(
     r"(?P<scheme>https?)://(?P<host>[A-Za-z0-9.-]+)(?::(?P<port>[0-9]{1,5}))?"
-    r"(?P<target>(?:/[A-Za-z0-9._~!$&'()*+,;=:@%/-]*)?(?:\?[A-Za-z0-9._~!$&'()*+,;=:@%/?-]*)?)"
+    r"(?P<target>(?:/[A-Za-z0-9._~!$&'()*+,;=:@%/-]*"
+    r"(?:\?[A-Za-z0-9._~!$&'()*+,;=:@%/?-]*)?)?)"
 )
 _LABEL: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 _NUMERIC: Final = re.compile(r"[0-9]+|0x[0-9a-f]*")
@@ -62,7 +64,9 @@ class EgressRules:
 
     Attributes:
         denied: own networks: pods, services, public addresses, NAT64 prefixes.
-        loopback: development only: ``http`` and ``https`` to 127.0.0.1, any port.
+        denied_hosts: own names in lower case, each with every name below it.
+        loopback: development only: ``http`` and ``https`` to the literal 127.0.0.1,
+            any port. A name that leads there stays refused.
     """
 
     ports: frozenset[int] = frozenset({443, 8443})
@@ -108,7 +112,7 @@ def target(url: str, rules: EgressRules) -> Target | Forbidden:
     scheme, host = found["scheme"], found["host"].lower()
     port = int(found["port"] or {"https": 443, "http": 80}[scheme])
     place = Target(scheme, host, port, found["target"] or "/")
-    if rules.loopback and host == "127.0.0.1" and 0 < port <= MAX_PORT:
+    if is_loopback(host, rules) and 0 < port <= MAX_PORT:
         return place
     return _refused(place, rules) or place
 
@@ -131,9 +135,15 @@ def _is_public_name(host: str, rules: EgressRules) -> bool:
         and len(name) <= MAX_HOST_CHARS
         and all(_LABEL.fullmatch(label) for label in labels)
         and not _NUMERIC.fullmatch(labels[-1])
-        and name not in _DENIED_NAMES | rules.denied_hosts
+        and name not in _DENIED_NAMES
         and not name.endswith(_DENIED_SUFFIXES)
+        and not any(f".{name}".endswith(f".{own}") for own in rules.denied_hosts)
     )
+
+
+def is_loopback(host: str, rules: EgressRules) -> bool:
+    """Is this the one literal that development may dial?"""
+    return rules.loopback and host == "127.0.0.1"
 
 
 def denied(address: Address, rules: EgressRules) -> bool:
@@ -146,8 +156,6 @@ def denied(address: Address, rules: EgressRules) -> bool:
     if any(address in net for net in rules.denied if net.version == address.version):
         return True
     if isinstance(address, IPv4Address):
-        if rules.loopback and address == IPv4Address("127.0.0.1"):
-            return False
         return any(address in net for net in _DENIED_4)
     return address not in _ALLOWED_6 or any(address in net for net in _DENIED_6)
 

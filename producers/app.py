@@ -43,6 +43,7 @@ from infra.resources import (
     egress_rules,
     keeper_pool,
     open_resources,
+    webhook_sender,
 )
 from infra.server import serving
 from infra.settings import Settings
@@ -101,7 +102,7 @@ async def run_gateway(settings: Settings) -> None:
         found = settings.gateway
         box = ReplyBox(opened.clients, found.reply_partition, opened.clock)
         opened.metrics.of(OPEN_REQUESTS).alone.set_function(lambda: box.expecting)
-        sender = HttpSender(egress_rules(settings), opened.clock)
+        sender = webhook_sender(settings, opened.clock)
         async with box, sender, AsyncExitStack() as stack:
             tracing = await traces(stack, settings, "gateway")
             readiness = _readiness(opened, box)

@@ -1,15 +1,34 @@
 """The boundary: every address is checked when it is resolved and when it is dialled."""
 
+import asyncio
 import socket
-from typing import Final
+from collections.abc import Callable, Sequence
+from typing import Any, Final
 
 from aiohttp.abc import AbstractResolver, ResolveResult
-from aiohttp.resolver import ThreadedResolver
+from aiohttp.resolver import AsyncResolver
 from typing_extensions import override
 
-from pipeline.egress import EgressRules, all_allowed
+from pipeline.egress import EgressRules, all_allowed, is_loopback
 
+OpenSocket = Callable[[int, int, int], socket.socket]
+RESOLVE_S: Final = 5.0
+"""A name takes no longer, however many servers and tries there are."""
+_TRY_S: Final = 2.0
+_TRIES: Final = 2
 _HOST_INDEX: Final = 0
+
+
+def names(servers: Sequence[str] = ()) -> AbstractResolver:
+    """DNS alone, by no thread: a name server that stalls holds up its own names.
+
+    Needs a running loop. Neither ``/etc/hosts`` nor search domains are asked.
+
+    Args:
+        servers: ``address[:port]``; empty: those of ``/etc/resolv.conf``.
+    """
+    chosen: dict[str, Any] = {"servers": list(servers)} if servers else {}
+    return AsyncResolver(timeout=_TRY_S, tries=_TRIES, lookups="b", **chosen)
 
 
 class TargetForbidden(OSError):
@@ -22,11 +41,9 @@ class TargetForbidden(OSError):
 class GuardedResolver(AbstractResolver):
     """Resolves absolute names; one denied address refuses the whole answer."""
 
-    def __init__(
-        self, rules: EgressRules, resolver: AbstractResolver | None = None
-    ) -> None:
+    def __init__(self, rules: EgressRules, resolver: AbstractResolver) -> None:
         self._rules = rules
-        self._resolver = resolver or ThreadedResolver()
+        self._resolver = resolver
 
     @override
     async def resolve(
@@ -34,7 +51,8 @@ class GuardedResolver(AbstractResolver):
     ) -> list[ResolveResult]:
         # The final dot keeps search domains out: "kafka" must not become our own.
         name = host if host.endswith(".") else host + "."
-        found = await self._resolver.resolve(name, port, family)
+        async with asyncio.timeout(RESOLVE_S):
+            found = await self._resolver.resolve(name, port, family)
         if not all_allowed([result["host"] for result in found], self._rules):
             raise TargetForbidden
         return [{**result, "hostname": host} for result in found]
@@ -45,10 +63,15 @@ class GuardedResolver(AbstractResolver):
 
 
 class GuardedSockets:
-    """Makes the sockets; literals in a URL skip the resolver, but not this."""
+    """Makes the sockets; literals in a URL skip the resolver, but not this.
 
-    def __init__(self, rules: EgressRules) -> None:
+    Args:
+        make: family, kind and protocol to a socket.
+    """
+
+    def __init__(self, rules: EgressRules, make: OpenSocket = socket.socket) -> None:
         self._rules = rules
+        self._make = make
 
     def __call__(
         self, info: tuple[int, int, int, str, tuple[object, ...]]
@@ -59,6 +82,8 @@ class GuardedSockets:
             TargetForbidden: the address must not be dialled.
         """
         family, kind, protocol, _, address = info
-        if not all_allowed([str(address[_HOST_INDEX])], self._rules):
+        host = str(address[_HOST_INDEX])
+        # No name gets here with loopback: the resolver refuses it whatever is set.
+        if not (is_loopback(host, self._rules) or all_allowed([host], self._rules)):
             raise TargetForbidden
-        return socket.socket(family, kind, protocol)
+        return self._make(family, kind, protocol)

@@ -1,6 +1,7 @@
 """One attempt over HTTP/1.1: a fresh connection, to an address that was checked."""
 
 import asyncio
+import socket
 import ssl
 from collections.abc import Mapping
 from datetime import datetime, timedelta
@@ -14,8 +15,14 @@ from aiohttp.abc import AbstractResolver
 from typing_extensions import override
 from yarl import URL
 
-from infra.webhooks.guard import GuardedResolver, GuardedSockets, TargetForbidden
-from pipeline.egress import EgressRules, all_allowed
+from infra.webhooks.guard import (
+    GuardedResolver,
+    GuardedSockets,
+    OpenSocket,
+    TargetForbidden,
+    names,
+)
+from pipeline.egress import EgressRules, is_loopback
 from pipeline.ports.system import Clock
 from pipeline.ports.webhooks import Sender
 from pipeline.webhooks import RETRY_AFTER_LIMIT, Attempt
@@ -31,6 +38,8 @@ class HttpSender(Sender):
     """Never follows, never reuses a connection, never goes through a proxy.
 
     Args:
+        resolver: who is asked for addresses; None: the system's name servers.
+        open_socket: what dials where the guard lets it.
         tls: what certificates are checked against; None: the system's.
     """
 
@@ -40,17 +49,19 @@ class HttpSender(Sender):
         clock: Clock,
         *,
         resolver: AbstractResolver | None = None,
+        open_socket: OpenSocket = socket.socket,
         tls: ssl.SSLContext | None = None,
     ) -> None:
         self._rules = rules
         self._clock = clock
-        self._guard = GuardedResolver(rules, resolver)
+        self._guard = GuardedResolver(rules, resolver or names())
+        self._sockets = GuardedSockets(rules, open_socket)
         self._tls = tls
 
     async def __aenter__(self) -> Self:
         connector = aiohttp.TCPConnector(
             resolver=self._guard,
-            socket_factory=GuardedSockets(self._rules),
+            socket_factory=self._sockets,
             ssl=self._tls or True,
             use_dns_cache=False,
             force_close=True,
@@ -75,6 +86,7 @@ class HttpSender(Sender):
         trace: TracebackType | None,
     ) -> None:
         await self._session.close()
+        await self._guard.close()  # the connector closes only what it made
 
     @override
     async def send(self, url: str, headers: Mapping[str, str], body: bytes) -> Attempt:
@@ -94,11 +106,10 @@ class HttpSender(Sender):
 
     @override
     async def reaches(self, host: str, port: int) -> bool:
-        if all_allowed([host], self._rules):
-            return True  # the loopback literal, where development allows it
+        if is_loopback(host, self._rules):
+            return True
         try:
-            async with asyncio.timeout(CONNECT_S):
-                return bool(await self._guard.resolve(host, port))
+            return bool(await self._guard.resolve(host, port))
         except (OSError, ValueError):
             return False
 
