@@ -72,6 +72,7 @@ class OutcomesConsumer:
             guards_ran=data.guards_ran,
             usage=data.usage,
             model=data.model,
+            looked=data.looked,
         )
         now = self.clock.now()
         return recorded(event.attributes, terms, step, source=SOURCE, now=now)

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import orjson
 
+from pipeline import findings
 from pipeline.contents import Contents
 from pipeline.detection.engine import Recipe
 from pipeline.dialects import SPEAKERS, Json, Opened, opened, written
@@ -29,7 +30,7 @@ from pipeline.provider import (
 from pipeline.reasons import Reason
 from pipeline.sealing import DataKey, Purpose
 from pipeline.tokens import session_nonce
-from pipeline.trail import Step, decided, ended, ran, stopped, told
+from pipeline.trail import Step, decided, ended, ran, sealed, stopped, told
 from pipeline.work import Bench, Work
 from schemas.events import Event
 from schemas.requests import (
@@ -179,18 +180,21 @@ class ProviderConsumer:
             ),
             request=key.request_id,
         )
+        found_in = findings.sealed(self.contents, key, released.findings, self.recipe)
         if isinstance(released, Withheld):
             step = Step(
                 action=ACTION,
                 status=released.reason,
                 decisions=released.decisions,
                 guards_ran=released.guards_ran,
+                contents=sealed((Purpose.FINDINGS, found_in)),
+                looked=released.looked,
             )
             return stopped(
                 event, step, source=SOURCE, now=now, outcome=released.outcome
             )
         answer = self.contents.seal(key, Purpose.COMPLETION, released.body)
-        step = _step(released, answer, again=found.again)
+        step = _step(released, answer, found_in, again=found.again)
         finished = RequestFinished(
             terms=data.terms,
             outcome=Outcome.COMPLETED,
@@ -199,6 +203,8 @@ class ProviderConsumer:
             guards_ran=tuple(dict.fromkeys((*ran(event), *released.guards_ran))),
             usage=released.usage,
             model=released.model,
+            looked=(*data.looked, *released.looked),
+            findings=tuple(each for each in (data.findings, found_in) if each),
         )
         return [
             told(event, step, source=SOURCE, now=now),
@@ -231,13 +237,20 @@ class ProviderConsumer:
         )
 
 
-def _step(released: Released, answer: SealedContent, *, again: bool) -> Step:
+def _step(
+    released: Released,
+    answer: SealedContent,
+    found_in: SealedContent | None,
+    *,
+    again: bool,
+) -> Step:
     return Step(
         action=ACTION,
         status="ok_called_again" if again else "ok",
         decisions=released.decisions,
         guards_ran=released.guards_ran,
-        contents=((Purpose.COMPLETION, answer),),
+        contents=sealed((Purpose.COMPLETION, answer), (Purpose.FINDINGS, found_in)),
+        looked=released.looked,
         usage=released.usage,
         model=released.model,
     )

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import orjson
 
+from pipeline import findings
 from pipeline.contents import Contents
 from pipeline.detection.engine import Recipe
 from pipeline.dialects import opened, replace, written
@@ -14,7 +15,7 @@ from pipeline.reasons import Reason
 from pipeline.redaction import Redacted, RedactionUnavailable, redact
 from pipeline.sealing import DataKey, Purpose
 from pipeline.tokens import session_nonce
-from pipeline.trail import Step, stopped, told
+from pipeline.trail import Step, sealed, stopped, told
 from pipeline.work import Bench, Work
 from schemas.events import Event, after
 from schemas.requests import RequestRedacted, RequestScreened
@@ -56,6 +57,7 @@ class RedactionConsumer:
                     status=Reason.GUARD_UNAVAILABLE,
                     decisions=failed.decisions,
                     guards_ran=failed.guards_ran,
+                    looked=failed.looked,
                 )
                 return stopped(event, step, source=SOURCE, now=now)
             case Redacted() as redacted:
@@ -76,18 +78,22 @@ class RedactionConsumer:
             if redacted.vault
             else None
         )
+        found_in = findings.sealed(self.contents, key, redacted.findings, self.recipe)
         data = RequestRedacted(
             terms=event.data.terms,
             content=content,
             vault=vault,
+            findings=found_in,
             decisions=(*event.data.decisions, *redacted.decisions),
             guards_ran=(*event.data.guards_ran, *redacted.guards_ran),
+            looked=(*event.data.looked, *redacted.looked),
         )
         step = Step(
             action=ACTION,
             decisions=redacted.decisions,
             guards_ran=redacted.guards_ran,
-            contents=((Purpose.REQUEST, content),),
+            contents=sealed((Purpose.REQUEST, content), (Purpose.FINDINGS, found_in)),
+            looked=redacted.looked,
         )
         attributes = after(event.attributes, data.kind, source=SOURCE, time=now)
         return [

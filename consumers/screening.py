@@ -70,6 +70,7 @@ class ScreeningConsumer:
             content=event.data.content,
             decisions=screened.decisions,
             guards_ran=screened.guards_ran,
+            looked=screened.looked,
         )
         attributes = after(event.attributes, data.kind, source=SOURCE, time=now)
         return [
@@ -92,4 +93,5 @@ def _step(found: Screened | GuardUnavailable, status: str) -> Step:
         status=status,
         decisions=found.decisions,
         guards_ran=found.guards_ran,
+        looked=found.looked,
     )

@@ -18,6 +18,7 @@ from pipeline.dialects import (
     written,
 )
 from pipeline.errors import IntegrityError
+from pipeline.findings import Acted
 from pipeline.ports.providers import Answered, Refused, Unanswered
 from pipeline.reasons import Reason
 from pipeline.redaction import Redacted, RedactionUnavailable, redact
@@ -26,7 +27,7 @@ from pipeline.text import TextPart
 from pipeline.tokens import is_json, restored
 from schemas.ids import RequestId
 from schemas.policies import Place, PolicyDocument, Reveal
-from schemas.requests import Decision, Dialect, Outcome, Usage
+from schemas.requests import Decision, Dialect, Looked, Outcome, Usage
 
 ATTEMPTS: Final = 2
 
@@ -92,6 +93,8 @@ class Released:
     guards_ran: tuple[str, ...]
     usage: Usage
     model: str | None
+    looked: tuple[Looked, ...] = ()
+    findings: tuple[Acted, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,6 +105,8 @@ class Withheld:
     reason: str
     decisions: tuple[Decision, ...]
     guards_ran: tuple[str, ...]
+    looked: tuple[Looked, ...] = ()
+    findings: tuple[Acted, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,7 +157,13 @@ def release(
         guards_ran=(*found.guards_ran, *seen.guards_ran),
         usage=speaker.usage(answer),
         model=_name(answer.get("model")),
+        looked=_of_answer(found),
+        findings=found.findings,
     )
+
+
+def _of_answer(found: Redacted | RedactionUnavailable) -> tuple[Looked, ...]:
+    return tuple(e.model_copy(update={"stage": "answer"}) for e in found.looked)
 
 
 def _withheld(
@@ -160,6 +171,7 @@ def _withheld(
     before: Redacted | None = None,
 ) -> Withheld:
     outcome, reason = Outcome.FAILED, str(Reason.GUARD_UNAVAILABLE)
+    looking = last if isinstance(last, RedactionUnavailable) else before
     if isinstance(last, Screened):
         outcome, reason = Outcome.BLOCKED, last.reasons[0]
     return Withheld(
@@ -167,6 +179,8 @@ def _withheld(
         reason=reason,
         decisions=(*(before.decisions if before else ()), *last.decisions),
         guards_ran=(*(before.guards_ran if before else ()), *last.guards_ran),
+        looked=_of_answer(looking) if looking else (),
+        findings=before.findings if before else (),
     )
 
 

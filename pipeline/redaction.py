@@ -6,6 +6,7 @@ from typing import Final
 
 from pipeline import operators
 from pipeline.detection.engine import Finding, GuardFailed, Recipe, inspect
+from pipeline.findings import Acted, looked_by
 from pipeline.policies import REDACTING, cells, guard_of
 from pipeline.text import Channel, TextPart
 from pipeline.tokens import Session, escaped, token_spans
@@ -16,25 +17,9 @@ from schemas.policies import (
     Mode,
     PolicyDocument,
 )
-from schemas.requests import Decision
+from schemas.requests import Decision, Looked
 
 STAGE: Final = "redaction"
-
-
-@dataclass(frozen=True, slots=True)
-class Acted:
-    """One finding, where it was and what was done. Never the value.
-
-    Attributes:
-        part: index of the text part.
-        action: ``strict``, ``reversible``, ``flag``, or ``near``: below its threshold.
-        token: what stands in its place; None where the text stayed.
-    """
-
-    part: int
-    finding: Finding
-    action: str
-    token: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +30,7 @@ class Redacted:
         vault: reversible values by token; never shown.
         findings: each finding, without its value; for sealed storage and for people.
         tokens: all that now stand in the text.
-        recipe: id of the recipe that looked.
+        looked: the recipe, what it had to undo, and how much it found.
     """
 
     parts: tuple[TextPart, ...]
@@ -54,7 +39,7 @@ class Redacted:
     guards_ran: tuple[str, ...]
     findings: tuple[Acted, ...] = ()
     tokens: frozenset[str] = frozenset()
-    recipe: str = ""
+    looked: tuple[Looked, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +48,7 @@ class RedactionUnavailable:
 
     decisions: tuple[Decision, ...]
     guards_ran: tuple[str, ...] = ()
+    looked: tuple[Looked, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +58,7 @@ class _Given:
     session: Session
     issued: Collection[str]
     acted: list[Acted] = field(default_factory=list)
+    signals: set[str] = field(default_factory=set)
 
 
 def redact(
@@ -96,7 +83,7 @@ def redact(
             for index, part in enumerate(parts)
         )
     except GuardFailed:
-        return _failed(parts, policy)
+        return _failed(parts, policy, recipe)
     return Redacted(
         parts=done,
         vault=session.vault,
@@ -104,7 +91,7 @@ def redact(
         guards_ran=tuple(g.value for g in REDACTING if policy.guard(g).required),
         findings=tuple(acted),
         tokens=frozenset(each.token for each in acted if each.token is not None),
-        recipe=recipe.id,
+        looked=(looked_by(STAGE, recipe, given.signals, acted),),
     )
 
 
@@ -127,7 +114,8 @@ def _part(
     answer = part.channel is Channel.COMPLETION
     text = part.text if answer else escaped(part.text, keep=given.issued)
     chosen: list[tuple[Finding, Mode]] = []
-    for finding, mode in judged(text, part.channel, policy, recipe):
+    told = judged(text, part.channel, policy, recipe, given.signals)
+    for finding, mode in told:
         if mode is None or mode is Mode.FLAG:
             action = "near" if mode is None else mode.value
             given.acted.append(Acted(index, finding, action, None))
@@ -138,9 +126,15 @@ def _part(
 
 
 def judged(
-    text: str, channel: Channel, policy: PolicyDocument, recipe: Recipe
+    text: str,
+    channel: Channel,
+    policy: PolicyDocument,
+    recipe: Recipe,
+    signals: set[str] | None = None,
 ) -> Iterator[tuple[Finding, Mode | None]]:
     """What a text holds and what is done with it; None: it is below its threshold.
+
+    ``signals`` is told what had to be undone, or was not looked at.
 
     Raises:
         GuardFailed: the engine could not look.
@@ -148,7 +142,10 @@ def judged(
     opaque = token_spans(text)
     told = cells(policy, channel)
     answer = channel is Channel.COMPLETION
-    for finding in inspect(text, recipe).findings:
+    seen = inspect(text, recipe)
+    if signals is not None:
+        signals.update(seen.signals)
+    for finding in seen.findings:
         if not policy.guard(guard_of(finding.data_class)).required:
             continue
         if not _within(finding, opaque):
@@ -218,7 +215,7 @@ def _tokens(
 
 
 def _failed(
-    parts: Sequence[TextPart], policy: PolicyDocument
+    parts: Sequence[TextPart], policy: PolicyDocument, recipe: Recipe
 ) -> Redacted | RedactionUnavailable:
     required = [guard for guard in REDACTING if policy.guard(guard).required]
     decisions = tuple(
@@ -229,6 +226,9 @@ def _failed(
         )
         for guard in required
     )
+    looked = (looked_by(STAGE, recipe, ()),)
     if any(policy.guard(g).on_failure is Failing.CLOSED for g in required):
-        return RedactionUnavailable(decisions=decisions)
-    return Redacted(parts=tuple(parts), vault={}, decisions=decisions, guards_ran=())
+        return RedactionUnavailable(decisions=decisions, looked=looked)
+    return Redacted(
+        parts=tuple(parts), vault={}, decisions=decisions, guards_ran=(), looked=looked
+    )

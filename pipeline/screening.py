@@ -13,11 +13,12 @@ from pipeline.detection.engine import (
 )
 from pipeline.detection.linear import opinion
 from pipeline.detection.normalise import normalise
+from pipeline.findings import looked_by
 from pipeline.output import OutputHit, look
 from pipeline.policies import cells, guard_of
 from pipeline.text import Channel, TextPart
 from schemas.policies import Failing, Guard, PolicyDocument
-from schemas.requests import Decision
+from schemas.requests import Decision, Looked
 
 STAGE: Final = "screening"
 CARRIED: Final = frozenset({Channel.TOOL, Channel.DOCUMENT})
@@ -42,14 +43,14 @@ class Screened:
     Attributes:
         reasons: dotted; what the caller may see. The first is the gravest.
         guards_ran: those that really looked; one that failed open is not among them.
-        recipe: id of the recipe that looked.
+        looked: the recipe, and what was undone before it looked.
     """
 
     verdict: Verdict
     reasons: tuple[str, ...]
     decisions: tuple[Decision, ...]
     guards_ran: tuple[str, ...]
-    recipe: str = ""
+    looked: tuple[Looked, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +60,7 @@ class GuardUnavailable:
     guard: Guard
     decisions: tuple[Decision, ...]
     guards_ran: tuple[str, ...]
+    looked: tuple[Looked, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +75,8 @@ class Hit:
 class _Story:
     """What was said so far."""
 
+    recipe: Recipe
+    signals: set[str] = field(default_factory=set)
     verdict: Verdict = Verdict.ALLOWED
     reasons: dict[str, Verdict] = field(default_factory=dict)
     decisions: list[Decision] = field(default_factory=list)
@@ -99,7 +103,11 @@ class _Story:
         self.verdict = max(self.verdict, Verdict.UNSCREENED, key=_gravity)
         return failing is Failing.OPEN
 
-    def screened(self, recipe: Recipe) -> Screened:
+    def looked(self) -> tuple[Looked, ...]:
+        """What looked, and what it had to undo."""
+        return (looked_by(STAGE, self.recipe, self.signals),)
+
+    def screened(self) -> Screened:
         """The answer, gravest reasons first."""
         ranked = sorted(self.reasons, key=lambda r: -_gravity(self.reasons[r]))
         return Screened(
@@ -107,13 +115,16 @@ class _Story:
             reasons=tuple(ranked),
             decisions=tuple(self.decisions),
             guards_ran=tuple(self.ran),
-            recipe=recipe.id,
+            looked=self.looked(),
         )
 
     def unavailable(self, guard: Guard) -> GuardUnavailable:
         """A guard that must not fail has failed."""
         return GuardUnavailable(
-            guard=guard, decisions=tuple(self.decisions), guards_ran=tuple(self.ran)
+            guard=guard,
+            decisions=tuple(self.decisions),
+            guards_ran=tuple(self.ran),
+            looked=self.looked(),
         )
 
 
@@ -125,10 +136,10 @@ def screen(
     Law: equal parts, policy and recipe give the equal answer; the order of the parts
     changes no verdict. Cells with ``block`` end a request that holds their class.
     """
-    story = _Story()
+    story = _Story(recipe)
     required = [guard for guard in SCREENING if policy.guard(guard).required]
     try:
-        hits = _seen(parts, policy, recipe) if required else {}
+        hits = _seen(parts, policy, recipe, story.signals) if required else {}
     except GuardFailed:
         hits = None
     for guard in required:
@@ -137,7 +148,7 @@ def screen(
             story.tell(guard, hits.get(guard, ()), block=rule.block)
         elif not story.fail(guard, rule.on_failure):
             return story.unavailable(guard)
-    return _blocked_classes(parts, policy, recipe, story) or story.screened(recipe)
+    return _blocked_classes(parts, policy, recipe, story) or story.screened()
 
 
 def screen_answer(
@@ -151,29 +162,34 @@ def screen_answer(
     Attributes:
         system: the request's own system parts: an answer that repeats them leaks them.
     """
-    story = _Story()
+    story = _Story(recipe)
     rule = policy.guard(Guard.OUTPUT)
     if not rule.required:
-        return story.screened(recipe)
+        return story.screened()
     if any(len(part.text.encode()) > MAX_PART_BYTES for part in parts):
         if not story.fail(Guard.OUTPUT, rule.on_failure):
             return story.unavailable(Guard.OUTPUT)
-        return story.screened(recipe)
+        return story.screened()
     prompts = [part.text for part in system if part.channel is Channel.SYSTEM]
     seen: list[OutputHit] = [hit for part in parts for hit in look(part.text, prompts)]
     story.tell(
         Guard.OUTPUT, [Hit(hit.rule, hit.reason) for hit in seen], block=rule.block
     )
-    return story.screened(recipe)
+    return story.screened()
 
 
 def _seen(
-    parts: Sequence[TextPart], policy: PolicyDocument, recipe: Recipe
+    parts: Sequence[TextPart],
+    policy: PolicyDocument,
+    recipe: Recipe,
+    signals: set[str],
 ) -> Mapping[Guard, list[Hit]]:
     """What phrases and models see in each part, by guard."""
     found: dict[Guard, list[Hit]] = {}
     for part in parts:
-        text = normalise(part.text).text
+        normal = normalise(part.text)
+        signals.update(normal.signals)
+        text = normal.text
         for guard, hit in (
             *_phrases(text, part, recipe),
             *_judged(text, part, policy, recipe),

@@ -51,6 +51,7 @@ class Purpose(StrEnum):
     PARTS = "parts"
     COMPLETION = "completion"
     REVERSIBLE = "reversible"
+    FINDINGS = "findings"
     PROVIDER_RESULT = "provider_result"
     DEAD_LETTER = "dead_letter"
     WEBHOOK = "webhook"

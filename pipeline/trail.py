@@ -16,6 +16,7 @@ from pipeline.work import OpenRequest
 from schemas.audit import (
     MAX_CONTENT,
     MAX_DECISIONS,
+    MAX_LOOKED,
     AuditRecorded,
     ContentCommitment,
     Retained,
@@ -25,9 +26,11 @@ from schemas.ids import RequestId, event_id
 from schemas.policies import Guard
 from schemas.requests import (
     Decision,
+    Looked,
     Outcome,
     RequestAccepted,
     RequestFinished,
+    RequestRedacted,
     RequestReplied,
     SealedContent,
     Terms,
@@ -52,10 +55,16 @@ class Step:
     contents: Sequence[tuple[Purpose, SealedContent]] = ()
     usage: Usage | None = None
     model: str | None = None
+    looked: Sequence[Looked] = ()
 
 
-def _named(kind: str, status: str | None) -> str:
-    return f"{kind}:{status}" if status in CIRCUMSTANTIAL else kind
+def _named(kind: str, status: str | None, looked: Sequence[Looked]) -> str:
+    """What tells one account of a step from another that may honestly differ.
+
+    Two versions that run side by side, in an upgrade, judge by two recipes.
+    """
+    name = f"{kind}:{status}" if status in CIRCUMSTANTIAL else kind
+    return f"{name}:{looked[-1].recipe[:16]}" if looked else name
 
 
 def told(
@@ -85,6 +94,8 @@ def stopped(
         guards_ran=(*ran(event), *step.guards_ran),
         usage=step.usage,
         model=step.model,
+        looked=(*looked(event), *step.looked),
+        findings=(*found_in(event), *findings(step)),
     )
     return [
         told(event, step, source=source, now=now),
@@ -102,6 +113,29 @@ def ran(event: Event[OpenRequest]) -> tuple[str, ...]:
     return () if isinstance(event.data, RequestAccepted) else event.data.guards_ran
 
 
+def looked(event: Event[OpenRequest]) -> tuple[Looked, ...]:
+    """What detection saw before this event."""
+    return () if isinstance(event.data, RequestAccepted) else event.data.looked
+
+
+def found_in(event: Event[OpenRequest]) -> tuple[SealedContent, ...]:
+    """The findings that were sealed before this event."""
+    found = event.data.findings if isinstance(event.data, RequestRedacted) else None
+    return () if found is None else (found,)
+
+
+def sealed(
+    *contents: tuple[Purpose, SealedContent | None],
+) -> tuple[tuple[Purpose, SealedContent], ...]:
+    """What a step sealed, of what it may have sealed."""
+    return tuple((purpose, found) for purpose, found in contents if found is not None)
+
+
+def findings(step: Step) -> tuple[SealedContent, ...]:
+    """The findings that a step sealed."""
+    return tuple(c for purpose, c in step.contents if purpose is Purpose.FINDINGS)
+
+
 def withheld(end: RequestFinished) -> bool:
     """Was it the answer that was blocked, not the request?"""
     said = ((each.control, each.verdict) for each in end.decisions)
@@ -113,8 +147,8 @@ def recorded(
 ) -> Outgoing[AuditRecorded]:
     """The ledger's record of one step.
 
-    Law: its id follows from the cause, the action and, where a redelivery may find
-    otherwise, the status.
+    Law: its id follows from the cause, the action, the recipe and, where a redelivery
+    may find otherwise, the status.
     """
     data = AuditRecorded(
         action=step.action,
@@ -124,6 +158,7 @@ def recorded(
         decision=decisive(step.decisions),
         guards_required=terms.guards_required,
         guards_ran=tuple(step.guards_ran),
+        looked=tuple(step.looked[:MAX_LOOKED]),
         policy=terms.policy,
         model=step.model or terms.model,
         usage=step.usage,
@@ -136,7 +171,7 @@ def recorded(
         ),
     )
     made = after(cause, AuditRecorded.kind, source=source, time=now)
-    name = _named(step.action, step.status)
+    name = _named(step.action, step.status, step.looked)
     attributes = replace(made, id=event_id(cause.id, name))
     return Outgoing(AUDIT_RECORDED, Event(attributes, data))
 
@@ -167,7 +202,7 @@ def ended(
 ) -> list[Outgoing[Any]]:
     """A request's end, and the reply where a gateway waits for it."""
     made = after(cause, RequestFinished.kind, source=source, time=now)
-    name = _named(RequestFinished.kind, finished.reason)
+    name = _named(RequestFinished.kind, finished.reason, finished.looked)
     attributes = replace(made, id=event_id(cause.id, name))
     found: list[Outgoing[Any]] = [
         Outgoing(REQUESTS_FINISHED, Event(attributes, finished))

@@ -9,15 +9,16 @@ from pydantic import ConfigDict, Field, model_validator
 
 from schemas.base import Schema
 from schemas.ids import Actor, EventId, RequestId
-from schemas.requests import Code, Decision, Hex64, PolicyRef, Usage
+from schemas.requests import Code, Decision, Hex64, Looked, PolicyRef, Usage
 
-MAX_RECORD_BYTES = 32_768
-"""Half of what a leaf may have in tlog-tiles (65,535)."""
+MAX_RECORD_BYTES = 49_152
+"""Three quarters of what a leaf may have in tlog-tiles (65,535)."""
 MAX_DECISIONS = 32
 MAX_GUARDS = 24
 MAX_CONTENT = 8
 MAX_MISSING = 16
 MAX_RANGES = 16
+MAX_LOOKED = 4
 MAX_INTEGER = 2**53 - 1
 """The largest integer that every JSON reader reads exactly (RFC 8785, 3.2.2.3)."""
 
@@ -128,6 +129,7 @@ class _Facts(Schema):
     decision: Annotated[tuple[Decision, ...], Field(max_length=MAX_DECISIONS)] = ()
     guards_required: Annotated[tuple[Code, ...], Field(max_length=MAX_GUARDS)] = ()
     guards_ran: Annotated[tuple[Code, ...], Field(max_length=MAX_GUARDS)] = ()
+    looked: Annotated[tuple[Looked, ...], Field(max_length=MAX_LOOKED)] = ()
     policy: PolicyRef | None = None
     model: ModelName | None = None
     usage: Usage | None = None

@@ -1,5 +1,6 @@
 """The events of one request, from acceptance to its end."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, ClassVar, Literal
@@ -96,6 +97,30 @@ class Decision(Schema):
     rule: Code | None = None
 
 
+Signal = Annotated[str, Field(pattern=r"^[a-z0-9_.]{1,32}$")]
+Lower = Annotated[str, Field(pattern=r"^[a-z0-9_]{1,16}$")]
+Count = Annotated[int, Field(ge=0, le=10**9)]
+
+
+class Looked(Schema):
+    """What detection saw in one stage: numbers and words of ours, never content.
+
+    Attributes:
+        stage: ``screening``, ``redaction``, or ``answer``.
+        recipe: the id of what it knew: rules, models, calibration.
+        signals: what was undone or not looked at, e.g. ``disguise.homoglyph``.
+        found: how often, by class in lower case, and by what was done.
+    """
+
+    stage: Lower
+    recipe: Hex64
+    signals: Annotated[tuple[Signal, ...], Field(max_length=16)] = ()
+    found: Annotated[
+        Mapping[Lower, Annotated[Mapping[Lower, Count], Field(max_length=4)]],
+        Field(max_length=24),
+    ] = {}
+
+
 class Usage(Schema):
     """Tokens, as the provider counted them."""
 
@@ -121,6 +146,7 @@ class RequestScreened(Schema):
     content: SealedContent
     decisions: tuple[Decision, ...]
     guards_ran: tuple[Code, ...]
+    looked: tuple[Looked, ...] = ()
 
 
 class RequestRedacted(Schema):
@@ -129,6 +155,7 @@ class RequestRedacted(Schema):
     Attributes:
         content: the redacted body.
         vault: the reversible values, sealed; None where there are none.
+        findings: where what was found, sealed; None where nothing was.
     """
 
     kind: ClassVar[str] = "request.redacted.v1"
@@ -136,8 +163,10 @@ class RequestRedacted(Schema):
     terms: Terms
     content: SealedContent
     vault: SealedContent | None
+    findings: SealedContent | None = None
     decisions: tuple[Decision, ...]
     guards_ran: tuple[Code, ...]
+    looked: tuple[Looked, ...] = ()
 
 
 class RequestFinished(Schema):
@@ -149,6 +178,7 @@ class RequestFinished(Schema):
         reason: why it has no answer; None where it was completed.
         answer: the body that the caller gets, in its own dialect.
         model: the model that the provider said it used.
+        findings: where what was found, sealed: in the request, then in the answer.
     """
 
     kind: ClassVar[str] = "request.finished.v1"
@@ -161,6 +191,8 @@ class RequestFinished(Schema):
     guards_ran: tuple[Code, ...]
     usage: Usage | None = None
     model: Name | None = None
+    looked: tuple[Looked, ...] = ()
+    findings: tuple[SealedContent, ...] = ()
 
 
 class RequestReplied(Schema):

@@ -11,8 +11,9 @@ from rich.text import Text
 
 from infra.recipes import load_recipe
 from pipeline.detection.engine import Finding, Recipe, inspect
+from pipeline.findings import Acted
 from pipeline.policies import cells, default_policy
-from pipeline.redaction import Acted, Redacted, redact
+from pipeline.redaction import Redacted, redact
 from pipeline.screening import Screened, screen
 from pipeline.text import Channel, TextPart
 from schemas.policies import PolicyDocument

@@ -22,7 +22,7 @@ from producers.cli.books import (
     tenants_of,
 )
 from schemas.ids import RequestId
-from schemas.requests import Decision
+from schemas.requests import Decision, Looked
 
 
 @click.command()
@@ -69,7 +69,9 @@ def print_records(bodies: Sequence[bytes], *, raw: bool) -> None:
         for body in bodies:
             click.echo(body)
         return
-    table = Table("seq", "time", "what", "status", "decisions", "guards missing")
+    table = Table(
+        "seq", "time", "what", "status", "decisions", "found", "guards missing"
+    )
     for found in map(record, bodies):
         missing = " ".join(sorted(not_run(found)))
         table.add_row(
@@ -78,6 +80,7 @@ def print_records(bodies: Sequence[bytes], *, raw: bool) -> None:
             found.action,
             found.status or "",
             "\n".join(map(_decision, found.decision)),
+            "\n".join(map(_looked, found.looked)),
             missing,
         )
     Console().print(table)
@@ -86,6 +89,16 @@ def print_records(bodies: Sequence[bytes], *, raw: bool) -> None:
 def _decision(said: Decision) -> str:
     rule = f" ({said.rule})" if said.rule else ""
     return f"{said.stage} {said.control}: {said.verdict}{rule}"
+
+
+def _looked(saw: Looked) -> str:
+    counts = [
+        f"{number} {data_class} {action}"
+        for data_class, actions in saw.found.items()
+        for action, number in actions.items()
+    ]
+    told = ", ".join([*counts, *saw.signals]) or "nothing"
+    return f"{saw.stage}: {told} (recipe {saw.recipe[:8]})"
 
 
 async def _export(

@@ -1,7 +1,7 @@
 """Each stage's consumer on twins: what becomes of one event, on every path."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
@@ -20,6 +20,7 @@ from infra.memory.webhooks import MemoryWebhooks
 from infra.system import SystemEntropy
 from pipeline.contents import Contents
 from pipeline.detection.engine import build
+from pipeline.findings import unpacked
 from pipeline.keystore import Partition, class_named, partition_of
 from pipeline.ports.bus import Record
 from pipeline.ports.keys import NewKey, OfRequest
@@ -27,6 +28,7 @@ from pipeline.ports.providers import Answered, Providers, Refused, Unanswered
 from pipeline.reasons import Reason
 from pipeline.sealing import Purpose
 from pipeline.work import Bench
+from schemas.audit import AuditRecorded
 from schemas.events import Attributes, Event
 from schemas.ids import EventId, RequestId, event_id
 from schemas.policies import PolicyDocument
@@ -164,6 +166,21 @@ class House:
 def one(outgoing: Sequence[Outgoing[Any]], kind: type[Any]) -> Event[Any]:
     """The only event of a kind."""
     (found,) = [o.event for o in outgoing if isinstance(o.event.data, kind)]
+    return found
+
+
+def step_event(outgoing: Sequence[Outgoing[Any]], action: str) -> Event[Any]:
+    """The event of one step's record."""
+    (found,) = [
+        o.event for o in outgoing if getattr(o.event.data, "action", "") == action
+    ]
+    return found
+
+
+def step_of(outgoing: Sequence[Outgoing[Any]], action: str) -> AuditRecorded:
+    """What the ledger is told of one step."""
+    found = step_event(outgoing, action).data
+    assert isinstance(found, AuditRecorded)
     return found
 
 
@@ -343,6 +360,59 @@ async def test_a_call_whose_worker_died_is_made_once_more_and_said_so(
     found = await house.called(redacted)
 
     assert [("request.called", "ok_called_again")] == actions(found)
+
+
+async def test_every_record_names_what_looked_and_counts_what_was_found(
+    house: House,
+) -> None:
+    house.upstream.answers = [Answered(completion(f"Use card {CARD}."))]
+    event = await house.accepted(f"Write to {EMAIL}, not wri\u200bte")
+    screened = await house.screened(event)
+    redacted = await house.redacted(one(screened, RequestScreened))
+    called = await house.called(one(redacted, RequestRedacted))
+    end = one(called, RequestFinished).data
+
+    stages = {each.stage: each for each in end.looked}
+    assert ["screening", "redaction", "answer"] == list(stages)
+    assert {RECIPE.id} == {each.recipe for each in end.looked}
+    assert {"email": {"reversible": 1}} == stages["redaction"].found
+    assert {"card": {"strict": 1}} == stages["answer"].found
+    assert stages["screening"].signals == stages["redaction"].signals != ()
+    for found, action, stage in (
+        (screened, "request.screened", "screening"),
+        (redacted, "request.redacted", "redaction"),
+        (called, "request.called", "answer"),
+    ):
+        assert (stages[stage],) == step_of(found, action).looked
+
+
+async def test_findings_are_sealed_and_committed_to(house: House) -> None:
+    event = await house.accepted(f"Write to {EMAIL}")
+    screened = one(await house.screened(event), RequestScreened)
+    found = await house.redacted(screened)
+    end = one(await house.called(one(found, RequestRedacted)), RequestFinished).data
+
+    (sealed, *_) = end.findings
+    told = unpacked(house.contents.open(house.data_key, Purpose.FINDINGS, sealed))
+    row = dict(zip(told["columns"], told["rows"][0], strict=True))
+    assert ("EMAIL", 9, 28, "reversible") == (
+        row["class"], row["start"], row["end"], row["action"],
+    )  # fmt: skip
+    assert EMAIL.encode() not in orjson.dumps(told)
+    committed = {
+        c.purpose: c.commit for c in step_of(found, "request.redacted").content
+    }
+    assert sealed.commit == committed["findings"]
+
+
+async def test_another_recipe_gives_an_account_of_its_own(house: House) -> None:
+    event = await house.accepted("Hello")
+    first = step_event(await house.screened(event), "request.screened")
+    other = replace(house.screening, recipe=replace(RECIPE, artefacts=(("x", "y"),)))
+    house.screening = other
+    second = step_event(await house.screened(event), "request.screened")
+
+    assert first.attributes.id != second.attributes.id
 
 
 async def test_a_full_lane_ends_the_request(house: House) -> None:

@@ -16,6 +16,7 @@ from schemas.audit import (
     MAX_DECISIONS,
     MAX_GUARDS,
     MAX_INTEGER,
+    MAX_LOOKED,
     MAX_MISSING,
     MAX_RANGES,
     MAX_RECORD_BYTES,
@@ -30,7 +31,7 @@ from schemas.audit import (
 )
 from schemas.events import Attributes, Event
 from schemas.ids import Actor, EventId, RequestId, TenantId
-from schemas.requests import Decision, PolicyRef, Usage
+from schemas.requests import Decision, Looked, PolicyRef, Usage
 from tests.support.audit import NOON, recorded, request_id
 
 ORIGIN = "ledger.example.com/t_01"
@@ -85,6 +86,14 @@ def test_chaining_twice_is_chaining_once(names: list[str], data: st.DataObject) 
     assert whole.head.tree.root() == root_of([each.leaf for each in whole.entries])
 
 
+def full_look() -> Looked:
+    words = [f"{n:016}" for n in range(24)]
+    counts = {word: dict.fromkeys(words[:4], 10**9) for word in words}
+    return Looked(
+        stage="x" * 16, recipe="0" * 64, signals=("x" * 32,) * 16, found=counts
+    )
+
+
 def full(action: str = "request.completed") -> dict[str, Any]:
     code = "x" * 128
     decision = Decision(stage=code, control=code, verdict=code, rule=code)
@@ -99,6 +108,7 @@ def full(action: str = "request.completed") -> dict[str, Any]:
         "decision": (decision,) * MAX_DECISIONS,
         "guards_required": (code,) * MAX_GUARDS,
         "guards_ran": (code,) * MAX_GUARDS,
+        "looked": (full_look(),) * MAX_LOOKED,
         "policy": PolicyRef(id=code, version=MAX_INTEGER, sha256="0" * 64),
         "model": "\U0010ffff" * 128,
         "usage": Usage(input_tokens=MAX_INTEGER, output_tokens=MAX_INTEGER),
