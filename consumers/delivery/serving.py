@@ -24,6 +24,8 @@ DRAIN_S = 120.0
 COMMIT_EVERY_S = 0.5
 LOOK_EVERY_S = 5.0
 TURN_EVERY_S = 1.0
+POLL_MS = 1_000
+"""How long one poll of the group waits for records; it returns with the first."""
 
 
 class Kafka(Protocol):
@@ -93,8 +95,7 @@ class Member:
             group_id=self.subscription.group,
             batch=True,
             max_records=self.subscription.max_records,
-            # After an empty poll it sleeps so long once more.
-            batch_timeout_ms=2,
+            batch_timeout_ms=POLL_MS,
             ack_policy=AckPolicy.MANUAL,
             # A stranger's reply_to header would name a topic for our results.
             no_reply=True,

@@ -11,6 +11,7 @@ from aiokafka.errors import KafkaError
 from faststream.kafka import KafkaBroker
 
 from infra.kafka.partitions import KafkaPartitions
+from infra.kafka.patient import PatientBroker
 from infra.kafka.records import tolerate_header_names
 from pipeline.ports.bus import Record
 from schemas.topics import DEAD_LETTER_MARGIN_BYTES, MAX_RECORD_BYTES
@@ -65,7 +66,7 @@ class KafkaClients:
     def broker(self) -> KafkaBroker:
         """FastStream's broker, for delivery: it consumes only, and creates nothing."""
         tolerate_header_names()
-        return KafkaBroker(
+        return PatientBroker(
             self.bootstrap,
             client_id="sluice",
             consumer_only=True,

@@ -50,7 +50,7 @@ async def test_a_group_is_declared_as_delivery_needs_it(
     found: Any = Watched.declared.subscribers[0]
 
     assert (AckPolicy.MANUAL, "screening") == (found.ack_policy, found.group_id)
-    assert (2, 500) == (found.batch_timeout_ms, found.max_records)
+    assert (1_000, 500) == (found.batch_timeout_ms, found.max_records)
     assert without_headers is found._call_options.parser
     assert as_is is found._call_options.decoder
     assert found._no_reply
