@@ -8,7 +8,8 @@ from typing import Final
 
 from pipeline.detection.engine import Recipe
 from pipeline.detection.linear import Linear
-from pipeline.detection.people import People
+from pipeline.detection.people import People, listed
+from pipeline.detection.weights import Tables
 from pipeline.errors import IntegrityError
 
 NAMES: Final = "names-1.bin"
@@ -49,11 +50,8 @@ def _artefact(name: str) -> bytes:
 
 def _people(packed: bytes) -> People:
     told = json.loads(zlib.decompress(packed))
-    return People(
-        first=frozenset(told["first"].split()),
-        last=frozenset(told["last"].split()),
-        weights=told["weights"],
-    )
+    first, last = (frozenset(told[each].split()) for each in ("first", "last"))
+    return People(lists=listed(first, last), tables=Tables(told["weights"]))
 
 
 def _linear(name: str) -> Linear:

@@ -11,7 +11,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
-from pipeline.detection.people import People, features, gated, tokens
+from pipeline.detection.people import gated, listed
+from pipeline.detection.people import words as words_of
+from pipeline.detection.weights import features
 from training.dice import Dice
 from training.frames import (
     ORGANISATIONS,
@@ -150,19 +152,21 @@ class Writer:
 Row = tuple[list[str], bool]
 
 
-def rows(people: People, texts: Iterable[tuple[str, Spans]]) -> list[list[Row]]:
+def rows(
+    lists: Mapping[str, int], texts: Iterable[tuple[str, Spans]]
+) -> list[list[Row]]:
     """One list of gated words a document: features, and whether it is of a name."""
     found = []
     for text, spans in texts:
-        words_of = tokens(text, people)
+        told = words_of(text, lists)
         found.append(
             [
                 (
-                    list(features(text, words_of, i)),
-                    any(s <= words_of[i].start < e for s, e in spans),
+                    list(features(told, i)),
+                    any(s <= start < e for s, e in spans),
                 )
-                for i in range(len(words_of))
-                if gated(words_of, i)
+                for i, start in enumerate(told.starts)
+                if gated(told, i)
             ]
         )
     return found
@@ -213,12 +217,12 @@ def make(data: Path) -> bytes:
     plain = common([*prompts, *WITH_NAMES, *WITHOUT])
     first = words(data / "pii/names/first") - plain
     last = words(data / "pii/names/last") - plain
-    people = People(first, last, {})
+    lists = listed(first, last)
     texts = [*Writer(first, last).texts(), *((prompt, []) for prompt in prompts)]
     packed = {
         "first": " ".join(sorted(first)),
         "last": " ".join(sorted(last)),
-        "weights": trained(rows(people, texts)),
+        "weights": trained(rows(lists, texts)),
     }
     raw = json.dumps(packed, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
     return zlib.compress(raw.encode(), 9)
