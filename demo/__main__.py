@@ -1,10 +1,12 @@
-"""``python -m demo tour|up|down``."""
+"""``python -m demo tour``, and ``up`` and ``down`` with a folder for the data."""
 
 import asyncio
 import sys
+from pathlib import Path
 
 from rich.console import Console
 
+from demo.processes import NotReady
 from demo.stack.errors import StackError
 from demo.tour.run import tour
 from demo.up import down, up
@@ -17,13 +19,13 @@ def main() -> None:
         match sys.argv[1:]:
             case ["tour"]:
                 sys.exit(0 if asyncio.run(tour(console)) else 1)
-            case ["up"]:
-                asyncio.run(up(console))
-            case ["down"]:
-                down(console)
+            case ["up", *folder]:
+                up(console, *map(Path, folder[:1]))
+            case ["down", *folder]:
+                down(console, *map(Path, folder[:1]))
             case _:
-                sys.exit("expected one of: tour, up, down")
-    except StackError as error:
+                sys.exit("expected one of: tour, up [FOLDER], down [FOLDER]")
+    except (StackError, NotReady) as error:
         sys.exit(str(error))
 
 

@@ -12,7 +12,7 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,7 +20,6 @@ import asyncpg
 
 from demo.processes import Process, ready, spawn, stop
 from demo.stack import Stack
-from demo.stack.daemon import started
 from demo.stack.ports import free_port
 from infra.kafka import topics
 from infra.keystore.partitions import PostgresKeyPartitions
@@ -222,19 +221,17 @@ class Sluice:
             *_, key, client = operators.map(lambda act: self.ask(*act), acts)
         return Access(
             tenant_id=tenant,
-            gateway=f"http://127.0.0.1:{self.port('gateway')}",
-            stand_in=f"http://127.0.0.1:{self.port('stand_in')}",
-            kafka=self.stack.kafka_bootstrap,
             api_key=key["key"],
             client_id=client["id"],
             client_secret=client["secret"],
             urls=self.urls,
+            **self.addresses(),
         )
 
-
-def remembered(root: Path, access: Access, processes: Mapping[str, Process]) -> None:
-    """Write down what runs and how to reach it, for ``make down`` and a second up."""
-    state = root / "up.json"
-    state.touch(mode=0o600)
-    pids = {name: (each.pid, started(each.pid)) for name, each in processes.items()}
-    state.write_text(json.dumps({"access": asdict(access), "pids": pids}))
+    def addresses(self) -> dict[str, str]:
+        """Where the services are, by the names that :class:`Access` gives them."""
+        return {
+            "gateway": f"http://127.0.0.1:{self.port('gateway')}",
+            "stand_in": f"http://127.0.0.1:{self.port('stand_in')}",
+            "kafka": self.stack.kafka_bootstrap,
+        }

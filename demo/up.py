@@ -1,114 +1,151 @@
 """``make up`` and ``make down``: Sluice for one's own requests, left running."""
 
 import asyncio
-import json
 import os
-import signal
-import time
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 
 from rich.console import Console
 
 from demo import stack
-from demo.launch import Access, Sluice, remembered
-from demo.stack.daemon import started
+from demo.launch import Access, Sluice
+from demo.left import Left, digest
+from demo.stack.files import locked
+from demo.stack.ports import free_port
 
-HOME: Final = Path(__file__).parents[1] / ".sluice" / "up"
-STATE: Final = HOME / "up.json"
-STOP_WITHIN_S: Final = 20.0
+FOLDER: Final = Path(__file__).parents[1] / ".sluice"
+PORT: Final = 8080
 OPENAI: Final = "openai"
 OPENAI_MODELS: Final = ("gpt-4o-mini", "gpt-4o", "gpt-5-mini", "gpt-5")
+UNAUTHORIZED: Final = 401
 
 
-async def up(console: Console) -> None:
-    """Start what does not run; print how to use it."""
-    found = _running()
-    if found is not None:
-        _told(console, found["access"])
-        return
-    services = stack.start(detached=True)
-    console.print(services.chosen)
-    sluice = Sluice(HOME, services)
+def up(console: Console, folder: Path = FOLDER) -> None:
+    """Start what does not run; print how to use it.
+
+    A second up finds the first. It starts everything anew where a process has ended
+    or the provider that the environment names is another.
+
+    Raises:
+        StackError: Kafka or Postgres cannot be had.
+        NotReady: a process of ours ended, or took too long; nothing of ours runs.
+    """
+    left = Left(folder / "up")
+    left.folder.mkdir(parents=True, exist_ok=True)
+    with locked(left.folder / "lock"):
+        services = stack.start(folder / "local", detached=True)
+        console.print(services.chosen)
+        access = asyncio.run(_up(console, left, Sluice(left.folder, services)))
+    _told(console, access, left)
+
+
+def down(console: Console, folder: Path = FOLDER) -> None:
+    """Stop what :func:`up` started; the data, the tenant and its key stay."""
+    left = Left(folder / "up")
+    left.folder.mkdir(parents=True, exist_ok=True)
+    with locked(left.folder / "lock"):
+        left.stop()
+        stack.stop(folder / "local")
+    console.print("stopped")
+
+
+async def _up(console: Console, left: Left, sluice: Sluice) -> Access:
+    wanted = _own_provider(sluice)
+    settings = digest(
+        {"kafka": sluice.stack.kafka_bootstrap, "postgres": sluice.stack.postgres_url},
+        wanted,
+    )
+    running, kept = left.running(), left.access()
+    if running and kept and not running.ended and running.settings == settings:
+        console.print("It runs already.")
+        return kept
+    if running:
+        why = f"ended: {', '.join(running.ended)}" if running.ended else "new settings"
+        console.print(f"Starting anew ({why}).")
+        left.stop()
     await sluice.provide()
-    provider = _own_provider(sluice)
-    await sluice.start()
-    access = await asyncio.to_thread(_access, sluice)
-    if provider:
-        await asyncio.to_thread(_route, sluice, access)
-    remembered(HOME, access, sluice.processes)
-    found = _running()
-    if found is not None:
-        _told(console, found["access"])
+    sluice.ports["gateway"] = free_port(PORT)
+    access = await asyncio.to_thread(_access, sluice, kept)
+    if wanted:
+        await asyncio.to_thread(_routes, sluice, access)
+    await _started(left, sluice, settings)
+    access = await asyncio.to_thread(_with_a_key, sluice, access)
+    left.keep_access(access)
+    left.keep_environment(sluice.environment("workers", 0), access)
+    return access
 
 
-def _own_provider(sluice: Sluice) -> bool:
+def _own_provider(sluice: Sluice) -> dict[str, str]:
     """The provider that the environment names, as its own SDK would read it."""
     key = os.environ.get("OPENAI_API_KEY")  # noqa: TID251 - the user's own provider
     base = os.environ.get("OPENAI_BASE_URL")  # noqa: TID251 - as above
-    if key and base:
-        sluice.provider(OPENAI, base, key)
-    return bool(key and base)
+    if not (key and base):
+        return {}
+    sluice.provider(OPENAI, base, key)
+    return {"key": key, "base": base}
 
 
-def _access(sluice: Sluice) -> Access:
-    return sluice.onboard("local")
+def _access(sluice: Sluice, kept: Access | None) -> Access:
+    """The tenant of the last up, where the database still knows it; else a new one."""
+    known = {each["tenant_id"] for each in sluice.ask("tenant", "list")}
+    if kept is None or kept.tenant_id not in known:
+        return sluice.onboard("local")
+    return replace(kept, urls=sluice.urls, **sluice.addresses())
 
 
-def _route(sluice: Sluice, access: Access) -> None:
+def _routes(sluice: Sluice, access: Access) -> None:
     for model in OPENAI_MODELS:
         sluice.ask(
             "route", "set", "--tenant", access.tenant_id, model, "--provider", OPENAI
         )
 
 
-def down(console: Console) -> None:
-    """Stop what :func:`up` started; the data stays."""
-    found = _running()
-    if found is not None:
-        for pid, _ in found["pids"].values():
-            _signal(pid, signal.SIGTERM)
-        until = time.monotonic() + STOP_WITHIN_S
-        while _running() is not None and time.monotonic() < until:
-            time.sleep(0.1)
-    STATE.unlink(missing_ok=True)
-    stack.stop()
-    console.print("stopped")
-
-
-def _signal(pid: int, number: signal.Signals) -> None:
+async def _started(left: Left, sluice: Sluice, settings: str) -> None:
     try:
-        os.kill(pid, number)
-    except ProcessLookupError:
-        return
+        await sluice.start()
+    except BaseException:
+        sluice.stop()
+        raise
+    left.keep_running(sluice.processes, settings)
 
 
-def _running() -> dict[str, Any] | None:
-    """What was written down, if any of it still runs."""
+def _with_a_key(sluice: Sluice, access: Access) -> Access:
+    """The key that was kept, unless somebody revoked it."""
+    asked = Request(  # noqa: S310 - a loopback URL of ours
+        f"{access.gateway}/v1/requests/{access.tenant_id}",
+        headers={"authorization": f"Bearer {access.api_key}"},
+    )
     try:
-        found: dict[str, Any] = json.loads(STATE.read_text())
-    except FileNotFoundError:
-        return None
-    alive = [started(pid) == since for pid, since in found["pids"].values()]
-    return found if any(alive) else None
+        urlopen(asked, timeout=10).close()  # noqa: S310 - as above
+    except HTTPError as error:
+        if error.code == UNAUTHORIZED:
+            made = sluice.ask("key", "create", "--tenant", access.tenant_id)
+            return replace(access, api_key=made["key"])
+    return access
 
 
-def _told(console: Console, access: dict[str, str]) -> None:
-    url, key = access["gateway"], access["api_key"]
-    console.print(f"\nSluice is up at {url}\nAPI key: {key}\n", highlight=False)
-    console.print(
+def _told(console: Console, access: Access, left: Left) -> None:
+    url, key = access.gateway, access.api_key
+    _line(console, f"\nSluice is up at {url}\nAPI key: {key}\n")
+    _line(
+        console,
         f"curl {url}/v1/chat/completions -H 'authorization: Bearer {key}'"
         " -H 'content-type: application/json' -d"
         ' \'{"model":"echo","messages":[{"role":"user","content":"Hello"}]}\'',
-        highlight=False,
-        soft_wrap=True,
     )
-    console.print(
+    _line(
+        console,
         f"python -c \"import openai; c = openai.OpenAI(base_url='{url}/v1',"
         f" api_key='{key}'); print(c.chat.completions.create(model='echo',"
         " messages=[{'role': 'user', 'content': 'Hello'}])"
         '.choices[0].message.content)"',
-        highlight=False,
-        soft_wrap=True,
     )
-    console.print("\nStop it with: make down")
+    _line(console, f"\nFor the operator's commands:\n. {left.environment}")
+    _line(console, "sluice tenant list\n\nStop it with: make down")
+
+
+def _line(console: Console, text: str) -> None:
+    console.print(text, highlight=False, soft_wrap=True, markup=False)
