@@ -4,6 +4,7 @@ import asyncio
 import signal
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import Final
 
 from consumers import admission, provider, webhooks
@@ -36,6 +37,7 @@ from infra.observability.traces import traces
 from infra.postgres.credentials import PostgresCredentials
 from infra.postgres.deliveries import PostgresDeliveries
 from infra.postgres.ledger import PostgresLedger
+from infra.postgres.releases import last_releases
 from infra.postgres.requests import PostgresProviderCalls, PostgresRequests
 from infra.postgres.retention import PostgresPurges
 from infra.providers.openai import OpenAIProviders, Upstream
@@ -309,4 +311,9 @@ def _delivery(
             seal_stranger=opened.tokens.seal,
         ),
     )
-    return Delivery(subscriptions, kafka=opened.clients, means=means)
+    return Delivery(
+        subscriptions,
+        kafka=opened.clients,
+        means=means,
+        releases=partial(last_releases, opened.pool),
+    )

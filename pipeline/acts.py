@@ -19,6 +19,7 @@ class Act:
         stage: which part of us did it, e.g. ``operator``.
         action: ``noun.past_tense``, e.g. ``key.revoked``.
         about: the id or the word of what it was done to; never content.
+        model: the model name that it was about, where there is one.
     """
 
     id: str
@@ -29,6 +30,7 @@ class Act:
     about: str
     source: str
     at: datetime
+    model: str | None = None
 
 
 def acted(act: Act) -> Outgoing[AuditRecorded]:
@@ -44,6 +46,10 @@ def acted(act: Act) -> Outgoing[AuditRecorded]:
     )
     decision = Decision(stage=act.stage, control=noun, verdict=verb, rule=act.about)
     told = AuditRecorded(
-        action=act.action, actor=act.actor, status="ok", decision=(decision,)
+        action=act.action,
+        actor=act.actor,
+        status="ok",
+        decision=(decision,),
+        model=act.model,
     )
     return Outgoing(AUDIT_RECORDED, Event(attributes, told))

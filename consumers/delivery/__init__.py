@@ -9,7 +9,7 @@ See docs/delivery.md.
 from consumers.delivery.attempts import Reason
 from consumers.delivery.dead import Burial
 from consumers.delivery.means import Means
-from consumers.delivery.serving import Delivery
+from consumers.delivery.serving import Delivery, Releases
 from consumers.delivery.signals import Signals
 from consumers.delivery.subscriptions import (
     Bounds,
@@ -27,6 +27,7 @@ __all__ = [
     "Delivery",
     "Means",
     "Reason",
+    "Releases",
     "Signals",
     "Subscription",
     "concurrent",

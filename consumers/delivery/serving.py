@@ -1,7 +1,7 @@
 """Subscriptions at work: FastStream pushes batches in, health looks on, stop drains."""
 
 import asyncio
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Protocol
@@ -26,6 +26,9 @@ LOOK_EVERY_S = 5.0
 TURN_EVERY_S = 1.0
 POLL_MS = 1_000
 """How long one poll of the group waits for records; it returns with the first."""
+
+Releases = Callable[[], Awaitable[Mapping[str, int]]]
+"""By group the number of its newest release; raises RetryableError."""
 
 
 class Kafka(Protocol):
@@ -225,9 +228,21 @@ class Delivery:
         *,
         kafka: Kafka,
         means: Means,
+        releases: Releases | None = None,
         drain_s: float = DRAIN_S,
     ) -> None:
+        """Wire it.
+
+        Args:
+            subscriptions: what to deliver.
+            kafka: where from.
+            means: what delivery itself needs.
+            releases: what operators released; what is newer than the start is heeded.
+            drain_s: how long running calls may go on once it stops.
+        """
         self._means = means
+        self._releases = releases
+        self._heeded: Mapping[str, int] | None = None
         self._drain_s = drain_s
         self._broker = kafka.broker()
         self._members = [Member(one, kafka, means) for one in subscriptions]
@@ -243,6 +258,7 @@ class Delivery:
             asyncio.create_task(self._repeat(TURN_EVERY_S, self._turn)),
             asyncio.create_task(self._repeat(COMMIT_EVERY_S, self._settle)),
             asyncio.create_task(self._repeat(LOOK_EVERY_S, self._look)),
+            asyncio.create_task(self._repeat(LOOK_EVERY_S, self._heed)),
         ]
         try:
             await stop.wait()
@@ -295,6 +311,18 @@ class Delivery:
 
     async def _look(self) -> None:
         await asyncio.gather(*(member.look() for member in self._members))
+
+    async def _heed(self) -> None:
+        """Release what an operator released since the last look."""
+        if self._releases is None:
+            return
+        with suppress(RetryableError):  # it is asked again
+            last = await self._releases()
+            before = last if self._heeded is None else self._heeded
+            self._heeded = last
+            for group in last:
+                if last[group] != before.get(group):
+                    self.release(group)
 
     async def _repeat(self, seconds: float, job: Callable[[], Any]) -> None:
         while True:

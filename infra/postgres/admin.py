@@ -11,6 +11,7 @@ import asyncpg
 from infra.postgres.outbox import put
 from infra.postgres.pool import Connection, as_tenant
 from pipeline.acts import Act, acted
+from pipeline.audit import ROOT
 from pipeline.credentials import ApiKey, base62, make
 from pipeline.erasure import order, ordered
 from pipeline.ports.keys import KeyKeeper, Subjects
@@ -75,6 +76,9 @@ REVOKE_CLIENT = """
 update sluice.client set revoked_at = $2, tokens_valid_after = $2
  where id = $1 and revoked_at is null
 """
+RELEASE = """
+insert into sluice.delivery_release (consumer_group) values ($1) returning id
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +128,8 @@ class Admin:
             await connection.execute(
                 ROUTE, environment, model, route.provider, route.model
             )
-            await self._told(connection, tenant, "route.set", route.provider)
+            about = f"{environment}:{route.provider}"
+            await self._told(connection, tenant, "route.set", about, model)
 
     async def routes(self, tenant: TenantId) -> list[asyncpg.Record]:
         """All routes of a tenant."""
@@ -226,6 +231,17 @@ class Admin:
         async with as_tenant(self.pool, tenant) as connection:
             await self._told(connection, tenant, "record.replayed", letter)
 
+    async def release(self, group: str) -> int:
+        """Let a consumer group that is held or halted go on; the release's number.
+
+        It is of no tenant, so the root log tells of it.
+        """
+        async with as_tenant(self.pool, ROOT) as connection:
+            await self._told(connection, ROOT, "delivery.released", group)
+            await connection.execute("set local role none")  # the login itself may
+            number: int = await connection.fetchval(RELEASE, group)
+        return number
+
     async def _order(
         self, tenant: TenantId, scope: Literal["request", "subject"], ref: str
     ) -> EventId:
@@ -261,7 +277,12 @@ class Admin:
         )
 
     async def _told(
-        self, connection: Connection, tenant: TenantId, action: str, about: str
+        self,
+        connection: Connection,
+        tenant: TenantId,
+        action: str,
+        about: str,
+        model: str | None = None,
     ) -> None:
         act = Act(
             id=self.entropy.uuid7(),
@@ -272,5 +293,6 @@ class Admin:
             about=about,
             source=SOURCE,
             at=self.clock.now(),
+            model=model,
         )
         await put(connection, acted(act))

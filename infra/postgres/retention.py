@@ -76,6 +76,7 @@ TABLES: Mapping[str, Table] = {
     "ledger_checkpoint": Table(Holds.EVIDENCE),
     "ledger_anchor": Table(Holds.EVIDENCE),
     "ledger_source": Table(Holds.WORK),
+    "delivery_release": Table(Holds.WORK),
     "purge_job": Table(Holds.EVIDENCE),
 }
 """Every table of the database; a test refuses one that is not here."""

@@ -97,7 +97,7 @@ select c.relname from pg_class c join pg_namespace n on n.oid = c.relnamespace
                       (('tenant_fence', true), ('tenant_floor', false))))
    and c.relname <> all ($1)
 """
-SHARED: Final = ("ledger_source",)
+SHARED: Final = ("ledger_source", "delivery_release")
 """Tables that hold nothing of a tenant."""
 
 

@@ -11,6 +11,7 @@ from producers.cli.erasure import erase, receipts
 from producers.cli.keys import key
 from producers.cli.lag import lag
 from producers.cli.policies import policy
+from producers.cli.release import release
 from producers.cli.routes import route
 from producers.cli.tenants import tenant
 
@@ -32,6 +33,7 @@ for command in (
     lag,
     policy,
     receipts,
+    release,
     route,
     tenant,
 ):

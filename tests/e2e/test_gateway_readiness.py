@@ -73,7 +73,7 @@ def test_it_names_what_is_away_and_is_ready_again_by_itself(tmp_path: Path) -> N
             without_keys = told(gateway, {"gateway:keystore_away"})
             asyncio.run(keystore(postgres, open_to_all=True))
             with_keys = told(gateway, frozenset())
-            services.kafka.kill()
+            services.kafka.stop()
             without_kafka = told(gateway, {"gateway:kafka_away"})
             services.postgres.kill()
             both = {"gateway:postgres_away", "gateway:keystore_away"}

@@ -9,7 +9,7 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from consumers.delivery import Delivery, Means, Subscription
+from consumers.delivery import Delivery, Means, Releases, Subscription
 from infra.kafka import topics
 from infra.kafka.clients import CONSUMER, KafkaClients
 from infra.kafka.publisher import KafkaPublisher
@@ -117,6 +117,7 @@ async def delivering(
     bootstrap: str,
     *subscriptions: Subscription,
     made: KafkaClients | None = None,
+    releases: Releases | None = None,
     drain_s: float = 10.0,
 ) -> AsyncIterator[Running]:
     """Subscriptions at work on the real broker for the length of a block."""
@@ -129,7 +130,13 @@ async def delivering(
             signals=seen,
             burial=burial(publisher, clock),
         )
-        delivery = Delivery(subscriptions, kafka=cluster, means=means, drain_s=drain_s)
+        delivery = Delivery(
+            subscriptions,
+            kafka=cluster,
+            means=means,
+            releases=releases,
+            drain_s=drain_s,
+        )
         stop = asyncio.Event()
         task = asyncio.create_task(delivery.run(stop))
         running = Running(delivery, seen, stop, task)
