@@ -17,7 +17,7 @@ from pipeline.admission import (
     draft,
     stands,
 )
-from pipeline.errors import InvalidMessage
+from pipeline.errors import IntegrityError, InvalidMessage
 from pipeline.ports.bus import Record
 from pipeline.ports.system import Clock, Entropy
 from pipeline.ports.tenants import Credentials, Principal, Tenants, TenantTerms
@@ -53,6 +53,7 @@ class AdmissionConsumer:
         Raises:
             InvalidMessage: a record has no token of ours, so it is nobody's.
             RetryableError: database or keystore are away.
+            IntegrityError: the broker did not set a record's time.
         """
         found = await asyncio.gather(*(self._one(record) for record in records))
         return [out for outs in found for out in outs]
@@ -125,9 +126,11 @@ class AdmissionConsumer:
         return principal or No.CREDENTIAL_REVOKED
 
     def _appended_at(self, record: Record) -> datetime:
-        """A producer's own clock counts for nothing."""
+        """The broker's time: a producer's own would make an expired token live on."""
         if not record.appended:
-            return self.clock.now()
+            raise IntegrityError(
+                f"expected message.timestamp.type=LogAppendTime of {record.topic}"
+            )
         return datetime.fromtimestamp(record.timestamp_ms / 1000, UTC)
 
     def _draft(

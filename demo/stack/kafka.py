@@ -15,7 +15,7 @@ from demo.stack.java import java
 from demo.stack.part import LocalPart
 from demo.stack.ports import HOST, free_port
 
-READY_WITHIN_S = 60.0
+READY_WITHIN_S = 180.0
 STOPPED_WITHIN_S = 20.0
 READY = b"Kafka Server started"
 """The port opens before the node can answer; this line comes after."""

@@ -18,7 +18,7 @@ from demo.stack.errors import StackError
 from demo.stack.part import LocalPart
 from demo.stack.ports import HOST, free_port
 
-READY_WITHIN_S = 60.0
+READY_WITHIN_S = 180.0
 STOPPED_WITHIN_S = 20.0
 LEFT_OVER = (b"pre-existing shared memory block", b'lock file "postmaster.pid"')
 """What a server says that starts while processes of a killed one are still ending."""

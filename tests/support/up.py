@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 CHECKOUT = Path(__file__).parents[2]
-WITHIN_S = 240.0
+WITHIN_S = 600.0
 
 
 @dataclass(frozen=True, slots=True)
