@@ -22,7 +22,7 @@ from infra.metrics import INCIDENTS, Metrics
 from infra.observability.observed import ObservedKeys
 from infra.postgres.pool import open_pool
 from infra.postgres.requests import PostgresRequests
-from infra.postgres.roles import refuse_unsafe
+from infra.postgres.roles import KEYS, refuse_unsafe
 from infra.postgres.tenants import PostgresTenants
 from infra.settings import Settings, proxies
 from infra.system import SystemClock, SystemEntropy
@@ -99,7 +99,7 @@ async def open_resources(settings: Settings, name: str) -> AsyncIterator[Resourc
     """Open all; refuse what is not as it must be.
 
     Raises:
-        ValueError: the database login is not bound by row-level security.
+        ValueError: a database login is not bound by row-level security.
         TopicsDiffer: topics are not as they are declared.
         RetryableError: Postgres or Kafka is away.
     """
@@ -110,6 +110,7 @@ async def open_resources(settings: Settings, name: str) -> AsyncIterator[Resourc
         keystore_pool = await _pool(
             stack, settings, settings.database.keystore_url.get_secret_value()
         )
+        await refuse_unsafe(keystore_pool, KEYS)
         kafka = settings.kafka
         await topics.check(kafka.bootstrap, replication=kafka.replication)
         clients = KafkaClients(kafka.bootstrap, consuming(kafka.session_timeout_s))
@@ -156,13 +157,17 @@ async def keeper_pool(stack: AsyncExitStack, settings: Settings) -> asyncpg.Pool
     """The keystore with the keeper's login, who alone may destroy.
 
     Raises:
-        ValueError: the process has no such login.
+        ValueError: the process has no such login, or row-level security does not
+            bind it.
     """
     url = settings.database.keystore_admin_url
     if url is None:
         raise ValueError("database.keystore_admin_url: expected the keeper's DSN")
-    pool = await open_pool(url.get_secret_value(), size=2)
-    return await stack.enter_async_context(pool)
+    pool = await stack.enter_async_context(
+        await open_pool(url.get_secret_value(), size=2)
+    )
+    await refuse_unsafe(pool, KEYS, keeper=True)
+    return pool
 
 
 def file_kms(settings: Settings, clock: SystemClock, entropy: SystemEntropy) -> FileKms:

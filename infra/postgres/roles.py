@@ -1,6 +1,7 @@
 """Databases, roles and logins: what whoever provisions does once."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit, urlunsplit
@@ -83,35 +84,75 @@ async def _passwords(admin: str, passwords: Mapping[str, str]) -> None:
         await connection.close()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fence:
+    """How a database keeps tenants apart.
+
+    Attributes:
+        owner: who may change what row-level security says.
+        shared: tables that hold nothing of a tenant.
+    """
+
+    schema: str
+    owner: str
+    shared: tuple[str, ...]
+
+
+SLUICE: Final = Fence(
+    schema="sluice",
+    owner="sluice_owner",
+    shared=("ledger_source", "delivery_release"),
+)
+KEYS: Final = Fence(
+    schema="keystore", owner="sluice_keystore_owner", shared=("remains",)
+)
+SHARED: Final = SLUICE.shared
+
 UNSAFE = """
 select rolsuper or rolbypassrls
-    or pg_has_role(current_user, 'sluice_owner', 'member') as unsafe
+    or (pg_has_role(current_user, $1, 'member') and not $2) as unsafe
   from pg_roles where rolname = current_user
 """
 UNFENCED = """
-select c.relname from pg_class c join pg_namespace n on n.oid = c.relnamespace
- where n.nspname = 'sluice' and c.relkind in ('r', 'p')
-   and (not (c.relrowsecurity and c.relforcerowsecurity)
-        or 2 <> (select count(*) from pg_policy p where p.polrelid = c.oid
-                  and (p.polname, p.polpermissive) in
-                      (('tenant_fence', true), ('tenant_floor', false))))
-   and c.relname <> all ($1)
+with tables as (
+  select c.*,
+         array(select (polname, polpermissive)::text from pg_policy p
+                where p.polrelid = c.oid) as policies
+    from pg_class c
+   where c.relnamespace = $1::regnamespace and c.relkind in ('r', 'p')
+     and c.relname <> all ($2))
+select relname from tables t
+ where not (relrowsecurity and relforcerowsecurity)
+    or policies <> '{}' and not (
+       policies @> array['(tenant_fence,t)', '(tenant_floor,f)']
+       and exists (
+         select from pg_attribute a join pg_index i on i.indrelid = a.attrelid
+          where a.attrelid = t.oid and a.attname = 'tenant_id' and a.attnotnull
+            and i.indkey[0] = a.attnum))
 """
-SHARED: Final = ("ledger_source", "delivery_release")
-"""Tables that hold nothing of a tenant."""
+"""A table without any policy is closed to everyone: a day of keys, for example."""
 
 
-async def refuse_unsafe(pool: asyncpg.Pool) -> None:
+async def refuse_unsafe(
+    pool: asyncpg.Pool, fence: Fence = SLUICE, *, keeper: bool = False
+) -> None:
     """Refuse to start with a login that row-level security does not bind.
+
+    Args:
+        pool: connections of the login.
+        fence: what its database must look like.
+        keeper: the login makes and drops tables, so it may become their owner, whom
+            forced row-level security binds as well.
 
     Raises:
         ValueError: the login is a superuser, bypasses row-level security or is the
-            owner, or a tenant table is not fenced; the text names it.
+            owner, or a tenant table is not fenced or does not lead with its tenant;
+            the text names it.
     """
     async with pool.acquire() as connection:
-        if await connection.fetchval(UNSAFE):
+        if await connection.fetchval(UNSAFE, fence.owner, keeper):
             raise ValueError("the login is not bound by row-level security")
-        unfenced = await connection.fetch(UNFENCED, list(SHARED))
+        unfenced = await connection.fetch(UNFENCED, fence.schema, list(fence.shared))
     if unfenced:
         names = ", ".join(row["relname"] for row in unfenced)
         raise ValueError(f"tables without row-level security: {names}")

@@ -13,7 +13,7 @@ from infra.postgres.credentials import PostgresCredentials
 from infra.postgres.ledger import PostgresLedger
 from infra.postgres.pool import as_door, as_tenant, open_pool
 from infra.postgres.requests import PostgresProviderCalls, PostgresRequests
-from infra.postgres.roles import SHARED, refuse_unsafe
+from infra.postgres.roles import KEYS, SHARED, dsn, refuse_unsafe
 from infra.system import SystemClock, SystemEntropy
 from schemas.ids import Actor, TenantId
 from schemas.requests import Route
@@ -235,6 +235,60 @@ async def test_a_table_without_its_floor_is_refused_at_start(
             await refuse_unsafe(worker)
     finally:
         await root.execute("drop table sluice.careless")
+
+
+@pytest.mark.parametrize(
+    "columns", ["id uuid primary key, tenant_id uuid not null", "tenant_id uuid"]
+)
+async def test_a_table_that_does_not_lead_with_its_tenant_is_refused_at_start(
+    worker: asyncpg.Pool, root: asyncpg.Connection, columns: str
+) -> None:
+    await root.execute(
+        f"create table sluice.careless ({columns});"
+        "alter table sluice.careless enable row level security;"
+        "alter table sluice.careless force row level security;"
+        "create policy tenant_fence on sluice.careless using (true);"
+        "create policy tenant_floor on sluice.careless as restrictive using (true)"
+    )
+    try:
+        with pytest.raises(ValueError, match="careless"):
+            await refuse_unsafe(worker)
+        await root.execute("create index on sluice.careless (tenant_id)")
+        await root.execute(
+            "alter table sluice.careless alter column tenant_id set not null"
+        )
+        await refuse_unsafe(worker)
+    finally:
+        await root.execute("drop table sluice.careless")
+
+
+async def test_the_keystore_is_fenced_too_and_its_keeper_alone_may_be_its_owner(
+    installation: Installation,
+) -> None:
+    keystore = dsn(installation.superuser, installation.keystore)
+    async with await open_pool(installation.urls["sluice_keystore_app"], size=1) as app:
+        await refuse_unsafe(app, KEYS)
+        connection = await asyncpg.connect(keystore)
+        try:
+            await connection.execute(
+                "alter table keystore.kek no force row level security"
+            )
+            with pytest.raises(ValueError, match="kek"):
+                await refuse_unsafe(app, KEYS)
+            await connection.execute(
+                "alter table keystore.kek force row level security"
+            )
+        finally:
+            await connection.close()
+    async with await open_pool(
+        installation.urls["sluice_keystore_keeper"], size=1
+    ) as keeper:
+        await refuse_unsafe(keeper, KEYS, keeper=True)
+        with pytest.raises(ValueError, match="row-level security"):
+            await refuse_unsafe(keeper, KEYS)
+    async with await open_pool(keystore, size=1) as superuser:
+        with pytest.raises(ValueError, match="row-level security"):
+            await refuse_unsafe(superuser, KEYS, keeper=True)
 
 
 async def test_a_key_has_at_most_two_live_secrets(

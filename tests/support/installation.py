@@ -32,10 +32,15 @@ PASSWORD = "made-up-for-tests"  # roles belong to the cluster: all databases sha
 
 @dataclass(frozen=True, slots=True)
 class Installation:
-    """DSNs: the superuser's on the main database, and one by login."""
+    """DSNs: the superuser's on the main database, and one by login.
+
+    Attributes:
+        keystore: the keystore's database.
+    """
 
     superuser: str
     urls: Mapping[str, str]
+    keystore: str = KEYSTORE
 
 
 @contextmanager
@@ -48,7 +53,7 @@ def installed(superuser: str) -> Iterator[Installation]:
             asyncio.run, provision(superuser, passwords, prefix=prefix)
         ).result()
         try:
-            yield Installation(dsn(superuser, prefix + MAIN), urls)
+            yield Installation(dsn(superuser, prefix + MAIN), urls, prefix + KEYSTORE)
         finally:
             threads.submit(asyncio.run, _drop(superuser, prefix)).result()
 
