@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
+from typing import Final, TypeVar
 
 import asyncpg
 import orjson
@@ -16,8 +17,13 @@ from schemas.ids import TenantId
 from schemas.policies import PolicyDocument
 from schemas.requests import PolicyRef, Route
 
+K = TypeVar("K")
+V = TypeVar("V")
+
 FRESH_S = 5.0
 """How old routes and the policy in force may be."""
+KEPT: Final = 4_096
+"""Entries of each cache; beyond it the one that was used longest ago goes."""
 
 TERMS = """
 select (select document from sluice.policy order by version desc limit 1) as document,
@@ -30,7 +36,7 @@ POLICY = "select document from sluice.policy where version = $1"
 
 @dataclass(slots=True)
 class PostgresTenants(Tenants):
-    """Both caches are bounded by the number of tenants."""
+    """Keeps what it read: versions as they never change, terms for seconds."""
 
     pool: asyncpg.Pool
     clock: Clock
@@ -48,7 +54,7 @@ class PostgresTenants(Tenants):
         if found is not None and now - found[0] < FRESH_S:
             return found[1]
         terms = await self._read(tenant, environment)
-        self._terms[tenant, environment] = (now, terms)
+        _keep(self._terms, (tenant, environment), (now, terms))
         return terms
 
     async def _read(self, tenant: TenantId, environment: Environment) -> TenantTerms:
@@ -68,9 +74,13 @@ class PostgresTenants(Tenants):
     async def policies(
         self, wanted: Sequence[tuple[TenantId, PolicyRef]]
     ) -> Mapping[PolicyRef, PolicyDocument]:
-        for key in {key for key in wanted if key not in self._policies}:
-            self._policies[key] = await self._version(*key)
-        return {ref: self._policies[tenant, ref] for tenant, ref in wanted}
+        found = {
+            key: self._policies.get(key) or await self._version(*key)
+            for key in dict.fromkeys(wanted)
+        }
+        for key, document in found.items():
+            _keep(self._policies, key, document)
+        return {ref: found[tenant, ref] for tenant, ref in wanted}
 
     async def _version(self, tenant: TenantId, ref: PolicyRef) -> PolicyDocument:
         async with as_tenant(self.pool, tenant, readonly=True) as connection:
@@ -78,6 +88,13 @@ class PostgresTenants(Tenants):
         if document is None or sha256(document).hexdigest() != ref.sha256:
             raise IntegrityError("a policy version is not what its hash says")
         return PolicyDocument.model_validate_json(document)
+
+
+def _keep(cache: dict[K, V], key: K, value: V) -> None:
+    cache.pop(key, None)
+    cache[key] = value
+    while len(cache) > KEPT:
+        del cache[next(iter(cache))]
 
 
 def reference(policy: PolicyDocument, document: bytes) -> PolicyRef:

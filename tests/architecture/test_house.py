@@ -6,6 +6,7 @@ import pkgutil
 import re
 import socket
 from collections.abc import Iterator
+from hashlib import sha256
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
@@ -94,6 +95,26 @@ def test_every_consumer_is_named_in_the_contracts() -> None:
     for contract, key in (("independent", "modules"), ("one-policy", "source_modules")):
         listed = linter[f"importlinter:contract:{contract}"][key].split()
         assert wanted == set(listed)
+
+
+def test_every_adapter_is_protected() -> None:
+    linter = configparser.ConfigParser()
+    linter.read(ROOT / ".importlinter")
+    listed = linter["importlinter:contract:adapters"]["protected_modules"].split()
+    found = {
+        f"infra.{each.name}" for each in pkgutil.iter_modules([str(ROOT / "infra")])
+    }
+    everyones = {"group", "health", "log", "metrics"}
+
+    assert found - {f"infra.{each}" for each in everyones} == set(listed)
+
+
+def test_the_licence_is_the_one_that_is_named() -> None:
+    digest = sha256((ROOT / "LICENSE").read_bytes()).hexdigest()
+
+    # The text of apache.org/licenses/LICENSE-2.0.txt.
+    assert digest.startswith("cfc7749b96f63bd31c3c42b5c471bf75")
+    assert 'license = "Apache-2.0"' in (ROOT / "pyproject.toml").read_text()
 
 
 def test_no_file_names_a_package_index() -> None:

@@ -37,8 +37,15 @@ class Told:
 
 
 def run(command: str, folder: Path, **environment: str) -> Told:
-    """``command`` is ``up`` or ``down``; it must end well."""
-    inherited = {k: v for k, v in os.environ.items() if not k.startswith("OPENAI_")}  # noqa: TID251 - a child's own
+    """``command`` is ``up`` or ``down``; it must end well.
+
+    Its stack is its own: logins belong to a cluster, so no other test may share it.
+    """
+    inherited = {
+        name: value
+        for name, value in os.environ.items()  # noqa: TID251 - a child's own
+        if not name.startswith(("OPENAI_", "SLUICE_"))
+    }
     done = subprocess.run(
         [sys.executable, "-m", "demo", command, str(folder)],
         env={**inherited, **environment},
