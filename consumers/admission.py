@@ -19,12 +19,13 @@ from pipeline.admission import (
 )
 from pipeline.errors import IntegrityError, InvalidMessage
 from pipeline.ports.bus import Record
+from pipeline.ports.inbox import Letters
 from pipeline.ports.system import Clock, Entropy
 from pipeline.ports.tenants import Credentials, Principal, Tenants, TenantTerms
-from pipeline.ports.tokens import Claims, Letters, TokenVerifier
+from pipeline.ports.tokens import Claims, TokenVerifier
 from pipeline.rejections import rejected
 from schemas.ids import Actor, RequestId, TenantId, derived
-from schemas.requests import Dialect
+from schemas.requests import Arrival, Dialect
 from schemas.topics import Outgoing
 
 SOURCE: Final = "/sluice/admission"
@@ -109,6 +110,7 @@ class AdmissionConsumer:
             terms=terms,
             request_id=request,
             origin=self._origin(headers),
+            arrival=Arrival.LETTER if _is_letter(headers) else Arrival.PLAIN,
         )
         return await self.acceptance.accept(asked)
 

@@ -98,7 +98,7 @@ class Groups:
         consumer = AdmissionConsumer(
             tokens=opened.tokens,
             credentials=PostgresCredentials(opened.pool, opened.clock),
-            letters=opened.tokens,
+            letters=opened.inbox,
             tenants=opened.tenants,
             acceptance=acceptance(opened, admission.SOURCE, None),
             clock=opened.clock,
@@ -185,6 +185,7 @@ class Groups:
             keeper=self._keeper,
             keys=opened.keystore,
             purges=PostgresPurges(opened.pool),
+            inbox=opened.inbox,
             deliveries=PostgresDeliveries(pool=opened.pool),
             contents=opened.contents,
             sign=lambda stated: sign(stated, key),
@@ -308,7 +309,7 @@ def _delivery(
             publisher=publisher,
             clock=opened.clock,
             version=VERSION,
-            seal_stranger=opened.tokens.seal,
+            seal_stranger=opened.inbox.seal,
         ),
     )
     return Delivery(

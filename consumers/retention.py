@@ -9,6 +9,7 @@ from pipeline.announcements import due, of_receipt
 from pipeline.contents import Contents
 from pipeline.erasure import SOURCE, completed
 from pipeline.errors import InvalidMessage, RetryableError
+from pipeline.ports.inbox import InboxKeys
 from pipeline.ports.keys import (
     Destroyed,
     KeyKeeper,
@@ -20,11 +21,11 @@ from pipeline.ports.keys import (
 from pipeline.ports.retention import Plan, Purges
 from pipeline.ports.system import Clock
 from pipeline.ports.webhooks import Deliveries
-from pipeline.receipts import Destruction, probed, receipt
+from pipeline.receipts import Destruction, exceptions, probed, receipt
 from pipeline.sealing import Purpose, key_id_of, open_sealed
 from schemas.events import Event
 from schemas.ids import RequestId
-from schemas.retention import ErasureOrdered, Forgotten, Probe, Receipt
+from schemas.retention import ErasureOrdered, Exemption, Forgotten, Probe, Receipt
 from schemas.topics import WEBHOOKS_DUE, Outgoing
 from schemas.webhooks import WebhookDue
 
@@ -43,6 +44,7 @@ class RetentionConsumer:
     keeper: KeyKeeper
     keys: KeyStore
     purges: Purges
+    inbox: InboxKeys
     deliveries: Deliveries
     contents: Contents
     sign: Callable[[Receipt], str]
@@ -57,6 +59,7 @@ class RetentionConsumer:
         await self._destroy(plan)
         await self._read_back(plan)
         probe = await self._tried(plan)
+        left = await self._left(plan)
         recorded = completed(event, plan.as_of)
         done = Destruction(
             job=plan.job,
@@ -67,6 +70,7 @@ class RetentionConsumer:
             completed_at=self.clock.now(),
             keys=[ref.key_id for ref in plan.keys],
             rows=rows,
+            exceptions=left,
             probe=probe,
             record=recorded.event.attributes.id,
         )
@@ -102,6 +106,12 @@ class RetentionConsumer:
             if not isinstance(key, Destroyed):
                 return self.contents.seal(key, Purpose.PROBE, CANARY).sealed
         return None
+
+    async def _left(self, plan: Plan) -> Sequence[Exemption]:
+        """The copies in the inbox that a request's own key never sealed."""
+        arrivals = await self.purges.arrivals(plan)
+        keys = await self.inbox.there() if arrivals else ()
+        return exceptions(arrivals, keys, self.inbox.period, self.clock.now())
 
     async def _tried(self, plan: Plan) -> Probe | None:
         """What became of opening the kept canary, by the key that it names itself.

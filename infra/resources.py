@@ -3,11 +3,13 @@
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 
 import asyncpg
 from prometheus_client import CollectorRegistry
 
 from infra.admissions import GroupedAdmissions
+from infra.inbox import FileInboxKeys
 from infra.kafka import topics
 from infra.kafka.clients import KafkaClients, consuming
 from infra.kafka.publisher import KafkaPublisher
@@ -54,6 +56,7 @@ class Resources:
     contents: Contents
     bench: Bench
     tokens: Tokens
+    inbox: FileInboxKeys
     clients: KafkaClients
     publisher: KafkaPublisher
 
@@ -140,6 +143,7 @@ async def open_resources(settings: Settings, name: str) -> AsyncIterator[Resourc
             tokens=Tokens.load(
                 settings.keys.own, issuer=settings.gateway.issuer, entropy=entropy
             ),
+            inbox=inbox_keys(settings, clock, entropy),
             clients=clients,
             publisher=await stack.enter_async_context(KafkaPublisher(clients)),
         )
@@ -179,6 +183,19 @@ def file_kms(settings: Settings, clock: SystemClock, entropy: SystemEntropy) -> 
         clock=clock,
     )
     return FileKms(folder=folder, entropy=entropy)
+
+
+def inbox_keys(
+    settings: Settings, clock: SystemClock, entropy: SystemEntropy
+) -> FileInboxKeys:
+    """The keys of letters."""
+    return FileInboxKeys.at(
+        settings.keys.own,
+        settings.keys.root,
+        period=timedelta(seconds=settings.keys.inbox_period_s),
+        clock=clock,
+        entropy=entropy,
+    )
 
 
 def acceptance(

@@ -66,6 +66,9 @@ class KeysSettings(Concern):
     """The root key file, kept elsewhere than ``directory``; mode 0600."""
     own: Path
     """The folder of Sluice's own keys: tokens, the inbox, receipts; mode 0700."""
+    inbox_period_s: Annotated[int, Field(ge=2, le=86_400)] = 3600
+    """For so long the key is published to which bodies for the inbox are sealed. It is
+    destroyed after twice that, once admission has handled what was sealed to it."""
 
 
 class TimestampSettings(Concern):

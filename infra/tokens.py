@@ -1,4 +1,4 @@
-"""Our access tokens, our published keys, and letters that were sealed to us."""
+"""Our access tokens, and the key that checks them."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -7,23 +7,21 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, Self
 
-from joserfc import jwe, jwt
+from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey
 from typing_extensions import override
 
 from infra.kms.disk import locked, read, write
 from pipeline.ports.system import Entropy
-from pipeline.ports.tokens import Claims, Letters, TokenIssuer, TokenVerifier
+from pipeline.ports.tokens import Claims, TokenIssuer, TokenVerifier
 from schemas.ids import TenantId
 
 SIGNING: Final = "ES256"
-SEALING: Final = "ECDH-ES+A256KW"
-ENCRYPTION: Final = "A256GCM"
 TYPE: Final = "at+jwt"
 
 
-def _key(path: Path, *, use: str, algorithm: str) -> ECKey:
+def _key(path: Path) -> ECKey:
     """The P-256 key in a file of mode 0600; made where there is none."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with locked(path.with_name(path.name + ".lock"), alone=True):
@@ -35,13 +33,13 @@ def _key(path: Path, *, use: str, algorithm: str) -> ECKey:
     found = json.loads(kept)
     named = ECKey.import_key(found)
     return ECKey.import_key(
-        {**found, "use": use, "alg": algorithm, "kid": named.thumbprint()}
+        {**found, "use": "sig", "alg": SIGNING, "kid": named.thumbprint()}
     )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Tokens(TokenIssuer, TokenVerifier, Letters):
-    """One key that signs, one to which letters are sealed; kid = RFC 7638 thumbprint.
+class Tokens(TokenIssuer, TokenVerifier):
+    """One key that signs; kid = RFC 7638 thumbprint.
 
     Attributes:
         issuer: ``iss`` of what we sign, and the only one that we take.
@@ -49,20 +47,18 @@ class Tokens(TokenIssuer, TokenVerifier, Letters):
 
     issuer: str
     signing: ECKey
-    sealing: ECKey
     entropy: Entropy
 
     @classmethod
     def load(cls, folder: Path, *, issuer: str, entropy: Entropy) -> Self:
-        """Both keys from ``folder``. Blocks on the disk.
+        """The key from ``folder``. Blocks on the disk.
 
         Raises:
             IntegrityError: others than its owner may read a key.
         """
         return cls(
             issuer=issuer,
-            signing=_key(folder / "tokens.jwk", use="sig", algorithm=SIGNING),
-            sealing=_key(folder / "inbox.jwk", use="enc", algorithm=SEALING),
+            signing=_key(folder / "tokens.jwk"),
             entropy=entropy,
         )
 
@@ -85,7 +81,7 @@ class Tokens(TokenIssuer, TokenVerifier, Letters):
 
     @override
     def published(self) -> Sequence[Mapping[str, Any]]:
-        return [key.as_dict(private=False) for key in (self.signing, self.sealing)]
+        return [self.signing.as_dict(private=False)]
 
     @override
     def verify(self, token: str) -> Claims | None:
@@ -96,24 +92,6 @@ class Tokens(TokenIssuer, TokenVerifier, Letters):
             return _claims(found.claims)
         except (JoseError, ValueError, KeyError, TypeError, OverflowError):
             return None
-
-    @override
-    def open(self, letter: bytes) -> bytes | None:
-        try:
-            found = jwe.decrypt_compact(
-                letter, self.sealing, algorithms=[SEALING, ENCRYPTION]
-            )
-        except (JoseError, ValueError, KeyError, TypeError):
-            return None
-        return found.plaintext
-
-    def seal(self, plaintext: bytes) -> bytes:
-        """A letter to ourselves: what a stranger sent, before it is buried."""
-        header = {"alg": SEALING, "enc": ENCRYPTION, "kid": self.sealing.kid}
-        algorithms = [SEALING, ENCRYPTION]
-        return jwe.encrypt_compact(
-            header, plaintext, self.sealing, algorithms=algorithms
-        ).encode()
 
 
 def _claims(found: Mapping[str, Any]) -> Claims:

@@ -17,7 +17,7 @@ from pipeline.ports.tenants import Principal, TenantTerms
 from pipeline.sealing import DataKey, Purpose, fingerprint
 from schemas.events import Attributes, Event
 from schemas.ids import RequestId, event_id
-from schemas.requests import RequestAccepted, Retention, Terms
+from schemas.requests import Arrival, RequestAccepted, Retention, Terms
 from schemas.topics import REQUESTS_ACCEPTED, Outgoing
 
 
@@ -27,6 +27,7 @@ class Asked:
 
     Attributes:
         origin: W3C traceparent of where the story begins.
+        arrival: how its body lies in the inbox; None: it came by HTTP.
     """
 
     principal: Principal
@@ -34,6 +35,7 @@ class Asked:
     terms: TenantTerms
     request_id: RequestId
     origin: str | None
+    arrival: Arrival | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +125,7 @@ class Acceptance:
             key_id=key.key_id,
             deadline=now + timedelta(seconds=policy.deadline_s),
             reply_partition=self.reply_partition,
+            arrival=asked.arrival,
         )
 
     async def _again(

@@ -6,7 +6,7 @@ checked by any JOSE library.
 """
 
 from base64 import urlsafe_b64decode
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256
@@ -16,10 +16,13 @@ from joserfc import jws
 from joserfc.jwk import ECKey
 
 from pipeline.canonical import canonical
+from pipeline.inbox import InboxKey, key_at
 from pipeline.keystore import KeyId
 from schemas.events import timestamp
 from schemas.ids import EventId, TenantId
+from schemas.requests import Arrival
 from schemas.retention import (
+    Exemption,
     Forgotten,
     LedgerRef,
     Probe,
@@ -41,6 +44,9 @@ REWRITE_WITHIN = timedelta(days=1)
 MAX_STALENESS_S = 600
 """How long a process may hold a data key that it fetched."""
 
+CLOCKS_DIFFER = timedelta(minutes=1)
+"""Who published a key and who accepted a letter are two machines."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Destruction:
@@ -48,6 +54,7 @@ class Destruction:
 
     Attributes:
         rows: what was deleted beside the keys.
+        exceptions: copies that can still be read.
         probe: what became of opening what one of the keys had sealed; None where there
             was no key.
     """
@@ -60,6 +67,7 @@ class Destruction:
     completed_at: datetime
     keys: Collection[KeyId]
     rows: Sequence[Target]
+    exceptions: Sequence[Exemption]
     probe: Probe | None
     record: EventId
 
@@ -75,6 +83,7 @@ def receipt(done: Destruction) -> Receipt:
         as_of=timestamp(done.as_of),
         completed_at=at,
         targets=(*_shredded(done), *done.rows),
+        exceptions=tuple(done.exceptions),
         keys=tuple(sorted(done.keys)),
         keystore_backup_horizon=timestamp(done.completed_at + BACKUP_HORIZON),
         keystore_residue_until=timestamp(
@@ -89,6 +98,39 @@ def receipt(done: Destruction) -> Receipt:
             verifier="retention",
         ),
     )
+
+
+def exceptions(
+    arrivals: Mapping[Arrival, datetime],
+    keys: Sequence[InboxKey],
+    period: timedelta,
+    now: datetime,
+) -> Sequence[Exemption]:
+    """What of a destruction can still be read in the inbox.
+
+    Args:
+        arrivals: how the requests lay there, and when the last was accepted.
+        keys: those that still open letters; one that began after a letter was
+            accepted does not open it.
+        period: of these keys.
+        now: what ended before is left out.
+    """
+    found = [_exception(how, at, keys, period) for how, at in sorted(arrivals.items())]
+    return [each for each in found if each and each.until > timestamp(now)]
+
+
+def _exception(
+    how: Arrival, at: datetime, keys: Sequence[InboxKey], period: timedelta
+) -> Exemption | None:
+    """``at``: accepted, so no earlier than appended."""
+    until = timestamp(at + KAFKA_BOUND)
+    store = {"store": "kafka", "object": "sluice.requests.inbox.v1"}
+    if how is Arrival.PLAIN:
+        return Exemption(**store, basis="inbox_plain", until=until)
+    if not any(key.begins <= at + CLOCKS_DIFFER for key in keys):
+        return None
+    due = timestamp(key_at(at, period).last_use(period))
+    return Exemption(**store, basis="inbox_key", until=until, due=due)
 
 
 def probed(ciphertext: bytes) -> Probe:

@@ -13,6 +13,7 @@ from starlette.routing import BaseRoute
 
 from infra.health import health_app, health_routes
 from infra.kafka.accepted import KafkaAccepted
+from infra.kafka.inbox import KafkaInbox
 from infra.kafka.replies import ReplyBox
 from infra.keystore.keeper import PostgresKeyKeeper
 from infra.keystore.partitions import PostgresKeyPartitions
@@ -61,11 +62,12 @@ from producers.gateway.asking import Asking
 from producers.gateway.chat import Chat
 from producers.gateway.endings import Endings
 from producers.gateway.endpoints import WebhookEndpoints
-from producers.gateway.oauth import OAuth
+from producers.gateway.oauth import HOUR_S, OAuth
 from producers.gateway.readiness import Readiness
 from producers.gateway.requests import Story
 from producers.gateway.responses import Responses
 from producers.gateway.taken import Transients
+from producers.inbox import OldInboxKeys
 from producers.replay import Replay
 from producers.sweeper import Sweeper
 from producers.timed import Loop, Timed, alive, not_ready, running
@@ -83,6 +85,7 @@ TIMED: Final = (
     "old_webhooks",
     "completeness",
     "gauges",
+    "inbox_keys",
 )
 DAY_S: Final = 86_400.0
 
@@ -198,6 +201,8 @@ def _gateway(
             door=door,
             credentials=credentials,
             issuer=opened.tokens,
+            letters=opened.inbox,
+            keys_age_s=min(opened.settings.keys.inbox_period_s, HOUR_S),
             receipts=partial(published, opened.settings.keys.own / RECEIPTS),
             clock=clock,
         ),
@@ -257,6 +262,7 @@ async def run_timed(settings: Settings, names: Sequence[str]) -> None:
             "old_webhooks": _old_webhooks,
             "completeness": _completeness,
             "gauges": _gauges,
+            "inbox_keys": _inbox_keys,
         }
         loops = [_loop(opened, await made[name](stack, opened)) for name in names]
         publishes = partial(getattr, opened.publisher, "alive")
@@ -348,6 +354,17 @@ async def _completeness(_: AsyncExitStack, opened: Resources) -> Timed:
     )
     return Timed(
         name=Word("completeness"), job=worker.round, every_s=60, alive_within_s=3600
+    )
+
+
+async def _inbox_keys(_: AsyncExitStack, opened: Resources) -> Timed:
+    """Destroys keys of letters once admission has handled all of them."""
+    worker = OldInboxKeys(
+        keys=opened.inbox, progress=KafkaInbox(opened.clients), clock=opened.clock
+    )
+    every = min(60.0, opened.inbox.period.total_seconds() / 4)
+    return Timed(
+        name=Word("inbox_keys"), job=worker.round, every_s=every, alive_within_s=3600
     )
 
 

@@ -32,6 +32,13 @@ class Outcome(StrEnum):
     CANCELLED = "cancelled"
 
 
+class Arrival(StrEnum):
+    """How a body lies in the inbox, until the topic's time is over."""
+
+    LETTER = "letter"
+    PLAIN = "plain"
+
+
 class PolicyRef(Schema):
     """The policy version that was in force at acceptance."""
 
@@ -61,6 +68,7 @@ class Terms(Schema):
         deadline: past it, any stage ends the request as failed.
         key_id: 32 hex digits, the data key that seals the content.
         reply_partition: where the gateway waits for the reply; None: nobody waits.
+        arrival: how its body lay in the inbox; None: it came by HTTP.
     """
 
     actor: Actor
@@ -74,6 +82,7 @@ class Terms(Schema):
     key_id: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
     deadline: datetime
     reply_partition: Annotated[int, Field(ge=0)] | None = None
+    arrival: Arrival | None = None
 
 
 class SealedContent(Schema):

@@ -60,6 +60,23 @@ class Target(Schema):
     bound_until: Moment | None = None
 
 
+class Exemption(Schema):
+    """A copy that can still be read, where, why, and until when at the latest.
+
+    Attributes:
+        basis: ``inbox_plain``: the producer put the body into the inbox unsealed;
+            ``inbox_key``: it was sealed to a key of the inbox that still is.
+        until: from then on not even the bytes are there.
+        due: when that key goes, unless admission is behind.
+    """
+
+    store: Code
+    object: Code
+    basis: Literal["inbox_plain", "inbox_key"]
+    until: Moment
+    due: Moment | None = None
+
+
 class Probe(Schema):
     """A ciphertext that opened before: what the worker got when it tried again."""
 
@@ -95,6 +112,7 @@ class Receipt(Schema):
 
     Attributes:
         as_of: keys made after it are not covered.
+        exceptions: copies that the destroyed keys do not reach.
         keys: ids of the data keys that were destroyed, sorted.
         keystore_backup_horizon: from then on no backup of the keystore holds them.
         keystore_residue_until: from then on neither its files nor its WAL do.
@@ -111,6 +129,7 @@ class Receipt(Schema):
     as_of: Moment
     completed_at: Moment
     targets: tuple[Target, ...]
+    exceptions: tuple[Exemption, ...] = ()
     keys: tuple[KeyName, ...]
     keystore_backup_horizon: Moment
     keystore_residue_until: Moment

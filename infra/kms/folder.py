@@ -13,7 +13,7 @@ file is sealed by a key that nobody has. Keep the root out of the folder's backu
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -25,6 +25,7 @@ from pipeline.ports.kms import DestroyEvidence, KekRef, KeyState, Reason
 from pipeline.ports.system import Clock, Entropy
 from pipeline.sealing import KEY_BYTES, NONCE_BYTES, framed
 from pipeline.wrapping import unwrap, wrap
+from schemas.ids import TenantId
 
 _TENANT = re.compile(r"[0-9a-z_-]{1,64}")
 
@@ -61,6 +62,24 @@ class KeyFolder:
                 self._open(self._key_path(ref))
                 return KeyState.ACTIVE
             return KeyState.DESTROYED if told else KeyState.SCHEDULED
+
+    def versions(self, tenant: TenantId) -> Sequence[int]:
+        """What is there, ascending; also what was destroyed but half."""
+        with self._lock(alone=False):
+            keys = [path.stem for path in self.directory.glob(f"{tenant}.*.key")]
+            half = [
+                path.stem
+                for path in self.directory.glob(f"{tenant}.*.gone")
+                if not disk.read(path)
+            ]
+        return sorted({int(stem.rpartition(".")[2]) for stem in (*keys, *half)})
+
+    def forget(self, tenant: TenantId, below: int) -> None:
+        """Forget what was destroyed below a version that is never made again."""
+        with self._lock(alone=True):
+            for path in self.directory.glob(f"{tenant}.*.gone"):
+                if int(path.stem.rpartition(".")[2]) < below and disk.read(path):
+                    disk.unlink(path)
 
     def make(self, ref: KekRef) -> None:
         """Make a key; nothing if it is there.

@@ -1,7 +1,7 @@
 """Jobs of forgetting in memory."""
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -12,16 +12,24 @@ from pipeline.ports.retention import Plan, Purges
 from pipeline.receipts import unverified
 from schemas.events import timestamp
 from schemas.ids import EventId, RequestId, TenantId
+from schemas.requests import Arrival
 from schemas.retention import Target
 
 Job = tuple[TenantId, EventId]
+Row = tuple[TenantId, RequestId]
 
 
 @dataclass(frozen=True, slots=True)
 class MemoryPurges(Purges):
-    """``rows`` says which requests left something in the one table there is."""
+    """Rows in one table.
 
-    rows: set[tuple[TenantId, RequestId]] = field(default_factory=set)
+    Attributes:
+        rows: which requests left something in it.
+        arrived: which requests came by the inbox, how, and when they were accepted.
+    """
+
+    rows: set[Row] = field(default_factory=set)
+    arrived: dict[Row, tuple[Arrival, datetime]] = field(default_factory=dict)
     _plans: dict[Job, Plan] = field(default_factory=dict)
     _deleted: Counter[Job] = field(default_factory=Counter)
     _receipts: dict[Job, str] = field(default_factory=dict)
@@ -44,6 +52,14 @@ class MemoryPurges(Purges):
                 remaining=0,
             )
         ]
+
+    @override
+    async def arrivals(self, plan: Plan) -> Mapping[Arrival, datetime]:
+        rows = {(plan.tenant, each) for each in plan.requests}
+        found = sorted(
+            (at, how) for row, (how, at) in self.arrived.items() if row in rows
+        )
+        return {how: at for at, how in found}
 
     @override
     async def finish(self, plan: Plan, receipt: str) -> str:

@@ -15,6 +15,7 @@ from pipeline.ports.keys import KeyRef
 from pipeline.ports.retention import Plan, Purges
 from pipeline.receipts import unverified
 from schemas.ids import EventId, RequestId, TenantId
+from schemas.requests import Arrival
 from schemas.retention import Forgotten, Target
 
 BATCH = 1_000
@@ -89,6 +90,12 @@ on conflict do nothing
 """
 PLAN = "select * from sluice.purge_job where id = $1"
 COUNT = "select sluice.purge_count($1, $2, $3)"
+ARRIVALS = """
+select terms ->> 'arrival' as arrival, max(accepted_at) as last
+  from sluice.request
+ where id = any ($1) and terms ->> 'arrival' is not null
+ group by 1
+"""
 FINISH = """
 update sluice.purge_job set receipt = $2, finished_at = now()
  where id = $1 and receipt is null
@@ -120,6 +127,13 @@ class PostgresPurges(Purges):
     async def delete_rows(self, plan: Plan) -> Sequence[Target]:
         content = [name for name, each in TABLES.items() if each.holds is Holds.CONTENT]
         return [await self._delete(plan, name) for name in sorted(content)]
+
+    @override
+    async def arrivals(self, plan: Plan) -> Mapping[Arrival, datetime]:
+        requests = sorted(map(UUID, plan.requests))
+        async with as_tenant(self.pool, plan.tenant, readonly=True) as connection:
+            rows = await connection.fetch(ARRIVALS, requests)
+        return {Arrival(row["arrival"]): row["last"] for row in rows}
 
     @override
     async def finish(self, plan: Plan, receipt: str) -> str:

@@ -1,6 +1,6 @@
 """Jobs of forgetting, and the rows that they reach."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -8,6 +8,7 @@ from typing import Protocol
 from pipeline.keystore import KeyId
 from pipeline.ports.keys import KeyRef
 from schemas.ids import EventId, RequestId, TenantId
+from schemas.requests import Arrival
 from schemas.retention import Forgotten, Target
 
 
@@ -52,6 +53,10 @@ class Purges(Protocol):
         A repeat counts what was deleted before too. What is on the ledger stays: it
         holds commitments, never content.
         """
+        ...
+
+    async def arrivals(self, plan: Plan) -> Mapping[Arrival, datetime]:
+        """How requests of the plan lay in the inbox; when the last was accepted."""
         ...
 
     async def finish(self, plan: Plan, receipt: str) -> str:

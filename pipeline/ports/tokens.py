@@ -1,4 +1,4 @@
-"""Access tokens and sealed letters: what is signed by us, and what is sealed to us."""
+"""Access tokens: what is signed by us."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -36,7 +36,7 @@ class TokenIssuer(Protocol):
         ...
 
     def published(self) -> Sequence[Mapping[str, Any]]:
-        """Public JWKs: ``use: sig`` to check tokens, ``use: enc`` to seal letters."""
+        """Public JWKs, ``use: sig``."""
         ...
 
 
@@ -49,12 +49,4 @@ class TokenVerifier(Protocol):
         Audience, expiry and revocation are judged by whoever asks
         (:func:`pipeline.admission.stands`): the inbox judges expiry at append time.
         """
-        ...
-
-
-class Letters(Protocol):
-    """Bodies that were encrypted to the published key (RFC 7516, compact)."""
-
-    def open(self, letter: bytes) -> bytes | None:
-        """The plaintext; None where it was not sealed to a key of ours, or is bent."""
         ...

@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from pipeline.admission import API_AUDIENCE, INBOX_AUDIENCE
+from pipeline.ports.inbox import Letters
 from pipeline.ports.system import Clock
 from pipeline.ports.tenants import Credentials, Principal
 from pipeline.ports.tokens import Claims, TokenIssuer
@@ -24,6 +25,7 @@ from producers.gateway.errors import response
 from schemas.api.gateway import AccessToken, OAuthError
 
 TOKEN_LIFE: Final = timedelta(hours=1)
+HOUR_S: Final = 3600
 MAX_FORM_BYTES: Final = 16 * 1024
 AUDIENCES: Final = {"inbox": INBOX_AUDIENCE, "api": API_AUDIENCE}
 _FORM: Final = "application/x-www-form-urlencoded"
@@ -63,12 +65,16 @@ class OAuth:
     """Tokens for clients. What a token is for is one audience, chosen by scope.
 
     Attributes:
+        letters: to which bodies for the inbox are sealed.
+        keys_age_s: for so long a caller may keep our published keys.
         receipts: reads the JWK set that checks deletion receipts; blocks on the disk.
     """
 
     door: Door
     credentials: Credentials
     issuer: TokenIssuer
+    letters: Letters
+    keys_age_s: int
     receipts: Callable[[], Mapping[str, Any]]
     clock: Clock
 
@@ -123,18 +129,20 @@ class OAuth:
 
     async def keys(self, _: Request) -> Response:
         """The keys that check our tokens, and those to seal letters to us."""
-        return _key_set({"keys": list(self.issuer.published())})
+        sealing = await run_in_threadpool(self.letters.published)
+        keys = [*self.issuer.published(), sealing]
+        return _key_set({"keys": keys}, max_age_s=self.keys_age_s)
 
     async def receipt_keys(self, _: Request) -> Response:
         """The keys that check deletion receipts."""
         return _key_set(await run_in_threadpool(self.receipts))
 
 
-def _key_set(keys: Mapping[str, Any]) -> Response:
+def _key_set(keys: Mapping[str, Any], *, max_age_s: int = HOUR_S) -> Response:
     return Response(
         orjson.dumps(keys),
         headers={
-            "cache-control": "public, max-age=3600",
+            "cache-control": f"public, max-age={max_age_s}",
             "access-control-allow-origin": "*",
             "cross-origin-resource-policy": "cross-origin",
         },

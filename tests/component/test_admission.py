@@ -103,7 +103,7 @@ async def test_a_record_becomes_an_accepted_request(world: World) -> None:
 
 
 async def test_a_letter_to_the_published_key_is_opened(world: World) -> None:
-    published = next(k for k in world.tokens.published() if k["use"] == "enc")
+    published = world.inbox.published()
     protected = {"alg": published["alg"], "enc": "A256GCM", "kid": published["kid"]}
     key = JWKRegistry.import_key(dict(published))
     letter = jwe.encrypt_compact(protected, dumped(), key).encode()

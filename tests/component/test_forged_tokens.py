@@ -89,7 +89,10 @@ def with_its_own_key(_: World, claims: Mapping[str, Any]) -> str:
 
 
 def by_the_sealing_key(world: World, claims: Mapping[str, Any]) -> str:
-    named = {**world.tokens.sealing.as_dict(private=True), "use": "sig", "alg": "ES256"}
+    world.inbox.published()  # makes it
+    (name,) = world.inbox._there()
+    sealing = world.inbox._key(name).as_dict(private=True)
+    named = {**sealing, "use": "sig", "alg": "ES256"}
     header = {"alg": "ES256", "typ": "at+jwt"}
     key = ECKey.import_key(named)
     return jwt.encode(header, dict(claims), key, algorithms=["ES256"])

@@ -13,12 +13,14 @@ from joserfc.jwk import ECKey
 from typing_extensions import override
 
 from consumers.retention import RetentionConsumer
+from infra.memory.inbox import MemoryInboxKeys
 from infra.memory.keystore import MemoryKeys
 from infra.memory.retention import MemoryPurges
 from infra.memory.webhooks import MemoryWebhooks
 from infra.system import SystemClock, SystemEntropy
 from pipeline.contents import Contents
 from pipeline.errors import RetryableError
+from pipeline.inbox import key_at
 from pipeline.keystore import KeyId, Partition, class_named
 from pipeline.ports.keys import Destroyed, KeyRef, NewKey
 from pipeline.receipts import sign
@@ -27,6 +29,7 @@ from producers.replay import Replay
 from schemas.audit import AuditRecorded
 from schemas.events import Attributes, Event
 from schemas.ids import EventId, RequestId, TenantId
+from schemas.requests import Arrival
 from schemas.retention import ErasureOrdered, Receipt
 from schemas.topics import AUDIT_RECORDED, Outgoing
 
@@ -106,6 +109,7 @@ class World:
     keys: MemoryKeys
     purges: MemoryPurges
     consumer: RetentionConsumer
+    inbox: MemoryInboxKeys
 
     async def request(self, subject: bytes | None = None) -> KeyRef:
         """A request that left a row, and its key."""
@@ -115,9 +119,9 @@ class World:
         self.purges.rows.add((self.tenant, request))
         return KeyRef(self.tenant, request, key.key_id)
 
-    async def erase(self, **order: Any) -> Receipt:
+    async def erase(self, job: int = 1, **order: Any) -> Receipt:
         """Carry out one order; the receipt as it was signed."""
-        await self.consumer.handle(ordered(self.tenant, **order))
+        await self.consumer.handle(ordered(self.tenant, job, **order))
         return (await self.receipts())[-1]
 
     async def receipts(self) -> list[Receipt]:
@@ -125,9 +129,9 @@ class World:
         return [Receipt.model_validate_json(payload(token)) for token in tokens]
 
 
-def ordered(tenant: TenantId, **order: Any) -> Event[ErasureOrdered]:
+def ordered(tenant: TenantId, job: int = 1, **order: Any) -> Event[ErasureOrdered]:
     attributes = Attributes(
-        id=EventId("018f3c1a-7c00-5000-8000-000000000001"),
+        id=EventId(f"018f3c1a-7c00-5000-8000-{job:012}"),
         type=ErasureOrdered.kind,
         source="/sluice/admin",
         subject="an order",
@@ -146,17 +150,18 @@ async def world(keys: MemoryKeys) -> World:
     tenant = TenantId(ENTROPY.uuid7())
     await keys.enrol(tenant)
     await keys.prepare([MONTH])
-    purges = MemoryPurges()
+    purges, inbox = MemoryPurges(), MemoryInboxKeys()
     consumer = RetentionConsumer(
         keeper=keys,
         keys=keys,
         purges=purges,
+        inbox=inbox,
         deliveries=MemoryWebhooks(),
         contents=CONTENTS,
         sign=lambda stated: sign(stated, KEY),
         clock=SystemClock(),
     )
-    return World(tenant, keys, purges, consumer)
+    return World(tenant, keys, purges, consumer, inbox)
 
 
 @pytest.fixture
@@ -328,6 +333,24 @@ async def test_the_receipt_names_the_very_canary_that_was_kept(here: World) -> N
     digest = receipt.verification.decrypt_probe.ciphertext_sha256
     assert sha256(plan.probe).hexdigest() == digest
     assert ref.key_id == key_id_of(plan.probe)
+
+
+async def test_what_the_inbox_still_holds_is_an_exception_in_the_receipt(
+    here: World,
+) -> None:
+    now = SystemClock().now()
+    ref = await here.request()
+    here.purges.arrived[here.tenant, ref.request_id] = Arrival.LETTER, now
+    here.inbox.names.add(key_at(now, here.inbox.period))
+    other = await here.request()
+    here.purges.arrived[here.tenant, other.request_id] = Arrival.LETTER, now
+
+    before = await here.erase(scope="request", ref=ref.request_id)
+    here.inbox.names.clear()
+    after = await here.erase(job=2, scope="request", ref=other.request_id)
+
+    assert ["inbox_key"] == [each.basis for each in before.exceptions]
+    assert () == after.exceptions
 
 
 async def test_what_a_restored_backup_brings_back_goes_again(here: World) -> None:

@@ -21,7 +21,9 @@ from pipeline.ports.keys import KeyRef
 from pipeline.ports.retention import Plan, Purges
 from pipeline.receipts import Destruction, receipt, sign
 from schemas.ids import EventId, RequestId, TenantId, derived
+from schemas.requests import Arrival
 from schemas.retention import Forgotten
+from tests.support.installation import terms
 from tests.support.ledger import Database, database
 
 ENTROPY = SystemEntropy()
@@ -36,7 +38,9 @@ class World(Protocol):
 
     async def tenant(self) -> TenantId: ...
 
-    async def leave(self, tenant: TenantId) -> RequestId:
+    async def leave(
+        self, tenant: TenantId, arrival: Arrival | None = None, at: datetime = NOON
+    ) -> RequestId:
         """A request that left content in every table that can hold some."""
         ...
 
@@ -69,6 +73,7 @@ def signed(plan: Plan, at: datetime) -> str:
         completed_at=at,
         keys=[ref.key_id for ref in plan.keys],
         rows=[],
+        exceptions=[],
         probe=None,
         record=plan.job,
     )
@@ -147,6 +152,27 @@ class PurgesContract:
         assert [ref.key_id for ref in plan.keys] == list(late)
         assert [] == list(later)
 
+    async def test_what_came_by_the_inbox_is_known_with_the_last_of_its_kind(
+        self, world: World
+    ) -> None:
+        tenant = await world.tenant()
+        hour = timedelta(hours=1)
+        requests = [
+            await world.leave(tenant),
+            await world.leave(tenant, Arrival.LETTER, NOON),
+            await world.leave(tenant, Arrival.LETTER, NOON - hour),
+            await world.leave(tenant, Arrival.PLAIN, NOON - 2 * hour),
+        ]
+        await world.leave(tenant, Arrival.PLAIN, NOON + hour)
+
+        found = await world.purges.arrivals(plan_of(tenant, requests))
+        none = await world.purges.arrivals(plan_of(tenant, requests[:1]))
+        others = await world.purges.arrivals(plan_of(await world.tenant(), requests))
+
+        assert {Arrival.LETTER: NOON, Arrival.PLAIN: NOON - 2 * hour} == found
+        assert {} == none
+        assert {} == others
+
     async def test_the_first_receipt_of_a_job_stands(self, world: World) -> None:
         tenant = await world.tenant()
         one, two = (plan_of(tenant, [], job) for job in ("one", "two"))
@@ -173,9 +199,13 @@ class MemoryWorld:
     async def tenant(self) -> TenantId:
         return TenantId(ENTROPY.uuid7())
 
-    async def leave(self, tenant: TenantId) -> RequestId:
+    async def leave(
+        self, tenant: TenantId, arrival: Arrival | None = None, at: datetime = NOON
+    ) -> RequestId:
         request = RequestId(ENTROPY.uuid7())
         self.purges.rows.add((tenant, request))
+        if arrival is not None:
+            self.purges.arrived[tenant, request] = arrival, at
         return request
 
     async def left(self, tenant: TenantId, request: RequestId) -> bool:
@@ -193,7 +223,7 @@ TENANT = "insert into sluice.tenant (name) values ('somebody')"
 REQUEST = """
 insert into sluice.request
   (id, terms, fingerprint, accepted_at, deadline, finished_at, finished_by, finished)
-values ($1, '{}', sha256(''), now(), now(), now(), $1,
+values ($1, $2, sha256(''), $3, now(), now(), $1,
         '{"outcome": "completed", "answer": {"sealed": "AA==", "commit": "x"}}')
 """
 CALL = """
@@ -229,10 +259,13 @@ class PostgresWorld:
             await connection.execute(TENANT)
         return tenant
 
-    async def leave(self, tenant: TenantId) -> RequestId:
+    async def leave(
+        self, tenant: TenantId, arrival: Arrival | None = None, at: datetime = NOON
+    ) -> RequestId:
         request = RequestId(ENTROPY.uuid7())
+        known = terms(arrival=arrival).model_dump_json().encode()
         async with as_tenant(self.pool, tenant) as connection:
-            await connection.execute(REQUEST, UUID(request))
+            await connection.execute(REQUEST, UUID(request), known, at)
             await connection.execute(CALL, UUID(request))
         return request
 

@@ -20,6 +20,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from consumers.retention import RetentionConsumer
 from demo.stack import Stack
+from infra.memory.inbox import MemoryInboxKeys
 from infra.postgres.deliveries import PostgresDeliveries
 from infra.postgres.pool import as_tenant, open_pool
 from infra.postgres.retention import PostgresPurges
@@ -203,6 +204,7 @@ def consumer(world: World, tmp_path: Path) -> RetentionConsumer:
         keeper=world.keys.keeper,
         keys=world.keys.store,
         purges=PostgresPurges(world.pool),
+        inbox=MemoryInboxKeys(),
         deliveries=PostgresDeliveries(pool=world.pool),
         contents=CONTENTS,
         sign=lambda stated: sign(stated, key),

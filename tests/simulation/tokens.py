@@ -13,12 +13,14 @@ from typing import Any
 import orjson
 from typing_extensions import override
 
-from pipeline.ports.tokens import Claims, Letters, TokenIssuer, TokenVerifier
+from infra.memory.inbox import MemoryInboxKeys
+from pipeline.ports.inbox import Letters
+from pipeline.ports.tokens import Claims, TokenIssuer, TokenVerifier
 
 _KEY = b"made up for the simulation"
 
 
-class SimTokens(TokenIssuer, TokenVerifier, Letters):
+class SimTokens(TokenIssuer, TokenVerifier):
     """One key for all."""
 
     @override
@@ -46,11 +48,20 @@ class SimTokens(TokenIssuer, TokenVerifier, Letters):
             found[name] = datetime.fromisoformat(found[name])
         return Claims(**found)
 
+
+class SimLetters(MemoryInboxKeys, Letters):
+    """Sealed by the same key."""
+
+    @override
+    def published(self) -> Mapping[str, Any]:
+        return {}
+
     @override
     def open(self, letter: bytes) -> bytes | None:
         raw = urlsafe_b64decode(letter)
         return _xored(raw[16:], raw[:16])
 
+    @override
     def seal(self, plaintext: bytes) -> bytes:
         """A letter to ourselves."""
         salt = _mac(plaintext)[:16]

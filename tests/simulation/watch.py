@@ -9,7 +9,7 @@ from schemas.audit import AuditRecorded
 from schemas.ids import RequestId, TenantId
 from schemas.topics import AUDIT_RECORDED, REQUESTS_ACCEPTED, WEBHOOKS_DUE
 from tests.simulation.effects import attempt, headers, missing
-from tests.simulation.tokens import SimTokens
+from tests.simulation.tokens import SimLetters, SimTokens
 
 if TYPE_CHECKING:
     from tests.simulation.broker import Group
@@ -22,6 +22,7 @@ class Watch:
     def __init__(self, world: "World") -> None:
         self._world = world
         self.tokens = SimTokens()
+        self.letters = SimLetters()
         self.wrongs: list[str] = []
         self.caused: dict[tuple[str, str], int] = defaultdict(int)
         """By topic and cause, how many records."""

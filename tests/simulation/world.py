@@ -344,6 +344,7 @@ class World:
             "contents": Contents(self.entropy),
             "bench": Bench(keystore=keystore, tenants=tenants),
             "tokens": self.watch.tokens,
+            "inbox": self.watch.letters,
             "clients": SimKafka(self),
             "publisher": SimPublisher(self.log, self.network),
         }

@@ -16,6 +16,7 @@ from typing_extensions import override
 from consumers.admission import SOURCE, AdmissionConsumer
 from infra.admissions import GroupedAdmissions
 from infra.health import health_routes
+from infra.inbox import FileInboxKeys
 from infra.log import Log
 from infra.memory.keystore import MemoryKeys
 from infra.memory.ledger import MemoryLedger
@@ -232,6 +233,16 @@ class World:
         return Tokens.load(self.folder, issuer="http://sluice.test", entropy=ENTROPY)
 
     @cached_property
+    def inbox(self) -> FileInboxKeys:
+        return FileInboxKeys.at(
+            self.folder / "own",
+            self.folder / "root.key",
+            period=timedelta(hours=1),
+            clock=self.clock,
+            entropy=ENTROPY,
+        )
+
+    @cached_property
     def door(self) -> Door:
         return Door(
             credentials=self.credentials,
@@ -293,7 +304,7 @@ class World:
         return AdmissionConsumer(
             tokens=self.tokens,
             credentials=self.credentials,
-            letters=self.tokens,
+            letters=self.inbox,
             tenants=self.tenants,
             acceptance=self.acceptance(SOURCE, None),
             clock=self.clock,
@@ -346,6 +357,8 @@ class World:
             door=self.door,
             credentials=self.credentials,
             issuer=self.tokens,
+            letters=self.inbox,
+            keys_age_s=3600,
             receipts=partial(published, self.folder / RECEIPTS),
             clock=self.clock,
         )

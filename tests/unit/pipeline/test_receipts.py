@@ -18,9 +18,20 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from joserfc.jwk import ECKey
 from pydantic import ValidationError
 
+from pipeline.inbox import key_at
 from pipeline.keystore import KeyId
-from pipeline.receipts import Destruction, key_set, probed, receipt, sign
+from pipeline.receipts import (
+    KAFKA_BOUND,
+    Destruction,
+    exceptions,
+    key_set,
+    probed,
+    receipt,
+    sign,
+)
+from schemas.events import timestamp
 from schemas.ids import EventId, TenantId
+from schemas.requests import Arrival
 from schemas.retention import ErasureOrdered, Forgotten, Receipt, Target
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -37,6 +48,7 @@ DONE = Destruction(
     completed_at=NOON + timedelta(seconds=1),
     keys=[KeyId("512b03" + "02" * 13), KeyId("512b03" + "01" * 13)],
     rows=[ROWS],
+    exceptions=[],
     probe=probed(b"ciphertext"),
     record=EventId("018f3c1a-7c00-5000-8000-000000000003"),
 )
@@ -158,3 +170,43 @@ def test_another_jose_library_checks_a_receipt() -> None:
     assert receipt(DONE) == Receipt.model_validate_json(found)
     with pytest.raises(jwt.InvalidSignatureError):
         jwt.api_jws.PyJWS().decode(token[:-4] + "AAAA", public.key, ["ES256"])
+
+
+HOUR = timedelta(hours=1)
+
+
+def test_a_plain_body_in_the_inbox_is_an_exception_until_the_topic_forgets_it() -> None:
+    (found,) = exceptions({Arrival.PLAIN: NOON}, [], HOUR, NOON + HOUR)
+    later = exceptions({Arrival.PLAIN: NOON}, [], HOUR, NOON + KAFKA_BOUND)
+
+    assert ("kafka", "sluice.requests.inbox.v1") == (found.store, found.object)
+    assert ("inbox_plain", None) == (found.basis, found.due)
+    assert timestamp(NOON + KAFKA_BOUND) == found.until
+    assert [] == later
+
+
+def test_a_letter_is_an_exception_while_a_key_is_there_that_may_open_it() -> None:
+    of_then, of_later = key_at(NOON, HOUR), key_at(NOON + 2 * HOUR, HOUR)
+    arrivals = {Arrival.LETTER: NOON + timedelta(minutes=5)}
+
+    (found,) = exceptions(arrivals, [of_then, of_later], HOUR, NOON + HOUR)
+    gone = exceptions(arrivals, [of_later], HOUR, NOON + HOUR)
+
+    assert "inbox_key" == found.basis
+    assert timestamp(NOON + 2 * HOUR) == found.due
+    assert timestamp(NOON + timedelta(minutes=5) + KAFKA_BOUND) == found.until
+    assert [] == gone
+
+
+def test_exceptions_are_in_the_signed_receipt() -> None:
+    found = exceptions({Arrival.PLAIN: NOON}, [], HOUR, NOON)
+    token = sign(receipt(replace(DONE, exceptions=found)), KEY)
+
+    (stated,) = json.loads(decoded(token.split(".")[1]))["exceptions"]
+
+    assert stated == {
+        "basis": "inbox_plain",
+        "object": "sluice.requests.inbox.v1",
+        "store": "kafka",
+        "until": timestamp(NOON + KAFKA_BOUND),
+    }
