@@ -31,6 +31,7 @@ from pipeline.retention import ahead
 STAND_IN: Final = "stand_in"
 MODELS: Final = ("echo", "failing", "hanging", "garbage", "slow-2")
 CHECKPOINT_EVERY_S: Final = 5.0
+REWRITE_EVERY_S: Final = 5
 SESSION_TIMEOUT_S: Final = 3.0
 """One machine knows sooner than a network who is dead."""
 
@@ -116,6 +117,7 @@ class Sluice:
             "SLUICE_KEYS__DIRECTORY": str(keys / "tenants"),
             "SLUICE_KEYS__ROOT": str(keys / "root" / "root.key"),
             "SLUICE_KEYS__OWN": str(keys / "own"),
+            "SLUICE_KEYS__REWRITE_EVERY_S": str(REWRITE_EVERY_S),
             "SLUICE_KAFKA__BOOTSTRAP": self.stack.kafka_bootstrap,
         }
 

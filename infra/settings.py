@@ -69,6 +69,9 @@ class KeysSettings(Concern):
     inbox_period_s: Annotated[int, Field(ge=2, le=86_400)] = 3600
     """For so long the key is published to which bodies for the inbox are sealed. It is
     destroyed after twice that, once admission has handled what was sealed to it."""
+    rewrite_every_s: Annotated[int, Field(ge=1, le=86_400)] = 86_400
+    """How often partitions of the keystore are rewritten in which keys were destroyed:
+    until then a deleted row's bytes stay in its file. Receipts count on a day."""
 
 
 class TimestampSettings(Concern):

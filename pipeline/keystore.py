@@ -77,6 +77,15 @@ class Partition:
         return midnight + (self.retention_class.period or _TRANSIENT_GRACE)
 
 
+def last_dropped(retention_class: RetentionClass, now: datetime) -> date:
+    """The last day of a class that is dropped by now.
+
+    Law: ``Partition(c, d).drops_at <= now`` exactly for ``d <= last_dropped(c, now)``.
+    """
+    kept = retention_class.period or _TRANSIENT_GRACE
+    return (now - kept).date() - timedelta(days=1)
+
+
 def key_id(partition: Partition, random: bytes) -> KeyId:
     """A new key id in ``partition``.
 
@@ -84,11 +93,23 @@ def key_id(partition: Partition, random: bytes) -> KeyId:
         ValueError: ``random`` is not 13 bytes, or the day is before 1970 or so late
             that it does not fit 16 bits (2149-06-06).
     """
+    if len(random) != RANDOM_BYTES:
+        raise ValueError("expected 13 random bytes")
+    return KeyId(partition_prefix(partition) + random.hex())
+
+
+def partition_prefix(partition: Partition) -> str:
+    """The six hex digits with which key ids of ``partition`` begin: day, then class.
+
+    Law: days of one class are in order as their prefixes are.
+
+    Raises:
+        ValueError: the day does not fit 16 bits.
+    """
     days = (partition.day - _EPOCH).days
-    if len(random) != RANDOM_BYTES or not 0 <= days < 1 << 16:
-        raise ValueError("expected 13 random bytes and a day of 16 bits")
-    head = days.to_bytes(2, "big") + bytes((partition.retention_class.code,))
-    return KeyId((head + random).hex())
+    if not 0 <= days < 1 << 16:
+        raise ValueError("expected a day of 16 bits")
+    return (days.to_bytes(2, "big") + bytes((partition.retention_class.code,))).hex()
 
 
 def partition_of(key: KeyId) -> Partition:

@@ -1,9 +1,9 @@
 """When keys are made ready for, and when they are due to go."""
 
-from collections.abc import Iterable, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date, datetime, timedelta
 
-from pipeline.keystore import CLASSES, Partition
+from pipeline.keystore import CLASSES, Partition, RetentionClass, last_dropped
 
 AHEAD_DAYS = 3
 """Days that are ready before they begin: a weekend without the worker harms nobody."""
@@ -17,6 +17,14 @@ def ahead(now: datetime) -> Sequence[Partition]:
     days = [(now + timedelta(days=n)).date() for n in range(-1, AHEAD_DAYS + 1)]
     wanted = [Partition(each, day) for each in CLASSES for day in days]
     return [partition for partition in wanted if partition.drops_at > now]
+
+
+def last_expired(now: datetime) -> Mapping[RetentionClass, date]:
+    """By class the last day whose keys are due to go, and all days before it.
+
+    Law: it agrees with :attr:`Partition.drops_at`.
+    """
+    return {each: last_dropped(each, now) for each in CLASSES}
 
 
 def expired(there: Iterable[Partition], now: datetime) -> Sequence[Partition]:

@@ -30,6 +30,7 @@ from infra.postgres.anchors import PostgresAnchors
 from infra.postgres.credentials import PostgresCredentials
 from infra.postgres.deliveries import PostgresDeliveries
 from infra.postgres.endpoints import PostgresEndpoints
+from infra.postgres.expired import PostgresExpired
 from infra.postgres.gauges import count
 from infra.postgres.ledger import PostgresLedger
 from infra.postgres.logs import PostgresLogs
@@ -54,6 +55,7 @@ from pipeline.admission import READ
 from producers.auth import Attempts, Door
 from producers.completeness import CompletenessWorker
 from producers.evidence import Readable, evidence
+from producers.expired import Expired
 from producers.expiry import Expiry
 from producers.faults import Fault
 from producers.gateway.answering import Answering
@@ -86,6 +88,7 @@ TIMED: Final = (
     "completeness",
     "gauges",
     "inbox_keys",
+    "expired_rows",
 )
 DAY_S: Final = 86_400.0
 
@@ -263,6 +266,7 @@ async def run_timed(settings: Settings, names: Sequence[str]) -> None:
             "completeness": _completeness,
             "gauges": _gauges,
             "inbox_keys": _inbox_keys,
+            "expired_rows": _expired_rows,
         }
         loops = [_loop(opened, await made[name](stack, opened)) for name in names]
         publishes = partial(getattr, opened.publisher, "alive")
@@ -320,13 +324,29 @@ async def _expiry(stack: AsyncExitStack, opened: Resources) -> Timed:
 
 
 async def _rewrite(stack: AsyncExitStack, opened: Resources) -> Timed:
-    """Takes destroyed keys' bytes out of the keystore's files, every night."""
+    """Takes destroyed keys' bytes out of the keystore's files."""
     worker = await _days(stack, opened)
+    every = opened.settings.keys.rewrite_every_s
     return Timed(
         name=Word("rewrite"),
         job=worker.rewrite,
-        every_s=DAY_S,
-        alive_within_s=2 * DAY_S,
+        every_s=every,
+        alive_within_s=max(2 * every, 300),
+    )
+
+
+async def _expired_rows(_: AsyncExitStack, opened: Resources) -> Timed:
+    """Deletes rows whose keys have expired."""
+    worker = Expired(
+        rows=PostgresExpired(opened.pool),
+        tenants=PostgresLogs(pool=opened.pool, role="sluice_tenant").tenants,
+        clock=opened.clock,
+    )
+    return Timed(
+        name=Word("expired_rows"),
+        job=worker.round,
+        every_s=3600,
+        alive_within_s=3 * 3600,
     )
 
 

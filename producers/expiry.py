@@ -44,7 +44,7 @@ class Expiry:
         return True
 
     async def rewrite(self) -> bool:
-        """The nightly round: rewrite the files in which destroyed keys' bytes lie."""
+        """Rewrite the files in which destroyed keys' bytes lie."""
         await self.partitions.rewrite()
         return False
 

@@ -23,7 +23,12 @@ STOPPED_WITHIN_S = 20.0
 LEFT_OVER = (b"pre-existing shared memory block", b'lock file "postmaster.pid"')
 """What a server says that starts while processes of a killed one are still ending."""
 
-SETTINGS: Mapping[str, str] = {"max_connections": "200", "timezone": "UTC"}
+SETTINGS: Mapping[str, str] = {
+    "max_connections": "200",
+    "timezone": "UTC",
+    # A segment that is used again holds what it held: the bytes of destroyed keys too.
+    "wal_recycle": "off",
+}
 NOT_DURABLE: Mapping[str, str] = {"fsync": "off", "full_page_writes": "off"}
 
 

@@ -2,10 +2,10 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Protocol
 
-from pipeline.keystore import KeyId
+from pipeline.keystore import KeyId, RetentionClass
 from pipeline.ports.keys import KeyRef
 from schemas.ids import EventId, RequestId, TenantId
 from schemas.requests import Arrival
@@ -71,4 +71,21 @@ class Purges(Protocol):
 
     async def receipts(self, tenant: TenantId) -> Sequence[str]:
         """All receipts of a tenant, oldest first."""
+        ...
+
+
+class ExpiredRows(Protocol):
+    """What lies in tables under keys whose time is over.
+
+    Every method may raise ``RetryableError``: Postgres is away, or busy.
+    """
+
+    async def answers(
+        self, tenant: TenantId, until: Mapping[RetentionClass, date], limit: int
+    ) -> int:
+        """Delete answers whose keys are of these days or before; how many."""
+        ...
+
+    async def calls(self, tenant: TenantId, before: datetime, limit: int) -> int:
+        """Delete results of calls whose lease ended before; how many."""
         ...

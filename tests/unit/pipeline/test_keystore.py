@@ -11,9 +11,11 @@ from pipeline.keystore import (
     TRANSIENT,
     KeyId,
     Partition,
+    RetentionClass,
     class_named,
     key_id,
     partition_of,
+    partition_prefix,
 )
 
 DAY = date(2026, 11, 22)
@@ -33,6 +35,17 @@ def test_a_key_id_is_day_class_and_randomness() -> None:
 @given(partitions, st.binary(min_size=13, max_size=13))
 def test_a_key_id_names_its_partition(partition: Partition, random: bytes) -> None:
     assert partition == partition_of(key_id(partition, random))
+
+
+@given(st.sampled_from(CLASSES), st.lists(st.dates(DAY), min_size=2, max_size=2))
+def test_days_of_a_class_are_in_order_as_their_prefixes_are(
+    each: RetentionClass, days: list[date]
+) -> None:
+    days = sorted(min(day, date(2149, 6, 6)) for day in days)
+
+    first, second = (partition_prefix(Partition(each, day)) for day in days)
+
+    assert (days[0] < days[1]) == (first < second)
 
 
 @pytest.mark.parametrize(

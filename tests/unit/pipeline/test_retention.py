@@ -1,12 +1,12 @@
 """What must be there, and what is due to go."""
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.keystore import CLASSES, TRANSIENT, Partition, class_named
-from pipeline.retention import ahead, expired
+from pipeline.retention import ahead, expired, last_expired
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 moments = st.datetimes(
@@ -29,6 +29,15 @@ def test_today_and_tomorrow_are_ready_in_every_class(now: datetime) -> None:
 @given(moments)
 def test_nothing_is_made_that_is_due_to_go(now: datetime) -> None:
     assert [] == expired(ahead(now), now)
+
+
+@given(moments)
+def test_the_last_expired_day_is_the_last_that_is_due_to_go(now: datetime) -> None:
+    day = timedelta(days=1)
+
+    for each, last in last_expired(now).items():
+        assert Partition(each, last).drops_at <= now
+        assert Partition(each, last + day).drops_at > now
 
 
 def test_what_is_due_goes_in_order_and_the_rest_stays() -> None:
