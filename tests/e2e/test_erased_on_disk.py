@@ -8,7 +8,6 @@ keys of before open all of it is the control.
 
 import asyncio
 import json
-import shutil
 import subprocess
 import time
 from base64 import urlsafe_b64decode
@@ -33,7 +32,7 @@ from demo.tour.clients import produce
 from infra.postgres.roles import KEYSTORE, MAIN, dsn
 from pipeline.keystore import KeyId
 from schemas.ids import RequestId, TenantId
-from tests.support.disk import Disk, Owner, bytes_below, read_in
+from tests.support.disk import Disk, Owner, bytes_below, copied, read_in
 
 pytestmark = pytest.mark.e2e
 
@@ -124,10 +123,10 @@ class World:
         """Every file as it is now, and a dump of both databases."""
         assert self.stack.kafka.data is not None
         assert self.stack.postgres.data is not None
-        shutil.copytree(self.stack.kafka.data, to / "kafka")
-        _copied_tree(self.stack.postgres.data, to / "postgres")
-        shutil.copytree(self.sluice.root, to / "sluice")
-        (to / "dumps").mkdir()
+        (to / "dumps").mkdir(parents=True)
+        copied(self.sluice.root, to / "sluice")
+        copied(self.stack.kafka.data, to / "kafka")
+        copied(self.stack.postgres.data, to / "postgres")
         for name in (MAIN, KEYSTORE):
             _dumped(dsn(self.stack.postgres_url, name), to / "dumps" / name)
         return Disk(to / "kafka", to / "postgres", to / "dumps", to / "sluice")
@@ -179,11 +178,6 @@ class World:
             )
             for each in found
         }
-
-
-def _copied_tree(data: Path, to: Path) -> None:
-    """A live data directory: files come and go meanwhile."""
-    subprocess.run(["cp", "-a", str(data), str(to)], check=False, capture_output=True)
 
 
 def _dumped(url: str, to: Path) -> None:
@@ -239,14 +233,14 @@ async def rewritten(world: World) -> None:
         await asyncio.sleep(0.5)  # noqa: TID251 - polls other processes
 
 
-def in_the_clear(disk: Disk, text: bytes) -> set[str]:
-    """The places with a file that holds the text as it is."""
-    places = {**disk.places(), "sluice": disk.sluice}
-    return {
-        name
-        for name, place in places.items()
-        if any(text in data for data in bytes_below(place))
-    }
+def in_the_clear(disk: Disk, texts: Mapping[str, bytes]) -> Mapping[str, set[str]]:
+    """By name of a text the places with a file that holds it as it is."""
+    found: dict[str, set[str]] = {name: set() for name in texts}
+    for place, folder in {**disk.places(), "sluice": disk.sluice}.items():
+        for data in bytes_below(folder):
+            for name in (each for each, text in texts.items() if text in data):
+                found[name].add(place)
+    return found
 
 
 async def test_nothing_on_the_disk_opens_what_was_erased(
@@ -289,9 +283,8 @@ async def test_nothing_on_the_disk_opens_what_was_erased(
     for letter in world.letters.values():
         assert before.letters().open(letter) is not None, "the control"
         assert after.letters().open(letter) is None
-    assert {name: {"kafka"} if "plain" in name else set() for name in world.said} == {
-        name: in_the_clear(after, text) for name, text in world.said.items()
-    }
+    clear = {name: {"kafka"} if "plain" in name else set() for name in world.said}
+    assert clear == in_the_clear(after, world.said)
     excepted = {"anna plain": ["inbox_plain"]}
     if stated["anna inbox"]["completed_at"] < gone_at(
         world, world.letters["anna inbox"]
