@@ -71,12 +71,13 @@ class ProviderConsumer:
         key = work.key(event, now)
         if not isinstance(key, DataKey):
             return self._stopped(event, key)
-        found = await self._result(event, key)
+        asked = self._asked(event, key)
+        found = await self._result(event, key, asked)
         if isinstance(found, Reason):
             return self._stopped(event, found)
         if found.answer is None:
             return self._stopped(event, found.reason or Reason.UPSTREAM_GARBAGE)
-        return self._answered(event, work, key, found)
+        return self._answered(event, work, key, asked, found)
 
     async def overflow(
         self, event: Event[RequestRedacted], _: Work
@@ -85,7 +86,7 @@ class ProviderConsumer:
         return self._stopped(event, Reason.UPSTREAM_BUSY)
 
     async def _result(
-        self, event: Event[RequestRedacted], key: DataKey
+        self, event: Event[RequestRedacted], key: DataKey, asked: Opened
     ) -> Result | Reason:
         tenant, request = key.tenant_id, key.request_id
         while self.clock.now() < event.data.terms.deadline:
@@ -97,7 +98,7 @@ class ProviderConsumer:
                 case Held(until=until):
                     await self._wait(min(until, event.data.terms.deadline))
                 case Taken(again=again):
-                    return await self._called(event, key, again=again)
+                    return await self._called(event, key, asked, again=again)
         return Reason.DEADLINE_EXCEEDED
 
     async def _wait(self, until: datetime) -> None:
@@ -105,21 +106,24 @@ class ProviderConsumer:
         await self.clock.sleep(max(left, 0.0) + 0.05)
 
     async def _called(
-        self, event: Event[RequestRedacted], key: DataKey, *, again: bool
+        self,
+        event: Event[RequestRedacted],
+        key: DataKey,
+        asked: Opened,
+        *,
+        again: bool,
     ) -> Result:
-        body = self._asked(event, key).body
         try:
             async with asyncio.timeout(None) as patience, self._renewed(key, patience):
-                seen = await self._attempts(event, body)
+                seen = await self._attempts(event, asked.body)
         except TimeoutError:
             # Another result stands, and is kept; or the claim's row was erased.
             seen = Unanswered(Reason.KEY_DESTROYED, retry=False)
         made = result(seen, event.data.terms.dialect, again=again)
         sealed = self.contents.seal(key, Purpose.PROVIDER_RESULT, made.dump())
-        kept = await self.calls.done(
-            key.tenant_id, key.request_id, sealed.model_dump_json().encode()
-        )
-        return self._load(key, kept)
+        ours = sealed.model_dump_json().encode()
+        kept = await self.calls.done(key.tenant_id, key.request_id, ours)
+        return made if kept == ours else self._load(key, kept)
 
     async def _attempts(
         self, event: Event[RequestRedacted], asked: Json
@@ -166,11 +170,16 @@ class ProviderConsumer:
         return load(self.contents.open(key, Purpose.PROVIDER_RESULT, sealed))
 
     def _answered(
-        self, event: Event[RequestRedacted], work: Work, key: DataKey, found: Result
+        self,
+        event: Event[RequestRedacted],
+        work: Work,
+        key: DataKey,
+        asked: Opened,
+        found: Result,
     ) -> Sequence[Outgoing[Any]]:
         data, now = event.data, self.clock.now()
         released = release(
-            self._asked(event, key),
+            asked,
             answer=found.answer or {},
             dialect=data.terms.dialect,
             policy=work.policy(event),

@@ -12,7 +12,6 @@ import hmac
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
 from hashlib import sha256
 from typing import Final
 
@@ -96,17 +95,15 @@ def _bare(value: str) -> str:
     return "".join(c for c in value if c.isalnum() or c in "@._%+").casefold() or value
 
 
-@lru_cache(maxsize=4096)
-def _bent(nonce: str) -> "re.Pattern[str]":
-    """This session's tokens, as models bend them."""
-    line = r"\\{0,2}_"
-    return re.compile(
-        r"(?:<|&lt;|\\+u003c|%3C|‹)?\\?"
-        rf"({_CLASSES.replace('_', line)}){line}({nonce}){line}"
-        r"(S?)([0-9]{1,6})(?![0-9])"
-        r"(?:\\?>|&gt;|\\+u003e|%3E|›)?",
-        re.IGNORECASE,
-    )
+_LINE: Final = r"\\{0,2}_"
+_BENT: Final = re.compile(
+    r"(?:<|&lt;|\\+u003c|%3C|‹)?\\?"
+    rf"({_CLASSES.replace('_', _LINE)}){_LINE}([0-9A-Z]{{4}}){_LINE}"
+    r"(S?)([0-9]{1,6})(?![0-9])"
+    r"(?:\\?>|&gt;|\\+u003e|%3E|›)?",
+    re.IGNORECASE,
+)
+"""Tokens of any session, as models bend them."""
 
 
 def restored(
@@ -130,9 +127,14 @@ def restored(
         in_json: the text is JSON, e.g. a tool call's arguments; values are escaped for
             it.
     """
+    ours = nonce.casefold()
+    if ours not in text.casefold():
+        return text
     links = Links(text, in_json=in_json)
 
     def back(found: re.Match[str]) -> str:
+        if found[2].casefold() != ours:
+            return found[0]
         data_class = DataClass(found[1].replace("\\", "").upper())
         if found[3] or not reveal.shows(data_class, place):
             return f"[{data_class}]"
@@ -143,7 +145,7 @@ def restored(
             return found[0]
         return orjson.dumps(value).decode()[1:-1] if in_json else value
 
-    return _bent(nonce).sub(back, text)
+    return _BENT.sub(back, text)
 
 
 def is_json(text: str) -> bool:
