@@ -6,9 +6,9 @@ from hashlib import sha256
 from importlib.resources import files
 from typing import Final
 
-from pipeline.detection.engine import Recipe
 from pipeline.detection.linear import Linear
 from pipeline.detection.people import People, listed
+from pipeline.detection.recipe import Recipe
 from pipeline.detection.weights import Tables
 from pipeline.errors import IntegrityError
 

@@ -1,11 +1,18 @@
 """Redaction: what of a request may leave."""
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
 from pipeline import operators
-from pipeline.detection.engine import Finding, GuardFailed, Recipe, inspect
+from pipeline.detection.engine import (
+    MAX_FINDINGS,
+    Finding,
+    GuardFailed,
+    Recipe,
+    inspect,
+)
 from pipeline.findings import Acted, looked_by
 from pipeline.policies import REDACTING, cells, guard_of
 from pipeline.text import Channel, TextPart
@@ -14,6 +21,7 @@ from schemas.policies import (
     Cell,
     DataClass,
     Failing,
+    Guard,
     Mode,
     PolicyDocument,
 )
@@ -58,6 +66,7 @@ class _Given:
     session: Session
     issued: Collection[str]
     acted: list[Acted] = field(default_factory=list)
+    failed: set[Guard] = field(default_factory=set)
     signals: set[str] = field(default_factory=set)
 
 
@@ -77,18 +86,22 @@ def redact(
     """
     given = _Given(Session(nonce), issued)
     session, acted = given.session, given.acted
-    try:
-        done = tuple(
-            _part(index, part, policy, recipe, given)
-            for index, part in enumerate(parts)
+    done = tuple(
+        _part(index, part, policy, recipe, given) for index, part in enumerate(parts)
+    )
+    failures = _failures(policy, given.failed)
+    if any(policy.guard(g).on_failure is Failing.CLOSED for g in failures):
+        return RedactionUnavailable(
+            decisions=tuple(failures.values()),
+            looked=(looked_by(STAGE, recipe, given.signals),),
         )
-    except GuardFailed:
-        return _failed(parts, policy, recipe)
+    required = [guard for guard in REDACTING if policy.guard(guard).required]
+    absent = given.failed | recipe.missing
     return Redacted(
         parts=done,
         vault=session.vault,
-        decisions=_decisions(acted),
-        guards_ran=tuple(g.value for g in REDACTING if policy.guard(g).required),
+        decisions=(*_decisions(acted), *failures.values()),
+        guards_ran=tuple(guard.value for guard in required if guard not in absent),
         findings=tuple(acted),
         tokens=frozenset(each.token for each in acted if each.token is not None),
         looked=(looked_by(STAGE, recipe, given.signals, acted),),
@@ -113,9 +126,12 @@ def _part(
 ) -> TextPart:
     answer = part.channel is Channel.COMPLETION
     text = part.text if answer else escaped(part.text, keep=given.issued)
+    room = MAX_FINDINGS - len(given.acted)
+    told = judged(text, part.channel, policy, recipe, room=room)
+    given.failed.update(told.failed)
+    given.signals.update(told.signals)
     chosen: list[tuple[Finding, Mode]] = []
-    told = judged(text, part.channel, policy, recipe, given.signals)
-    for finding, mode in told:
+    for finding, mode in told.found:
         if mode is None or mode is Mode.FLAG:
             action = "near" if mode is None else mode.value
             given.acted.append(Acted(index, finding, action, None))
@@ -125,49 +141,99 @@ def _part(
     return TextPart(part.path, part.channel, operators.replaced(text, replaced))
 
 
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What a text holds and what is done with it.
+
+    Attributes:
+        found: findings, by position; without a mode they are below their threshold.
+        failed: guards that could not look at something.
+        signals: what was undone, or not looked at.
+    """
+
+    found: tuple[tuple[Finding, Mode | None], ...]
+    failed: frozenset[Guard]
+    signals: frozenset[str] = frozenset()
+
+
 def judged(
     text: str,
     channel: Channel,
     policy: PolicyDocument,
     recipe: Recipe,
-    signals: set[str] | None = None,
-) -> Iterator[tuple[Finding, Mode | None]]:
-    """What a text holds and what is done with it; None: it is below its threshold.
+    *,
+    room: int = MAX_FINDINGS,
+) -> Judged:
+    """What a text holds and what the policy does with it.
 
-    ``signals`` is told what had to be undone, or was not looked at.
-
-    Raises:
-        GuardFailed: the engine could not look.
+    Attributes:
+        room: findings that are told one by one; what follows them is told together.
     """
+    try:
+        seen = inspect(text, recipe, regions=policy.regions, most=room)
+    except GuardFailed:
+        return Judged((), frozenset(REDACTING))
+    return Judged(
+        tuple(_told(seen.findings, text, policy, channel)),
+        seen.failed,
+        frozenset(seen.signals),
+    )
+
+
+def _told(
+    findings: Sequence[Finding], text: str, policy: PolicyDocument, channel: Channel
+) -> Iterator[tuple[Finding, Mode | None]]:
     opaque = token_spans(text)
     told = cells(policy, channel)
     answer = channel is Channel.COMPLETION
-    seen = inspect(text, recipe)
-    if signals is not None:
-        signals.update(seen.signals)
-    for finding in seen.findings:
-        if not policy.guard(guard_of(finding.data_class)).required:
+    for each in findings:
+        if not policy.guard(guard_of(each.data_class)).required:
             continue
-        if not _within(finding, opaque):
+        finding = _beside(each, opaque)
+        if finding is not None:
             yield finding, _mode(finding, told, answer=answer)
 
 
-def _within(finding: Finding, opaque: Sequence[tuple[int, int]]) -> bool:
-    """Whether it lies in a token, or cuts one; what holds a whole token is no part."""
-    return any(
-        start < finding.end
-        and finding.start < end
-        and not (finding.start < start and end <= finding.end)
-        for start, end in opaque
+def _beside(finding: Finding, opaque: Sequence[tuple[int, int]]) -> Finding | None:
+    """None where it lies in a token, or cuts one; it may hold whole tokens.
+
+    What nobody checked is not believed to be a token's: it goes up to the next one.
+    """
+    first = bisect_right(opaque, finding.start, key=_token_end)
+    last = bisect_left(opaque, finding.end, key=_token_start) - 1
+    if first > last:
+        return finding
+    start, end = finding.start, finding.end
+    if opaque[first][0] <= start:
+        start = opaque[first][1]
+    if opaque[last][1] > end:
+        end = opaque[last][0]
+    if (start, end) == (finding.start, finding.end):
+        return finding
+    return (
+        None
+        if finding.checked or start >= end
+        else replace(finding, start=start, end=end)
     )
+
+
+def _token_start(span: tuple[int, int]) -> int:
+    return span[0]
+
+
+def _token_end(span: tuple[int, int]) -> int:
+    return span[1]
 
 
 def _mode(
     finding: Finding, told: Mapping[DataClass, Cell], *, answer: bool
 ) -> Mode | None:
-    """What is done with a finding; None: it is below its threshold."""
+    """What is done with a finding; None: it is below its threshold.
+
+    Beyond a cap there is no confidence to compare, so the cell's mode is taken.
+    """
     cell = told[finding.data_class]
-    if finding.confidence < cell.threshold:
+    if finding.checked and finding.confidence < cell.threshold:
         return None
     if answer and cell.mode is Mode.REVERSIBLE:
         return Mode.STRICT
@@ -214,21 +280,16 @@ def _tokens(
     return found
 
 
-def _failed(
-    parts: Sequence[TextPart], policy: PolicyDocument, recipe: Recipe
-) -> Redacted | RedactionUnavailable:
-    required = [guard for guard in REDACTING if policy.guard(guard).required]
-    decisions = tuple(
-        Decision(
+def _failures(
+    policy: PolicyDocument, failed: Collection[Guard]
+) -> Mapping[Guard, Decision]:
+    """What is told of each guard that must run and could not look at something."""
+    return {
+        guard: Decision(
             stage=STAGE,
             control=guard.value,
             verdict="failed_" + policy.guard(guard).on_failure,
         )
-        for guard in required
-    )
-    looked = (looked_by(STAGE, recipe, ()),)
-    if any(policy.guard(g).on_failure is Failing.CLOSED for g in required):
-        return RedactionUnavailable(decisions=decisions, looked=looked)
-    return Redacted(
-        parts=tuple(parts), vault={}, decisions=decisions, guards_ran=(), looked=looked
-    )
+        for guard in REDACTING
+        if guard in failed and policy.guard(guard).required
+    }

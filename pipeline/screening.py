@@ -1,12 +1,14 @@
 """Screening: may this request, or this answer, pass?"""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
 from pipeline.detection.engine import (
     MAX_PART_BYTES,
+    Finding,
     GuardFailed,
     Recipe,
     inspect,
@@ -15,7 +17,7 @@ from pipeline.detection.linear import opinion
 from pipeline.detection.normalise import normalise
 from pipeline.findings import looked_by
 from pipeline.output import OutputHit, look
-from pipeline.policies import cells, guard_of
+from pipeline.policies import REDACTING, cells, guard_of
 from pipeline.text import Channel, TextPart
 from schemas.policies import Failing, Guard, PolicyDocument
 from schemas.requests import Decision, Looked
@@ -82,8 +84,10 @@ class _Story:
     decisions: list[Decision] = field(default_factory=list)
     ran: list[str] = field(default_factory=list)
 
-    def tell(self, guard: Guard, hits: Collection[Hit], *, block: bool) -> None:
-        """A guard has looked."""
+    def tell(
+        self, guard: Guard, hits: Collection[Hit], *, block: bool, ran: bool = True
+    ) -> None:
+        """A guard has looked; one without its model did not ``ran``."""
         said = Verdict.ALLOWED
         if hits:
             said = Verdict.BLOCKED if block else Verdict.FLAGGED
@@ -94,7 +98,7 @@ class _Story:
             )
         rules: list[str | None] = [*dict.fromkeys(hit.rule for hit in hits)]
         self.decisions += [_decision(guard, said, rule) for rule in rules or [None]]
-        if guard.value not in self.ran:
+        if ran and guard.value not in self.ran:
             self.ran.append(guard.value)
 
     def fail(self, guard: Guard, failing: Failing) -> bool:
@@ -138,14 +142,14 @@ def screen(
     """
     story = _Story(recipe)
     required = [guard for guard in SCREENING if policy.guard(guard).required]
-    try:
-        hits = _seen(parts, policy, recipe, story.signals) if required else {}
-    except GuardFailed:
-        hits = None
+    seen = _Seen(story.signals)
+    for part in parts if required else ():
+        _see(part, policy, recipe, seen)
     for guard in required:
         rule = policy.guard(guard)
-        if hits is not None:
-            story.tell(guard, hits.get(guard, ()), block=rule.block)
+        if guard not in seen.failed:
+            absent = guard in recipe.missing
+            story.tell(guard, seen.hits[guard], block=rule.block, ran=not absent)
         elif not story.fail(guard, rule.on_failure):
             return story.unavailable(guard)
     return _blocked_classes(parts, policy, recipe, story) or story.screened()
@@ -178,24 +182,33 @@ def screen_answer(
     return story.screened()
 
 
-def _seen(
-    parts: Sequence[TextPart],
-    policy: PolicyDocument,
-    recipe: Recipe,
-    signals: set[str],
-) -> Mapping[Guard, list[Hit]]:
-    """What phrases and models see in each part, by guard."""
-    found: dict[Guard, list[Hit]] = {}
-    for part in parts:
+@dataclass(slots=True)
+class _Seen:
+    """What guards saw in all parts, and which of them could not look at one."""
+
+    signals: set[str]
+    hits: defaultdict[Guard, list[Hit]] = field(
+        default_factory=lambda: defaultdict(list)
+    )
+    failed: set[Guard] = field(default_factory=set)
+
+
+def _see(part: TextPart, policy: PolicyDocument, recipe: Recipe, seen: _Seen) -> None:
+    """Phrases and models, each failing alone."""
+    guard = Guard.INJECTION if part.channel is Channel.USER else Guard.INSTRUCTION
+    try:
         normal = normalise(part.text)
-        signals.update(normal.signals)
+        seen.signals.update(normal.signals)
         text = normal.text
-        for guard, hit in (
-            *_phrases(text, part, recipe),
-            *_judged(text, part, policy, recipe),
-        ):
-            found.setdefault(guard, []).append(hit)
-    return found
+        for of, hit in _phrases(text, part, recipe):
+            seen.hits[of].append(hit)
+    except Exception:  # noqa: BLE001 - whatever it was, none of them has looked
+        seen.failed.update(SCREENING)
+        return
+    try:
+        seen.hits[guard] += _judged(text, part, policy, recipe)
+    except Exception:  # noqa: BLE001 - the model's own guard has not looked
+        seen.failed.add(guard)
 
 
 def _phrases(text: str, part: TextPart, recipe: Recipe) -> Iterator[tuple[Guard, Hit]]:
@@ -212,7 +225,7 @@ def _phrases(text: str, part: TextPart, recipe: Recipe) -> Iterator[tuple[Guard,
 
 def _judged(
     text: str, part: TextPart, policy: PolicyDocument, recipe: Recipe
-) -> Iterator[tuple[Guard, Hit]]:
+) -> Iterator[Hit]:
     """What the model of the part's channel says, where a policy wants it."""
     user = part.channel is Channel.USER
     guard = Guard.INJECTION if user else Guard.INSTRUCTION
@@ -222,7 +235,7 @@ def _judged(
         return
     said = opinion(text, model, together=user)
     if said.sure if rule.threshold is None else said.confidence >= rule.threshold:
-        yield guard, Hit(f"model.{model.name}", _reason(_INJECTION, part.channel))
+        yield Hit(f"model.{model.name}", _reason(_INJECTION, part.channel))
 
 
 def _blocked_classes(
@@ -237,21 +250,40 @@ def _blocked_classes(
         if part.channel not in blocking:
             continue
         told = cells(policy, part.channel)
-        try:
-            findings = inspect(part.text, recipe).findings
-        except GuardFailed:
-            rule = policy.guard(Guard.PII)
-            if not story.fail(Guard.PII, rule.on_failure):
-                return story.unavailable(Guard.PII)
-            continue
+        findings, failed = _inspected(part, policy, recipe, story.signals)
+        for guard in sorted(_blockers(policy, part.channel) & failed):
+            if not story.fail(guard, policy.guard(guard).on_failure):
+                return story.unavailable(guard)
         for each in findings:
             cell = told[each.data_class]
-            if cell.block and each.confidence >= cell.threshold:
+            sure = not each.checked or each.confidence >= cell.threshold
+            if cell.block and sure:
                 reason = f"privacy.pii.{each.data_class.lower()}"
                 story.tell(
                     guard_of(each.data_class), [Hit(each.rule, reason)], block=True
                 )
     return None
+
+
+def _inspected(
+    part: TextPart, policy: PolicyDocument, recipe: Recipe, signals: set[str]
+) -> tuple[Sequence[Finding], frozenset[Guard]]:
+    """What is found, and the guards that could not look."""
+    try:
+        seen = inspect(part.text, recipe, regions=policy.regions)
+    except GuardFailed:
+        return (), frozenset(REDACTING)
+    signals.update(seen.signals)
+    return seen.findings, seen.failed
+
+
+def _blockers(policy: PolicyDocument, channel: Channel) -> set[Guard]:
+    """Guards whose findings end a request in a channel."""
+    return {
+        guard_of(cell.data_class)
+        for cell in policy.cells
+        if cell.block and cell.channel == channel
+    }
 
 
 def _gravity(verdict: Verdict) -> int:

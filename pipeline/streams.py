@@ -75,7 +75,7 @@ class StreamRedactor:
         """What is replaced in the window, in its offsets; what is out is context."""
         context = self._out[-CONTEXT:]
         text = context + self._held[:window]
-        found = judged(text, Channel.COMPLETION, self.policy, self.recipe)
+        found = judged(text, Channel.COMPLETION, self.policy, self.recipe).found
         acting = [(f, m) for f, m in found if m is Mode.STRICT or m is Mode.REVERSIBLE]
         return [
             (_moved(f, -len(context)), m)

@@ -29,6 +29,7 @@ def _rule(name: str, pattern: str, base: float) -> Rule:
         pattern=pattern,
         base=base,
         hints=_HINTS,
+        wide=True,
     )
 
 

@@ -1,16 +1,15 @@
 """What stands around a candidate: words, keys, headers."""
 
 import re
-from functools import lru_cache
 from itertools import pairwise
 from typing import Final
 
 LEFT: Final = 60
 RIGHT: Final = 30
 NEAR: Final = 24
-_HEADER_BYTES: Final = 4096
+_ROW_BYTES: Final = 1024
+"""Of a longer row nobody can say what stands above a cell."""
 _WORD: Final = re.compile(rb"[A-Z]+(?![a-z\x80-\xff])|[A-Z]?[a-z\x80-\xff]+")
-_QUOTED: Final = re.compile(rb'"[^"\n]*"')
 _DIGIT: Final = re.compile(rb"[0-9]")
 _SEPARATORS: Final = (b"\t", b"|", b";", b",")
 _WIDE: Final = re.compile(rb"[\xe3-\xed][\x80-\xbf]{2}")
@@ -67,10 +66,11 @@ def words(around: bytes) -> frozenset[str]:
 
     Scripts that set no spaces have no words: there every pair of characters is one.
     """
-    found = {word.lower().decode("utf-8", "ignore") for word in _WORD.findall(around)}
+    joined = b" ".join(_WORD.findall(around)).lower()
+    found = joined.decode("utf-8", "ignore").split()
     if _WIDE.search(around):
         text = around.decode("utf-8", "ignore")
-        found.update(a + b for a, b in pairwise(text))
+        found += [a + b for a, b in pairwise(text)]
     return frozenset(found)
 
 
@@ -80,16 +80,28 @@ class Around:
     def __init__(self, data: bytes) -> None:
         self._data = data
         self._tabular = b"\n" in data
-        self._words = lru_cache(maxsize=4096)(self._read)
+        self._words: dict[tuple[int, int, int, int], frozenset[str]] = {}
+        self._tops: dict[tuple[int, bytes], int] = {}
 
     def words(self, start: int, end: int) -> frozenset[str]:
         """Words 60 bytes left, 30 right, and in the column's header."""
-        return self._words(start, end)
+        return self.within(start, end, start, end)
 
-    def _read(self, start: int, end: int) -> frozenset[str]:
-        left = _same_line(self._data[max(0, start - LEFT) : start])
-        right = self._data[end : end + RIGHT]
-        return words(left + b" . " + right + b" . " + self._header(start))
+    def within(self, start: int, end: int, first: int, last: int) -> frozenset[str]:
+        """The same, for a stretch of a run from ``first`` to ``last`` without words.
+
+        So all stretches that are far from the ends of their run have one context.
+        """
+        key = (max(0, min(start - LEFT, first)), first, last, max(end + RIGHT, last))
+        found = self._words.get(key)
+        if found is None:
+            found = self._words[key] = self._read(*key)
+        return found
+
+    def _read(self, left: int, first: int, last: int, right: int) -> frozenset[str]:
+        data = self._data
+        before = _same_line(data[left:first])
+        return words(b" . ".join((before, data[last:right], self._header(first))))
 
     def negative(self, start: int) -> bool:
         """Whether what stands right before says that it is something else."""
@@ -100,15 +112,32 @@ class Around:
         """The cell above, in the first line of the table that this line is of."""
         if not self._tabular:
             return b""
-        data = self._data
-        line = data.rfind(b"\n", 0, start) + 1
-        row = _QUOTED.sub(b"", data[line:start])
+        line = self._data.rfind(b"\n", 0, start) + 1
+        if start - line > _ROW_BYTES:
+            return b""
+        row = b"".join(self._data[line:start].split(b'"')[::2])
         for separator in _SEPARATORS:
             if separator in row:
-                return _cell(
-                    _top(data, line, separator), separator, row.count(separator)
-                )
+                top = self._top(line, separator)
+                return _cell(top, separator, row.count(separator))
         return b""
+
+    def _top(self, line: int, separator: bytes) -> bytes:
+        """The first line of the block of lines that hold the separator.
+
+        Each line is looked at once, however many rows and candidates a table has.
+        """
+        passed, top = [], line
+        while (top, separator) not in self._tops:
+            passed.append(top)
+            above = self._data.rfind(b"\n", 0, max(0, top - 1)) + 1
+            if top == 0 or separator not in self._data[above : top - 1]:
+                self._tops[top, separator] = top
+                break
+            top = above
+        first = self._tops[top, separator]
+        self._tops.update(((each, separator), first) for each in passed)
+        return self._data[first : first + _ROW_BYTES].partition(b"\n")[0]
 
 
 def _same_line(left: bytes) -> bytes:
@@ -117,18 +146,6 @@ def _same_line(left: bytes) -> bytes:
     if newline and (line.strip() or _DIGIT.search(above)):
         return line
     return left
-
-
-def _top(data: bytes, line: int, separator: bytes) -> bytes:
-    """The first line of the block of lines that hold the separator."""
-    floor = max(0, line - _HEADER_BYTES)
-    above = data[floor : max(line - 1, floor)].split(b"\n")
-    top = b""
-    for each in reversed(above):
-        if separator not in each:
-            break
-        top = each
-    return top
 
 
 def _cell(row: bytes, separator: bytes, column: int) -> bytes:

@@ -107,10 +107,13 @@ _TABLE: Final = (
 )  # fmt: skip
 
 
+_OWN: Final = {"cn.ric": checks.cn_ric}
+
+
 def _row(
     kind: str, module: str, length: int, layouts: str, far: float, words: str
 ) -> Digits:
-    check = stdnum(module) if module else None
+    check = _OWN.get(kind) or (stdnum(module) if module else None)
     hints = hinted(f"{words} {_ID}") if far < 1 else hinted(words)
     return Digits(kind, length, _layouts(layouts), check, far, hints)
 
@@ -119,7 +122,7 @@ def _own() -> tuple[Digits, ...]:
     gov, med, bank = DataClass.GOV_ID, DataClass.MEDICAL_ID, DataClass.BANK
     ssn = hinted("ssn social security ssns ss sozialversicherungsnummer seguro")
     return (
-        Digits("us.ssn", 9, ((3, 2, 4),), checks.ssn, 0.89, ssn, gov, 1.6),
+        Digits("us.ssn", 9, ((3, 2, 4),), checks.ssn, 0.89, ssn, gov, 1.6, -2.4),
         Digits("us.itin", 9, ((3, 2, 4),), stdnum("us.itin"), 0.05, hinted("itin taxpayer individual tin"), gov, -0.5),
         Digits("us.tin", 9, ((2, 7),), None, 1.0, hinted("tin tax taxpayer ein fein federal employer"), gov, 0.1),
         Digits("au.medicare", 10, ((4, 5, 1),), checks.medicare_au, 0.07, hinted("medicare"), med, 0.0),

@@ -1,11 +1,11 @@
-"""Encoded runs of a text, decoded one level, within bounds."""
+"""Encoded runs of a text, decoded one level and read together in one pass."""
 
 import binascii
 import html
 from base64 import b64decode
+from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any, Final
 from urllib.parse import unquote_to_bytes
 
@@ -13,9 +13,9 @@ import re2
 
 from pipeline.detection.sets import options
 
-MAX_RUN: Final = 4096
-MAX_RUNS: Final = 64
 _MIN_PRINTABLE: Final = 0.95
+_BETWEEN: Final = b"\n\0\n"
+"""Stands between two runs: no pattern matches across it."""
 
 _PERCENT: Final = re2.compile(
     rb"[^\s%\"'<>]*(?:%[0-9A-Fa-f]{2}[^\s%\"'<>]*){2,}", options()
@@ -24,32 +24,53 @@ _ENTITY: Final = re2.compile(
     rb"[^\s&;\"'<>]*(?:&#?[0-9A-Za-z]{2,8};[^\s&;\"'<>]*)+", options()
 )
 _BASE64: Final = re2.compile(rb"[0-9A-Za-z+/_-]{16,}={0,2}", options())
+_SPACES: Final = b"\r\n\t"
 
 
 @dataclass(frozen=True, slots=True)
-class Decoded:
-    """One run of a text, and what it says.
+class Run:
+    """One encoded run of a text.
 
     Attributes:
         start: in bytes of the normalised text, as ``end``.
         via: how it was encoded, e.g. ``decoded:base64``.
+        at: where what it says begins in the joined bytes.
     """
 
     start: int
     end: int
     via: str
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """What all encoded runs of a text say, joined: no run and no byte is left out.
+
+    Every decoder gives less than it takes, so this is at most three times the text.
+    """
+
+    runs: tuple[Run, ...]
     data: bytes
 
-
-def runs(data: bytes) -> Iterator[Decoded]:
-    """The encoded runs, at most ``MAX_RUNS``, each at most ``MAX_RUN`` bytes.
-
-    One level: what was decoded is not decoded again.
-    """
-    yield from islice(_all(data), MAX_RUNS)
+    def run(self, at: int) -> Run:
+        """The run that says what stands at a place of the joined bytes."""
+        return self.runs[bisect_right(self.runs, at, key=lambda run: run.at) - 1]
 
 
-def _all(data: bytes) -> Iterator[Decoded]:
+def decoded(data: bytes) -> Decoded:
+    """The encoded runs. One level: what was decoded is not decoded again."""
+    found: list[Run] = []
+    said: list[bytes] = []
+    at = 0
+    for start, end, via, told in _all(data):
+        found.append(Run(start, end, via, at))
+        said.append(told)
+        at += len(told) + len(_BETWEEN)
+    return Decoded(tuple(found), _BETWEEN.join(said))
+
+
+def _all(data: bytes) -> Iterator[tuple[int, int, str, bytes]]:
     if b"%" in data:
         yield from _by(data, _PERCENT, "decoded:percent")
     if b"&" in data:
@@ -57,12 +78,12 @@ def _all(data: bytes) -> Iterator[Decoded]:
     yield from _by(data, _BASE64, "decoded:base64")
 
 
-def _by(data: bytes, pattern: Any, via: str) -> Iterator[Decoded]:
+def _by(data: bytes, pattern: Any, via: str) -> Iterator[tuple[int, int, str, bytes]]:
     for match in pattern.finditer(data):
-        run = match[0][:MAX_RUN]
-        decoded = _DECODERS[via](run)
-        if decoded is not None and decoded != run:
-            yield Decoded(match.start(), match.end(), via, decoded)
+        run = match[0]
+        told = _DECODERS[via](run)
+        if told is not None and told != run:
+            yield match.start(), match.end(), via, told
 
 
 def _percent(run: bytes) -> bytes | None:
@@ -74,12 +95,14 @@ def _entity(run: bytes) -> bytes | None:
 
 
 def _base64(run: bytes) -> bytes | None:
+    """What it says; a last character that holds no whole byte is left out."""
     if run.isalpha() and (run.islower() or run.isupper()):
         return None
     core = run.rstrip(b"=").translate(_URL_SAFE)
-    padded = core + b"=" * (-len(core) % 4)
+    if len(core) % 4 == 1:
+        core = core[:-1]
     try:
-        return _printable(b64decode(padded, validate=True))
+        return _printable(b64decode(core + b"=" * (-len(core) % 4)))
     except binascii.Error:
         return None
 
@@ -95,8 +118,10 @@ _DECODERS: Final = {
 def _printable(raw: bytes) -> bytes | None:
     """The bytes where they read as text; None where they do not."""
     try:
-        text = raw.decode()
+        text = raw.translate(None, _SPACES).decode()
     except UnicodeDecodeError:
         return None
-    good = sum(c.isprintable() or c in "\r\n\t" for c in text)
-    return raw if text and good / len(text) >= _MIN_PRINTABLE else None
+    if text.isprintable():
+        return raw or None
+    good = sum(map(str.isprintable, text)) / len(text)
+    return raw if good >= _MIN_PRINTABLE else None

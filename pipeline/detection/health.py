@@ -29,8 +29,8 @@ _DRUGS: Final = (
 )
 _PROCEDURES: Final = r"appendectomy|mastectomy|hysterectomy|colonoscopy|endoscopy|biopsy|c(?:a)?esarean|bypass surgery|hip replacement|knee replacement|transplant|abortion|vasectomy|mammogram|hba1c|blood test results|hiv test|pap smear|ct scan|mri scan|ecg|ekg"
 _BODY: Final = (
-    r"finger ?prints?(?: template| scan| hash)?|palm ?prints?|retina(?:l)? (?:scan|pattern)|iris (?:scan|template|code)|face ?prints?|facial (?:recognition|geometry|template|scan)|face (?:id|template|embedding)|"
-    r"voice ?prints?|voice template|dna (?:profile|sample|sequence)|genetic (?:profile|test)|gait (?:analysis|pattern)|biometric (?:template|data|id|hash|identifier)|fingerabdruck|huella(?:s)? dactilar(?:es)?|empreinte digitale|impronta digitale"
+    r"finger[ _-]?prints?(?:[ _-]template|[ _-]scan|[ _-]hash)?|palm[ _-]?prints?|retina(?:l)?[ _-](?:scan|pattern)|iris[ _-](?:scan|template|code)|face[ _-]?prints?|facial[ _-](?:recognition|geometry|template|scan)|face[ _-](?:id|template|embedding)|"
+    r"voice[ _-]?prints?|voice[ _-]template|dna[ _-](?:profile|sample|sequence)|genetic[ _-](?:profile|test)|gait[ _-](?:analysis|pattern)|biometric[ _-](?:template|data|id|hash|identifier)|fingerabdruck|huella(?:s)?[ _-]dactilar(?:es)?|empreinte[ _-]digitale|impronta[ _-]digitale"
 )
 
 
@@ -55,6 +55,6 @@ HEALTH: Final = (
     ),
     Rule(
         id="biometric.template", data_class=DataClass.BIOMETRIC, kind="template", base=2.0,
-        pattern=rf"(?i)(?:{_BODY})[\"']?\s{{0,2}}[:=]\s{{0,2}}[\"']?(?P<v>[0-9a-z+/_-]{{16,900}}=*)",
+        pattern=rf"(?i)(?:\b|_)(?:{_BODY})[\"']?\s{{0,2}}[:=]\s{{0,2}}[\"']?(?P<v>[0-9a-z+/_-]{{16,900}}=*)",
     ),
 )  # fmt: skip

@@ -2,6 +2,7 @@
 
 # ruff: noqa: RUF001 - look-alikes are what is folded
 
+import re
 import unicodedata
 from bisect import bisect_right
 from dataclasses import dataclass
@@ -27,6 +28,9 @@ _LETTERS: Final = dict(
     )
 )
 """Letters of other scripts that look like ASCII's."""
+_PLAIN: Final = str.maketrans(_LETTERS)
+_ALIKE: Final = re.compile(f"[{''.join(_LETTERS)}]++")
+_BESIDE: Final = re.compile(r"[0-9A-Za-z@_]")
 _SIGNS: Final = dict.fromkeys("‐‑‒–—―−﹣", "-") | {"․": ".", "∕": "/", "⁄": "/"}
 _QUOTES: Final = {"’": "'", "‘": "'", "“": '"', "”": '"', "\u2028": "\n"}
 
@@ -60,54 +64,43 @@ def normalise(text: str) -> Normal:
     """NFKC by character, disguises undone, digits of every script as ASCII's.
 
     Law: the source span of each span holds all source characters that it came from.
-    Look-alike letters are folded only in words that mix them with ASCII letters or
-    digits, so that text in another script stays what it is. Lone surrogates, which
-    do not encode, become U+FFFD.
+    Look-alike letters are folded only where ASCII letters or digits stand beside them,
+    so that text in another script stays what it is. Lone surrogates, which do not
+    encode, become U+FFFD. Each character that occurs is looked up once.
     """
     if text.isascii():
         return Normal(text, None)
-    pieces = [c if c < "\x80" else _folded(c) for c in text]
-    signals = _signals(text, pieces)
-    _unmask(text, pieces, signals)
-    joined = "".join(pieces)
-    if len(joined) == len(text) and all(len(piece) == 1 for piece in pieces):
-        return Normal(joined, None, tuple(sorted(signals)))
-    offsets = [i for i, piece in enumerate(pieces) for _ in piece]
-    return Normal(joined, (*offsets, len(text)), tuple(sorted(signals)))
+    folds = {c: _folded(c) for c in set(text) if c >= "\x80"}
+    signals = {sign for c, fold in folds.items() if (sign := _signal(c, fold))}
+    folded = text.translate({ord(c): fold for c, fold in folds.items() if c != fold})
+    unmasked = _unmasked(folded) if not _LETTERS.keys().isdisjoint(folds) else folded
+    if unmasked != folded:
+        signals.add("disguise.homoglyph")
+    told = tuple(sorted(signals))
+    if all(len(fold) == 1 for fold in folds.values()):
+        return Normal(unmasked, None, told)
+    offsets = [i for i, c in enumerate(text) for _ in folds.get(c, "-")]
+    return Normal(unmasked, (*offsets, len(text)), told)
 
 
-def _signals(text: str, pieces: list[str]) -> set[str]:
-    found: set[str] = set()
-    for character, piece in zip(text, pieces, strict=True):
-        if not piece:
-            found.add("disguise.invisible")
-        elif piece != character and piece.isascii() and piece.isalnum():
-            found.add("disguise.compatibility")
-    return found
+def _signal(character: str, fold: str) -> str:
+    """What folding a character undid."""
+    if not fold:
+        return "disguise.invisible"
+    if fold != character and fold.isascii() and fold.isalnum():
+        return "disguise.compatibility"
+    return ""
 
 
-def _unmask(text: str, pieces: list[str], signals: set[str]) -> None:
-    """Fold look-alike letters where a word mixes scripts."""
-    for i, character in enumerate(text):
-        if character in _LETTERS and _among_ascii(pieces, i):
-            pieces[i] = _LETTERS[character]
-            signals.add("disguise.homoglyph")
+def _unmasked(text: str) -> str:
+    """Fold look-alike letters where ASCII stands right beside them."""
+    return _ALIKE.sub(_unmask, text)
 
 
-def _among_ascii(pieces: list[str], i: int) -> bool:
-    """Whether the nearest letter or digit of the same word, on a side, is ASCII."""
-    return _ascii_side(pieces, i, -1) or _ascii_side(pieces, i, 1)
-
-
-def _ascii_side(pieces: list[str], i: int, step: int) -> bool:
-    for distance in range(1, 5):
-        j = i + step * distance
-        if not 0 <= j < len(pieces):
-            return False
-        piece = pieces[j]
-        if piece and piece not in _LETTERS:
-            return piece.isascii() and (piece.isalnum() or piece in "@_")
-    return False
+def _unmask(found: re.Match[str]) -> str:
+    text, (start, end) = found.string, found.span()
+    beside = text[start - 1 : start] + text[end : end + 1]
+    return found[0].translate(_PLAIN) if _BESIDE.search(beside) else found[0]
 
 
 @lru_cache(maxsize=65_536)

@@ -6,28 +6,41 @@ groups is asked for: is it a card, a phone, which country's number?
 
 # ruff: noqa: PLR2004 - ASCII's digits, and lengths
 
+import math
+import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
-from pipeline.detection import checks, phones
+from pipeline.detection import checks
 from pipeline.detection.context import Around
 from pipeline.detection.countries import NUMBERS, Digits
-from pipeline.detection.rules import HINT, NEGATIVE, Candidate, evidence, hinted
+from pipeline.detection.phones import Phones
+from pipeline.detection.rules import (
+    HINT,
+    NEGATIVE,
+    NOWHERE,
+    Candidate,
+    Rule,
+    evidence,
+    hinted,
+    unchecked,
+)
+from pipeline.detection.work import Work
 from schemas.policies import DataClass
 
-PATTERN: Final = (
-    r"[+(]{0,2}[0-9](?:[0-9]|[ .\-/()\x{a0}]{1,3}[0-9])*"
-    r"(?:(?i: ?(?:x|ext\.?|extension|durchwahl|poste) ?)[0-9]{1,6})?"
+FIRST: Final = r"[0-9][^0-9a-zA-Z]{0,3}[0-9]"
+"""Without this there is no run: what a Set looks for."""
+_RUN: Final = re.compile(
+    rb"[+(]{0,2}[0-9](?:[ .\-/()]{0,3}[0-9])*+"
+    rb"(?: ?(?i:x|ext\.?|extension|durchwahl|poste) ?[0-9]{1,6})?"
 )
+"""The longest run of digits and what is set between them; linear: no way back."""
+_GROUP: Final = re.compile(rb"[0-9]+")
 MIN_DIGITS: Final = 7
 MAX_DIGITS: Final = 19
 EXTENSION: Final = 6
-UNREAD: Final = 0.1
-"""Log-odds of what was not read: acted on."""
 MAX_GROUPS: Final = 8
-MAX_STRETCHES: Final = 4_096
-"""Stretches of one run that are read; what is left of it counts as found, unchecked."""
 SHORT: Final = 40
 """Bytes of a run whose stretches share their context."""
 _CARD_DIGITS: Final = range(12, 20)
@@ -42,16 +55,11 @@ _ACCOUNT_HINTS: Final = hinted(
 _ACCOUNT_DIGITS: Final = range(7, 18)
 
 
-@dataclass(frozen=True, slots=True)
-class Group:
-    """Digits without a break; offsets in bytes."""
-
-    start: int
-    end: int
-    digits: str
+Group = tuple[int, int]
+"""Where digits without a break begin and end, in bytes."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Stretch:
     """Some groups in a row, as written."""
 
@@ -67,34 +75,85 @@ class Stretch:
         return 0.0 if hints.isdisjoint(self.words) else HINT
 
 
-def candidates(
-    data: bytes, start: int, end: int, around: Around
-) -> Iterator[Candidate]:
-    """What a run may hold; the best reading of each stretch, stretches apart."""
-    groups = _groups(data, start, end)
-    left = MAX_STRETCHES
-    first = 0
-    while first < len(groups):
-        taken = 1
-        for last in _ends(groups, first):
-            left -= 1
-            found = _best(data, groups[first:last], around, start, end)
-            if found is not None:
-                yield found
-                if found.score > 0:
-                    taken = last - first
-                    break
-        first += taken
-        if left <= 0 and first < len(groups):
-            yield _unread(groups[first].start, groups[-1].end)
-            return
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """What reads the runs of one text."""
+
+    data: bytes
+    around: Around
+    work: Work
+    phones: Phones
+
+    def runs(self) -> Iterator[tuple[int, int]]:
+        """Runs long enough to be something."""
+        for match in _RUN.finditer(self.data):
+            start, end = match.span()
+            if end - start >= MIN_DIGITS:
+                yield start, end
+
+    def candidates(self, start: int, end: int) -> Iterator[Candidate]:
+        """What a run may hold; the best reading of each stretch, stretches apart."""
+        groups = [m.span() for m in _GROUP.finditer(self.data, start, end)]
+        first = 0
+        while first < len(groups):
+            taken = 1
+            for last in _ends(groups, first):
+                if not self.work.spend():
+                    yield unread(groups[first][0], groups[-1][1])
+                    return
+                found = self._best(groups[first:last], start, end)
+                if found is not None:
+                    yield found
+                    if found.score > 0:
+                        taken = last - first
+                        break
+            first += taken
+
+    def _best(self, groups: Sequence[Group], start: int, end: int) -> Candidate | None:
+        data = self.data
+        first, last = groups[0][0], groups[-1][1]
+        if _glued(data, first, last):
+            return None
+        text = data[first:last].decode("ascii", "replace")
+        number = text if len(groups) == 1 else checks.digits(text)
+        words = (
+            self.around.words(start, end)
+            if end - start <= SHORT
+            else self.around.within(first, last, start, end)
+        )
+        layout = tuple([b - a for a, b in groups])
+        stretch = Stretch(first, last, number, layout, text, words)
+        return self._surest(stretch, start)
+
+    def _surest(self, stretch: Stretch, start: int) -> Candidate | None:
+        readings = [*_readings(stretch), *self.phones.readings(stretch, start)]
+        if not readings:
+            return None
+        best = max(readings, key=_score)
+        if self.around.negative(stretch.start):
+            return replace(best, score=best.score + NEGATIVE)
+        return best
+
+
+def _score(each: Candidate) -> float:
+    return each.score
+
+
+def unread(start: int, end: int) -> Candidate:
+    """Digits that nobody read: they may be anything, so they are the gravest."""
+    return unchecked(_UNREAD, start, end)
+
+
+_UNREAD: Final = Rule(
+    id="numbers.unread", data_class=DataClass.GOV_ID, pattern="", base=0.0
+)
 
 
 def _ends(groups: Sequence[Group], first: int) -> list[int]:
     """Where stretches from a group may end, longest first: by number of digits."""
     found, size = [], 0
     for last in range(first, min(len(groups), first + MAX_GROUPS)):
-        size += len(groups[last].digits)
+        size += groups[last][1] - groups[last][0]
         if size > MAX_DIGITS + EXTENSION:
             break
         if size >= MIN_DIGITS:
@@ -102,62 +161,51 @@ def _ends(groups: Sequence[Group], first: int) -> list[int]:
     return found[::-1]
 
 
-def _unread(start: int, end: int) -> Candidate:
-    return Candidate(DataClass.GOV_ID, "", "numbers.unread", start, end, UNREAD)
-
-
-def _groups(data: bytes, start: int, end: int) -> list[Group]:
-    found: list[Group] = []
-    at = start
-    while at < end:
-        if not 48 <= data[at] <= 57:
-            at += 1
-            continue
-        stop = at
-        while stop < end and 48 <= data[stop] <= 57:
-            stop += 1
-        found.append(Group(at, stop, data[at:stop].decode()))
-        at = stop
-    return found
-
-
-def _best(
-    data: bytes, groups: Sequence[Group], around: Around, start: int, end: int
-) -> Candidate | None:
-    number = "".join(group.digits for group in groups)
-    first, last = groups[0].start, groups[-1].end
-    if _glued(data, first, last):
-        return None
-    layout = tuple(len(group.digits) for group in groups)
-    text = data[first:last].decode("utf-8", "replace")
-    near = (start, end) if end - start <= SHORT else (first, last)
-    stretch = Stretch(first, last, number, layout, text, around.words(*near))
-    readings = [*_readings(stretch), *phones.readings(data, stretch, start)]
-    if not readings:
-        return None
-    best = max(readings, key=lambda each: each.score)
-    if around.negative(first):
-        return Candidate(
-            best.data_class,
-            best.kind,
-            best.rule,
-            best.start,
-            best.end,
-            best.score + NEGATIVE,
-        )
-    return best
-
-
 def _glued(data: bytes, start: int, end: int) -> bool:
     """Letters or digits right beside it: part of a longer word, or a decimal."""
-    before, after = data[max(0, start - 2) : start], data[end : end + 2]
-    if before and (before[-1:].isalnum() or before[-1:] in (b"_", b"#")):
-        return True
-    if len(before) > 1 and before[1:] == b"." and before[:1].isdigit():
-        return True
-    if after[:1].isalnum() or after[:1] == b"_":
-        return after[:1].lower() != b"x"
-    return len(after) > 1 and after[:1] == b"." and after[1:].isdigit()
+    return _BEFORE.search(data, max(0, start - 2), start) is not None or (
+        _AFTER.match(data, end) is not None
+    )
+
+
+_BEFORE: Final = re.compile(rb"[0-9A-Za-z_#]\Z|[0-9]\.\Z")
+_AFTER: Final = re.compile(rb"[0-9A-WYZa-wyz_]|\.[0-9]")
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """The kinds of one length.
+
+    Attributes:
+        hints: of any of them.
+        layouts: of any of them.
+        bare: those that can be near as they are, without a word of context.
+    """
+
+    kinds: tuple[Digits, ...]
+    hints: frozenset[str]
+    layouts: frozenset[tuple[int, ...]]
+    bare: tuple[Digits, ...]
+
+
+def _planned(kinds: tuple[Digits, ...]) -> _Plan:
+    hints = frozenset[str]().union(*(kind.hints for kind in kinds))
+    layouts = frozenset(each for kind in kinds for each in kind.layouts)
+    bare = tuple(kind for kind in kinds if _near(kind))
+    return _Plan(kinds, hints, layouts, bare)
+
+
+def _near(kind: Digits) -> bool:
+    most = kind.bare - math.log(kind.accepts) if kind.check else kind.bare
+    return most > NOWHERE and not _hopeless(kind, kind.bare)
+
+
+def _hopeless(kind: Digits, score: float) -> bool:
+    """A check that accepts so much cannot make up for so little."""
+    return kind.check is not None and score < -3 and kind.accepts > 0.02
+
+
+_PLANS: Final = {length: _planned(kinds) for length, kinds in NUMBERS.items()}
 
 
 def _readings(s: Stretch) -> Iterator[Candidate]:
@@ -165,13 +213,23 @@ def _readings(s: Stretch) -> Iterator[Candidate]:
         return
     if len(s.number) in _CARD_DIGITS:
         yield from _card(s)
-    for kind in NUMBERS.get(len(s.number), ()):
+    for kind in _kinds(s):
         yield from _identity(s, kind)
     if len(s.layout) == 1 and len(s.number) in _ACCOUNT_DIGITS:
         score = -2.2 + s.hint(_ACCOUNT_HINTS)
         yield Candidate(
             DataClass.BANK, "account", "bank.account", s.start, s.end, score
         )
+
+
+def _kinds(s: Stretch) -> tuple[Digits, ...]:
+    """Those that the stretch may be, by length, layout and context."""
+    plan = _PLANS.get(len(s.number))
+    if plan is None:
+        return ()
+    if s.layout in plan.layouts or not plan.hints.isdisjoint(s.words):
+        return plan.kinds
+    return plan.bare if len(s.layout) == 1 else ()
 
 
 def _card(s: Stretch) -> Iterator[Candidate]:
@@ -188,11 +246,10 @@ def _identity(s: Stretch, kind: Digits) -> Iterator[Candidate]:
     laid_out = s.layout in kind.layouts
     if not laid_out and len(s.layout) > 1:
         return
-    hint = s.hint(kind.hints)
-    score = (kind.layout if laid_out else kind.bare) + hint
+    score = (kind.layout if laid_out else kind.bare) + s.hint(kind.hints)
+    if _hopeless(kind, score):
+        return
     if kind.check is not None:
-        if score < -3 and kind.accepts > 0.02:
-            return
         score += evidence(passed=kind.check(s.number), accepts=kind.accepts)
     rule = f"gov_id.{kind.kind}" if kind.data_class is DataClass.GOV_ID else kind.kind
     yield Candidate(kind.data_class, kind.kind, rule, s.start, s.end, score)

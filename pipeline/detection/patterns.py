@@ -32,6 +32,7 @@ _OWN: Final = {
     "sg.nric": checks.nric,
     "tw.id": checks.tw_id,
     "hk.id": checks.hk_id,
+    "cn.ric": checks.cn_ric,
 }
 
 
@@ -48,6 +49,7 @@ def gov(
         check=_OWN[kind] if kind in _OWN else stdnum(module) if module else None,
         accepts=far,
         hints=hinted(hints),
+        wide=kind == "mx.rfc",
     )
 
 
@@ -65,6 +67,11 @@ def labelled(
 
 
 _MONTH: Final = r"(?:jan|feb|fév|mar|mär|apr|abr|avr|mai|may|maj|jun|jui|giu|jul|lug|aug|ago|aoû|sep|set|okt|oct|ott|out|nov|dez|dec|déc|dic|gen|ene|mag|mei|янв|фев|мар|апр|мая|июн|июл|авг|сен|окт|ноя|дек)[\p{L}]{0,7}"
+_PASSPORT_NUMBER: Final = (
+    r"[CFGHJKLMNPRTVWXYZ][CFGHJKLMNPRTVWXYZ0-9]{8}|[0-9]{2}[A-Z]{2}[0-9]{5}|"
+    r"[A-Z]{0,3}[0-9]{5,9}[A-Z0-9]{0,2}"
+)
+"""German, French (letters within), all others."""
 _CODE: Final = r"[A-Z]{0,4}-?[0-9][A-Z0-9]{0,2}[A-Z0-9-]{3,14}[A-Z0-9]"
 
 GOVERNMENT: Final = (
@@ -89,7 +96,7 @@ GOVERNMENT: Final = (
     gov("kr.rrn", r"[0-9]{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01])-[1-8][0-9]{6}", 2.0, "주민 rrn resident"),
     gov("pt.cc", r"(?i)[0-9]{8} ?[0-9] ?[A-Z0-9]{2}[0-9]", -1.0, "cartão cidadão cc", "pt.cc", 0.1),
     gov("dz.nif", r"[0-9]{15}", -4.0, "nif algérie algeria"),
-    labelled("gov_id.passport", DataClass.GOV_ID, "passport", _PASSPORT, r"[A-Z]{0,3}[0-9]{5,9}[A-Z0-9]{0,2}", 2.2),
+    labelled("gov_id.passport", DataClass.GOV_ID, "passport", _PASSPORT, _PASSPORT_NUMBER, 2.2),
     labelled(
         "gov_id.licence", DataClass.GOV_ID, "driving_licence",
         r"driver'?s?[ _-]?licen[cs]e|driving[ _-]?licen[cs]e|dl|führerschein|permis de conduire|"
@@ -176,7 +183,7 @@ NETWORK: Final = (
         pattern=r"[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}(?:/[0-9]{1,2})?", hints=hinted("ip address host server addr"),
     ),
     Rule(
-        id="network.ipv6", data_class=DataClass.NETWORK, kind="ipv6", base=0.8, check=checks.ipv6, accepts=0.2,
+        id="network.ipv6", data_class=DataClass.NETWORK, kind="ipv6", wide=True, base=0.8, check=checks.ipv6, accepts=0.2,
         pattern=r"(?i)(?:[0-9a-f]{0,4}:){2,7}[0-9a-f]{0,4}(?:%[a-z0-9]+)?", hints=hinted("ip address ipv host server"),
     ),
     Rule(
@@ -212,7 +219,7 @@ PLACES: Final = (
         r"[A-ZÄÖÜ0-9]{1,4}[ -]?[A-Z0-9]{1,4}[ -]?[A-Z0-9]{0,5}[0-9][A-Z0-9]{0,3}", 1.2,
     ),
     Rule(
-        id="birth_date", data_class=DataClass.BIRTH_DATE, kind="date", base=-2.2,
+        id="birth_date", data_class=DataClass.BIRTH_DATE, kind="date", wide=True, base=-2.2,
         pattern=(
             r"(?i)(?:19|20)[0-9]{2}[-/.](?:0?[1-9]|1[0-2])[-/.](?:[12][0-9]|3[01]|0?[1-9])|(?:[12][0-9]|3[01]|0?[1-9])[-/. ]{1,2}(?:[12][0-9]|3[01]|0?[1-9])[-/. ]{1,2}(?:(?:19|20)[0-9]{2}|[0-9]{2})"
              r"|(?:[12][0-9]|3[01]|0?[1-9])(?:st|nd|rd|th|\.)?(?: of| de)? " + _MONTH + r"\.?,?(?: de)? (?:19|20)[0-9]{2}|" + _MONTH + r"\.? (?:[12][0-9]|3[01]|0?[1-9])(?:st|nd|rd|th)?,? (?:19|20)[0-9]{2}"

@@ -3,11 +3,17 @@
 # ruff: noqa: PLR2004, PLR0911, E501 - shapes are their numbers of digits
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
-from phonenumbers import COUNTRY_CODE_TO_REGION_CODE
+from phonenumbers import (
+    COUNTRY_CODE_TO_REGION_CODE,
+    NumberParseException,
+    is_valid_number_for_region,
+    parse,
+)
 
+from pipeline.detection.checks import digits
 from pipeline.detection.rules import Candidate, hinted
 from schemas.policies import DataClass
 
@@ -24,48 +30,85 @@ _DATE: Final = re.compile(
     r"(?: \d{1,2})?"
 )
 _MIN, _MAX = 7, 15
+_ADDRESS: Final = re.compile(r"\d{1,3}(?:\.\d{1,3}){3}")
+_EXTENSION: Final = re.compile(r"\s?(?:x|ext|durchwahl|poste)", re.IGNORECASE)
+MAX_PARSED: Final = 200
+"""Numbers of one text that are parsed: each takes 70 us and region."""
+VALID: Final = 1.4
+"""What it adds that a national number is one in a region that the tenant expects."""
+_AMBIGUOUS: Final = (-2.5, 0.5)
+"""Log-odds between which shape and context leave it open."""
 
 
-def readings(data: bytes, s: Any, start: int) -> Iterator[Candidate]:
-    """The reading of a stretch as a telephone number, where it has its shape."""
-    size = len(s.number)
-    if not _MIN <= size <= _MAX + 6 or _DATE.fullmatch(s.text):
-        return
-    first = _opening(data, s.start, start)
-    lead = data[first : s.start].decode()
-    score = _shape(lead, s)
-    if score is None:
-        return
-    score += s.hint(HINTS)
-    yield Candidate(DataClass.PHONE, "number", "phone", first, s.end, score)
+class Phones:
+    """Reads telephone numbers of one text.
+
+    Attributes:
+        regions: ISO 3166 codes whose national numbers are expected.
+    """
+
+    def __init__(self, data: bytes, regions: Sequence[str] = ()) -> None:
+        self._data = data
+        self._regions = regions
+        self._parsed: dict[str, bool] = {}
+
+    def readings(self, s: Any, start: int) -> Iterator[Candidate]:
+        """The reading of a stretch as a telephone number, where it has its shape."""
+        size = len(s.number)
+        if not _MIN <= size <= _MAX + 6:
+            return
+        first = _opening(self._data, s.start, start)
+        lead = self._data[first : s.start]
+        score = _shape(lead, s)
+        if score is None or _DATE.fullmatch(s.text):
+            return
+        score += s.hint(HINTS)
+        if _AMBIGUOUS[0] < score < _AMBIGUOUS[1] and not lead and self._valid(s.text):
+            score += VALID
+        yield Candidate(DataClass.PHONE, "number", "phone", first, s.end, score)
+
+    def _valid(self, text: str) -> bool:
+        """Whether it is a number of a region that the tenant expects."""
+        found = self._parsed.get(text)
+        if found is None and len(self._parsed) < MAX_PARSED:
+            found = any(_is_valid(text, region) for region in self._regions)
+            self._parsed[text] = found
+        return bool(found)
+
+
+def _is_valid(text: str, region: str) -> bool:
+    try:
+        return is_valid_number_for_region(parse(text, region), region)
+    except NumberParseException:
+        return False
 
 
 def _opening(data: bytes, at: int, floor: int) -> int:
     """Where a plus or a bracket before the first digit begins."""
-    while at > floor and data[at - 1 : at] in (b"+", b"("):
+    while at > floor and data[at - 1] in b"+(":
         at -= 1
     return at
 
 
-def _shape(lead: str, s: Any) -> float | None:
+def _shape(lead: bytes, s: Any) -> float | None:
     """Log-odds by shape alone; None: no telephone number is written so."""
     number, layout, text = s.number, s.layout, s.text
-    if "." in text and re.fullmatch(r"\d{1,3}(?:\.\d{1,3}){3}", text):
+    if len(layout) == 4 and _ADDRESS.fullmatch(text):
         return None
-    extended = bool(re.search(r"[xX]|ext|durchwahl|poste", text))
-    core = re.split(r"\s?(?:x|ext|durchwahl|poste)", text, flags=re.IGNORECASE)[0]
-    size = sum(c.isdigit() for c in core)
+    core, size, bonus = text, len(number), 0.0
+    if (extension := _EXTENSION.search(text)) is not None:
+        core, bonus = text[: extension.start()], 1.0
+        size = len(digits(core))
     if size > _MAX:
         return None
-    bonus = 1.0 if extended else 0.0
-    if "+" in lead:
+    if b"+" in lead:
         return bonus + (3.0 if _country(number) else 0.5)
     if number.startswith("00") and len(number) > 10 and _country(number[2:]):
         return bonus + 1.2
     if _north_american(core, size):
         grouped = len(layout) > 1
         return bonus + (2.0 if grouped else -1.8)
-    if "(" in lead:
+    if b"(" in lead:
         return bonus + 1.2 if size >= 8 else bonus - 0.5
     return bonus + _national(core, number, layout)
 
@@ -86,7 +129,7 @@ def _north_american(core: str, size: int) -> bool:
 def _national(core: str, number: str, layout: tuple[int, ...]) -> float:
     """National numbers: the leading zero and pairs of digits tell something."""
     groups = len(layout)
-    if re.search(r"[/]", core) and not number.startswith("0"):
+    if "/" in core and not number.startswith("0"):
         return -3.0
     if number.startswith("0") and groups > 1 and 9 <= len(number) <= 12:
         return 0.9

@@ -14,6 +14,12 @@ NEGATIVE: Final = -2.5
 """What stands before says that it is something else."""
 FAILED: Final = math.log(0.03 / 0.90)
 """A failed check: three in a hundred are mistyped."""
+UNCHECKED: Final = 0.1
+"""Log-odds of a match beyond the cap."""
+NOWHERE: Final = -2.2
+"""Log-odds of one in ten: not even near."""
+STURDY: Final = 2.5
+"""Rules of this base heed no word that says "version" or "order"."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +35,7 @@ class Rule:
         accepts: how often the check accepts what is no such thing; its log is evidence.
         hints: words of context.
         joined: letters or digits may stand right beside it.
+        wide: a match may begin with a sign or a letter beyond ASCII.
     """
 
     id: str
@@ -40,11 +47,38 @@ class Rule:
     accepts: float = 1.0
     hints: frozenset[str] = frozenset()
     joined: bool = False
+    wide: bool = False
+
+    @property
+    def located(self) -> str:
+        """The pattern as it is looked for: never from the middle of a word.
+
+        Without this, each letter of a long run could begin a match, and the states of
+        a Set were without number.
+        """
+        if self.joined or "(?P<v>" in self.pattern:
+            return self.pattern
+        flags, pattern = _flags(self.pattern)
+        if self.wide:
+            return rf"{flags}(?:^|[^0-9A-Za-z_])(?P<v>{pattern})"
+        return rf"{flags}\b(?:{pattern})"
+
+
+def _flags(pattern: str) -> tuple[str, str]:
+    insensitive = "(?i)"
+    if pattern.startswith(insensitive):
+        return insensitive, pattern.removeprefix(insensitive)
+    return "", pattern
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A possible finding, in bytes of the normalised text."""
+    """A possible finding, in bytes of the normalised text.
+
+    Attributes:
+        via: how it was encoded; empty where it was not.
+        checked: False: it lies beyond a cap and is acted on as it is.
+    """
 
     data_class: DataClass
     kind: str
@@ -52,6 +86,15 @@ class Candidate:
     start: int
     end: int
     score: float
+    via: str = ""
+    checked: bool = True
+
+
+def unchecked(rule: Rule, start: int, end: int) -> Candidate:
+    """A match that nobody looked at."""
+    return Candidate(
+        rule.data_class, rule.kind, rule.id, start, end, UNCHECKED, checked=False
+    )
 
 
 def evidence(*, passed: bool | None, accepts: float) -> float:

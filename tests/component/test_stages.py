@@ -17,9 +17,9 @@ from infra.memory.keystore import MemoryKeys
 from infra.memory.requests import MemoryProviderCalls, MemoryRequests
 from infra.memory.tenants import MemoryTenants
 from infra.memory.webhooks import MemoryWebhooks
+from infra.recipes import load_recipe
 from infra.system import SystemEntropy
 from pipeline.contents import Contents
-from pipeline.detection.engine import build
 from pipeline.findings import unpacked
 from pipeline.keystore import Partition, class_named, partition_of
 from pipeline.ports.bus import Record
@@ -48,7 +48,7 @@ from tests.support.gateway import HeldClock
 from tests.support.installation import new_request_id, new_tenant, terms
 
 ENTROPY = SystemEntropy()
-RECIPE = build()
+RECIPE = load_recipe()
 CARD = "4111 1111 1111 1111"
 EMAIL = "someone@example.org"
 LEASE = timedelta(seconds=10)

@@ -35,9 +35,9 @@ from consumers.webhooks import WebhooksConsumer
 from infra.memory.log import MemoryPartitions
 from infra.memory.publisher import MemoryPublisher
 from infra.memory.requests import MemoryProviderCalls
+from infra.recipes import load_recipe
 from infra.tracing import OtelTracing
 from infra.tracing import provider as source_of_spans
-from pipeline.detection.engine import build
 from pipeline.egress import EgressRules
 from pipeline.work import Bench
 from schemas.topics import (
@@ -59,7 +59,7 @@ from tests.support.webhooks import holder, real
 
 CANARY = "zinnia-4410-palimpsest"
 TEXT = f"My mail is someone@example.org, say {CANARY}"
-RECIPE = build()
+RECIPE = load_recipe()
 CALLER = f"00-{'ab' * 16}-{'cd' * 8}-01"
 STAGES = ("screening", "redaction", "provider", "outcomes", "audit", "webhooks")
 

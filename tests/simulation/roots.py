@@ -17,6 +17,7 @@ from joserfc.jwk import ECKey
 import consumers.app
 import infra.resources
 import producers.app
+from infra.recipes import load_recipe
 from infra.settings import (
     DatabaseSettings,
     GatewaySettings,
@@ -24,13 +25,12 @@ from infra.settings import (
     KeysSettings,
     Settings,
 )
-from pipeline.detection.engine import build
 from tests.simulation.loop import OWNER
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
 
-RECIPE = build()
+RECIPE = load_recipe()
 RECEIPT_KEY = ECKey.generate_key("P-256")
 NOWHERE = Path("/nonexistent")
 

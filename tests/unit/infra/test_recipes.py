@@ -6,6 +6,10 @@ import pytest
 
 from infra.recipes import SHA256, load_recipe
 from pipeline.detection.engine import build, inspect
+from pipeline.policies import default_policy
+from pipeline.redaction import Redacted, redact
+from pipeline.screening import Screened, screen
+from pipeline.text import Channel, TextPart
 from tests.support.shared import shared
 from training import linear, names
 
@@ -82,3 +86,14 @@ def test_the_same_frames_give_the_same_bytes(
     made = linear.make(name, groups, together=together)
 
     assert SHA256[f"{name}.bin"] == sha256(made).hexdigest()
+
+
+def test_every_required_guard_is_told_to_have_run() -> None:
+    parts = [TextPart(("text",), Channel.USER, "hi")]
+    seen = screen(parts, default_policy(), RECIPE)
+    done = redact(parts, default_policy(), RECIPE, "K7QX")
+
+    assert isinstance(seen, Screened)
+    assert isinstance(done, Redacted)
+    assert ("injection", "instruction", "intent") == seen.guards_ran
+    assert ("pii", "secrets", "names", "health") == done.guards_ran

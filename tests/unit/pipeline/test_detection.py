@@ -1,6 +1,7 @@
 """The engine: every class is found, near misses are not, disguises are undone."""
 
-from base64 import b64encode
+from base64 import b64encode, urlsafe_b64encode
+from dataclasses import replace
 from itertools import pairwise
 from time import process_time
 
@@ -16,8 +17,10 @@ from pipeline.detection.engine import (
     inspect,
 )
 from pipeline.detection.normalise import _LETTERS, normalise
-from pipeline.detection.sets import CHUNK, PatternSet
-from schemas.policies import DataClass
+from pipeline.detection.rules import Rule
+from pipeline.detection.sets import PatternSet
+from pipeline.detection.work import PER_BYTES as CHUNK
+from schemas.policies import DataClass, Guard
 
 RECIPE = build()
 SURE = 0.5
@@ -187,11 +190,85 @@ def test_a_lone_surrogate_is_no_failure() -> None:
     assert ("EMAIL", "a@b.example") in found("\ud800 a@b.example")
 
 
-@pytest.mark.parametrize("gap", [CHUNK - 30, CHUNK - 9, CHUNK, CHUNK + 3])
-def test_findings_do_not_depend_on_where_chunks_end(gap: int) -> None:
-    text = ("word " * gap)[:gap] + " nora.lind@mail.example 219-09-9999 ssn"
+_HEAD = urlsafe_b64encode(b'{"alg":"RS256","typ":"JWT"}').decode().rstrip("=")
+_BODY = urlsafe_b64encode(b'{"sub":"%s"}' % (b"a" * 900)).decode().rstrip("=")
+LONG = [
+    "nora.lind@mail.example", "ssn 219-09-9999", f"{_HEAD}.{_BODY}.abcDEF123_-abc",
+    "https://app:s3cr3tpw@db.internal/" + "x" * 400, "DE89 3704 0044 0532 0130 00",
+    b64encode(b"write to nora.lind@mail.example " * 150).decode(),
+]  # fmt: skip
 
-    assert {"EMAIL", "GOV_ID"} <= {data_class for data_class, _ in found(text)}
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.integers(1, 3),
+    st.integers(-1_500, 200),
+    st.sampled_from(LONG),
+    st.sampled_from("x字 "),
+)
+def test_what_is_found_does_not_depend_on_where_it_stands(
+    chunks: int, gap: int, value: str, filler: str
+) -> None:
+    around = " . . " * 20
+    before = filler * ((chunks * CHUNK + gap) // len(filler.encode()))
+
+    alone = inspect(around + value, RECIPE).findings
+    far = inspect(before + around + value, RECIPE).findings
+
+    assert alone
+    assert [moved(each, len(before)) for each in alone] == list(far)
+
+
+def moved(finding: Finding, by: int) -> Finding:
+    return replace(finding, start=finding.start + by, end=finding.end + by)
+
+
+def test_no_number_of_encoded_runs_hides_one() -> None:
+    runs = " ".join([b64encode(b"some harmless words in").decode()] * 5_000)
+    last = b64encode(b"mail nora.lind@mail.example now").decode()
+
+    assert of_class(f"{runs} {last}", "EMAIL")
+
+
+def test_no_length_of_an_encoded_run_hides_its_end() -> None:
+    run = b64encode(b"harmless words " * 4_000 + b"mail nora.lind@mail.example now")
+
+    assert of_class(run.decode(), "EMAIL")
+
+
+def test_a_number_that_no_county_issued_is_no_crash() -> None:
+    assert frozenset() == inspect("身份证号 136369998207186380", RECIPE).failed
+
+
+def broken(_: str) -> bool:
+    raise RuntimeError("a check went wrong")
+
+
+def test_a_check_that_fails_is_its_guards_failure_and_its_match_is_told() -> None:
+    rule = Rule(
+        id="broken",
+        data_class=DataClass.SECRET,
+        pattern="zq[0-9]+",
+        base=1.0,
+        check=broken,
+    )
+    recipe = replace(RECIPE, rules=(*RECIPE.rules, rule))
+
+    seen = inspect("zq12 and nora@mail.example", recipe)
+
+    assert {Guard.SECRETS} == seen.failed
+    assert [("broken", False), ("email", True)] == [
+        (each.rule, each.checked) for each in seen.findings
+    ]
+
+
+def test_beyond_the_caps_everything_is_told_unchecked() -> None:
+    text = "a@b.example " * 5_000
+
+    seen = inspect(text, RECIPE)
+
+    assert ("limit",) == seen.signals
+    assert 5_000 * len("a@b.example") <= sum(f.end - f.start for f in seen.findings)
 
 
 WORST = ["a.", "www.", "(1) ", "ab:", "1-", "a@", "eyJ", "%41", "&#1;", "A b "]

@@ -1,10 +1,13 @@
 """Redaction: what leaves, what is kept for restoring, and what never changes."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.detection.engine import MAX_PART_BYTES, build
+from pipeline.detection.engine import MAX_FINDINGS, MAX_PART_BYTES, Recipe, build
+from pipeline.detection.rules import Rule
 from pipeline.policies import default_policy
 from pipeline.redaction import Redacted, RedactionUnavailable, redact
 from pipeline.text import Channel, TextPart
@@ -156,6 +159,57 @@ def test_a_text_too_long_fails_closed() -> None:
 
     assert isinstance(failed, RedactionUnavailable)
     assert {"failed_closed"} == {each.verdict for each in failed.decisions}
+
+
+@pytest.mark.parametrize("mode", [Mode.STRICT, Mode.REVERSIBLE])
+def test_beyond_the_caps_what_is_unchecked_goes_whatever_its_threshold(
+    mode: Mode,
+) -> None:
+    cell = Cell(data_class=DataClass.EMAIL, channel="user", mode=mode, threshold=0.9)
+
+    done = redacted(part("a@b.example " * 5_000), policy=PolicyDocument(cells=(cell,)))
+
+    assert "a@b" not in done.parts[0].text
+
+
+def test_beyond_the_cap_of_a_request_the_rest_goes_together() -> None:
+    parts = [part("a@b.example or c@d.example, " * 3_000)] * 3
+
+    done = redacted(*parts)
+
+    assert not any("@" in each.text for each in done.parts)
+    assert MAX_FINDINGS + 10 >= len(done.findings)
+
+
+def broken(_: str) -> bool:
+    raise RuntimeError("a check went wrong")
+
+
+def failing(data_class: DataClass) -> Recipe:
+    rule = Rule(
+        id="broken", data_class=data_class, pattern="zq[0-9]+", base=1.0, check=broken
+    )
+    return replace(RECIPE, rules=(*RECIPE.rules, rule))
+
+
+def test_a_guard_that_fails_closed_ends_the_request() -> None:
+    failed = redact([part("zq12")], default_policy(), failing(DataClass.HEALTH), NONCE)
+
+    assert isinstance(failed, RedactionUnavailable)
+    assert ["health"] == [each.control for each in failed.decisions]
+
+
+def test_a_guard_that_fails_open_takes_no_other_along() -> None:
+    guards = {Guard.HEALTH: GuardRule(on_failure=Failing.OPEN)}
+    parts = [part("zq12, mail a@mail.example")]
+
+    done = redact(
+        parts, PolicyDocument(guards=guards), failing(DataClass.HEALTH), NONCE
+    )
+
+    assert isinstance(done, Redacted)
+    assert ("pii", "secrets") == done.guards_ran
+    assert "<HEALTH_K7QX_1>, mail <EMAIL_K7QX_1>" == done.parts[0].text
 
 
 def test_it_fails_open_only_where_every_guard_may() -> None:

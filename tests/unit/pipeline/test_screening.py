@@ -1,8 +1,13 @@
 """Screening: verdicts by channel, reasons, and guards that fail."""
 
+from dataclasses import replace
+from typing import Never
+
 import pytest
+from typing_extensions import override
 
 from pipeline.detection.engine import MAX_PART_BYTES, build
+from pipeline.detection.linear import Linear
 from pipeline.policies import default_policy
 from pipeline.screening import (
     GuardUnavailable,
@@ -91,8 +96,32 @@ def test_harmful_intent_is_flagged() -> None:
     assert (Verdict.FLAGGED, ("safety.weapons",)) == (done.verdict, done.reasons)
 
 
-def test_every_required_guard_is_told_to_have_run() -> None:
-    assert ("injection", "instruction", "intent") == screened(part("hi")).guards_ran
+def test_a_guard_without_its_model_is_not_told_to_have_run() -> None:
+    assert ("intent",) == screened(part("hi")).guards_ran
+
+
+class Broken(dict[str, float]):
+    """Weights that fail when they are asked."""
+
+    @override
+    def get(self, key: str, default: object = None) -> Never:
+        raise RuntimeError("broken")
+
+
+def test_a_model_that_fails_is_its_own_guards_failure_alone() -> None:
+    model = Linear("broken-1", Broken(), 0.0, ((9, 0.0),), (1.0, 0.0))
+    recipe = replace(RECIPE, attacks=model)
+    rule = GuardRule(on_failure=Failing.OPEN)
+    policy = PolicyDocument(guards={Guard.INJECTION: rule})
+
+    done = screen([part("say hello to them")], policy, recipe)
+
+    assert isinstance(done, Screened)
+    assert Verdict.UNSCREENED == done.verdict
+    assert ("intent",) == done.guards_ran
+    assert ["injection"] == [
+        each.control for each in done.decisions if each.verdict == "failed_open"
+    ]
 
 
 def test_a_cell_may_block_a_class() -> None:

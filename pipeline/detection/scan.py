@@ -1,0 +1,206 @@
+"""One pass over one text: what it may hold, scored, with overlaps."""
+
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from typing import Final
+
+from pipeline.detection import people as people_of
+from pipeline.detection.context import Around
+from pipeline.detection.decode import decoded
+from pipeline.detection.numbers import Reader, unread
+from pipeline.detection.phones import Phones
+from pipeline.detection.recipe import Recipe
+from pipeline.detection.rules import (
+    HINT,
+    NEGATIVE,
+    STURDY,
+    Candidate,
+    Rule,
+    evidence,
+    unchecked,
+)
+from pipeline.detection.sets import GuardFailed
+from pipeline.detection.spans import ASIDE
+from pipeline.detection.work import LIMIT, Work
+from pipeline.policies import guard_of
+from schemas.policies import DataClass, Guard
+
+SURE: Final = 3.0
+"""Log-odds from which digits inside a finding are not read on their own."""
+WHOLE: Final = frozenset({DataClass.EMAIL, DataClass.NETWORK, DataClass.CRYPTO})
+"""Classes whose digits mean nothing alone; those of an IBAN neither."""
+
+
+class Scan:
+    """One pass over one text.
+
+    An exception in a check is its guard's failure and nobody else's: what was being
+    looked at is told unchecked, and the pass goes on.
+
+    Attributes:
+        failed: guards that could not look at something.
+    """
+
+    def __init__(
+        self, data: bytes, recipe: Recipe, work: Work, regions: Sequence[str] = ()
+    ) -> None:
+        self._data = data
+        self._recipe = recipe
+        self._work = work
+        self._regions = regions
+        self._around = Around(data)
+        self.failed: set[Guard] = set()
+
+    def candidates(self) -> list[Candidate]:
+        """What patterns and digits say."""
+        found: list[Candidate] = []
+        hits = self._recipe.data.hits(self._data)
+        digits = bool(hits) and hits[-1] == len(self._recipe.rules)
+        for index in hits[:-1] if digits else hits:
+            found += self._matches(index)
+            self._work.look()
+        if b"-----BEGIN" in self._data:
+            found += self._pem()
+        return [*found, *self._numbers(found)] if digits else found
+
+    def _matches(self, index: int) -> Iterator[Candidate]:
+        """Matches of one rule; beyond all caps, one stands for all that follow."""
+        rule = self._recipe.rules[index]
+        for start, end in self._recipe.data.spans(index, self._data):
+            if start == end or not (rule.joined or self._alone(start, end)):
+                continue
+            if self._work.spend():
+                yield self._weighed(rule, start, end)
+            elif self._work.tell():
+                yield unchecked(rule, start, end)
+            else:
+                yield unchecked(rule, start, len(self._data))
+                return
+
+    def _weighed(self, rule: Rule, start: int, end: int) -> Candidate:
+        try:
+            score = self._score(rule, start, end)
+        except Exception:  # noqa: BLE001 - a check may be wrong about any input
+            self.failed.add(guard_of(rule.data_class))
+            return unchecked(rule, start, end)
+        return Candidate(rule.data_class, rule.kind, rule.id, start, end, score)
+
+    def _score(self, rule: Rule, start: int, end: int) -> float:
+        score = rule.base
+        if rule.check is not None:
+            value = self._data[start:end].decode("utf-8", "replace")
+            score += evidence(passed=rule.check(value), accepts=rule.accepts)
+        if rule.hints and not rule.hints.isdisjoint(self._around.words(start, end)):
+            score += HINT
+        elif rule.base < STURDY and self._around.negative(start):
+            score += NEGATIVE
+        return score
+
+    def _alone(self, start: int, end: int) -> bool:
+        """No letter or digit goes on at either end."""
+        data = self._data
+        before, after = data[start - 1 : start], data[end : end + 1]
+        first, last = data[start : start + 1], data[end - 1 : end]
+        return not (
+            (_wordy(before) and _wordy(first)) or (_wordy(after) and _wordy(last))
+        )
+
+    def _numbers(self, found: Sequence[Candidate]) -> Iterator[Candidate]:
+        """What digits say, but where something sure has them already."""
+        reader = Reader(
+            self._data, self._around, self._work, Phones(self._data, self._regions)
+        )
+        inside = _inside(found)
+        for start, end in reader.runs():
+            if inside(start, end):
+                continue
+            try:
+                yield from reader.candidates(start, end)
+            except GuardFailed:
+                raise
+            except Exception:  # noqa: BLE001 - as with every check
+                self.failed.add(Guard.PII)
+                yield unread(start, end)
+
+    def _pem(self) -> Iterator[Candidate]:
+        """Private keys: from BEGIN to END, an open one to the end of the text."""
+        begin, end = self._recipe.pem
+        at = 0
+        while (opening := begin.search(self._data, at)) is not None:
+            closing = end.search(self._data, opening.end())
+            at = closing.end() if closing else len(self._data)
+            yield Candidate(
+                DataClass.SECRET, "private_key", "secret.pem", opening.start(), at, 9.0
+            )
+
+    def names(self, text: str) -> list[Candidate]:
+        """Names by the model, counted in bytes."""
+        if self._recipe.people is None:
+            return []
+        try:
+            found, capped = people_of.candidates(text, self._recipe.people)
+        except Exception:  # noqa: BLE001 - as with every check
+            self.failed.add(Guard.NAMES)
+            return []
+        if capped:
+            self._work.signals.add(LIMIT)
+        self._work.look()
+        return list(_in_bytes(found, text, plain=len(text) == len(self._data)))
+
+    def hidden(self) -> list[Candidate]:
+        """What encoded runs hold: a hit stands for the whole run."""
+        said = decoded(self._data)
+        if not said.runs:
+            return []
+        inner = Scan(said.data, self._recipe, self._work, self._regions)
+        best: dict[tuple[int, int], Candidate] = {}
+        for each in inner.candidates():
+            if each.score <= 0 or each.data_class in ASIDE:
+                continue
+            run = said.run(each.start)
+            known = best.get((run.start, run.end))
+            if known is None or each.score > known.score:
+                best[run.start, run.end] = replace(
+                    each, start=run.start, end=run.end, via=run.via
+                )
+        self.failed |= inner.failed
+        return list(best.values())
+
+
+def _in_bytes(
+    found: Iterable[Candidate], text: str, *, plain: bool
+) -> Iterator[Candidate]:
+    """Candidates in characters, in order, counted in bytes."""
+    at = counted = 0
+    for each in found:
+        if plain:
+            yield each
+            continue
+        counted += len(text[at : each.start].encode())
+        at = each.start
+        size = len(text[each.start : each.end].encode())
+        yield replace(each, start=counted, end=counted + size)
+
+
+class _inside:  # noqa: N801 - asked like a function
+    """Whether a span lies in something that is sure."""
+
+    def __init__(self, found: Iterable[Candidate]) -> None:
+        spans = sorted(
+            (c.start, c.end)
+            for c in found
+            if c.score >= SURE and (c.data_class in WHOLE or c.kind == "iban")
+        )
+        self._starts = [start for start, _ in spans]
+        self._ends: list[int] = []
+        for _, end in spans:
+            self._ends.append(max(end, self._ends[-1] if self._ends else 0))
+
+    def __call__(self, start: int, end: int) -> bool:
+        place = bisect_right(self._starts, start)
+        return place > 0 and self._ends[place - 1] >= end
+
+
+def _wordy(byte: bytes) -> bool:
+    return byte.isalnum() or byte == b"_"
