@@ -27,16 +27,12 @@ seen = sqlite3.connect(os.environ.get("WEBHOOK_DATABASE", ":memory:"))  # noqa: 
 seen.execute("create table if not exists seen (id text primary key, body blob)")
 
 
-def problem(status: int, code: str, title: str) -> Response:
+def problem(status: int, code: str, title: str, **more: int) -> Response:
     """An RFC 9457 problem document; a 401 names the scheme that is wanted."""
     challenge = {"www-authenticate": f'WebhookSignature error="{code}"'}
+    kind = f"https://sluice.dev/problems/{code}"
     return JSONResponse(
-        {
-            "type": f"https://sluice.dev/problems/{code}",
-            "title": title,
-            "status": status,
-            "tolerance_seconds": TOLERANCE_S,
-        },
+        {"type": kind, "title": title, "status": status, **more},
         status,
         challenge if status == 401 else None,  # noqa: PLR2004 - HTTP's own number
         media_type="application/problem+json",
@@ -45,35 +41,50 @@ def problem(status: int, code: str, title: str) -> Response:
 
 @app.post("/webhooks")
 async def receive(request: Request) -> Response:
-    """Verify the raw bytes, remember the id, then answer; the work comes after."""
-    raw = await request.body()  # never re-serialised JSON: the bytes were signed
-    if len(raw) > MAX_BODY_BYTES:
+    """Verify the raw bytes, then handle what is new; any other answer is a retry."""
+    raw = await _body(request)  # never re-serialised JSON: the bytes were signed
+    if raw is None:
         return problem(413, "webhook-body-too-large", "The body is too large")
     if any(name not in request.headers for name in _NEEDED):
         return problem(400, "webhook-headers-missing", "Webhook headers are missing")
     try:
         verifier.verify(raw, dict(request.headers), json_parse=False)
     except WebhookVerificationError as error:
-        return problem(401, _code(error), "The signature was not accepted")
+        return _refused(error)
     except ValueError:  # a malformed header raises a plain one
         return problem(401, "webhook-signature-malformed", "A header is malformed")
-    if _is_new(request.headers["webhook-id"], raw):
-        handle(raw)
+    once(request.headers["webhook-id"], raw)
     return Response(status_code=204)
 
 
-def _code(error: WebhookVerificationError) -> str:
+async def _body(request: Request) -> bytes | None:
+    """The raw body; None: it is larger than any of ours, and is read no further."""
+    raw = bytearray()
+    async for chunk in request.stream():
+        raw += chunk
+        if len(raw) > MAX_BODY_BYTES:
+            return None
+    return bytes(raw)
+
+
+def _refused(error: WebhookVerificationError) -> Response:
     if "timestamp" in str(error).lower():
-        return "webhook-timestamp-out-of-window"
-    return "webhook-signature-invalid"
+        code, title = "webhook-timestamp-out-of-window", "It is too old or too new"
+        return problem(401, code, title, tolerance_seconds=TOLERANCE_S)
+    return problem(401, "webhook-signature-invalid", "The signature was not accepted")
 
 
-def _is_new(message_id: str, raw: bytes) -> bool:
+def once(message_id: str, raw: bytes) -> None:
+    """Handle it unless it was handled before.
+
+    The id is kept only if :func:`handle` returns: were it kept before, an event whose
+    handler failed would be answered 204 at the retry, and lost. Let the handler write
+    to the same database and transaction, and both happen or neither.
+    """
     with seen:
-        found = seen.execute(
-            "insert or ignore into seen values (?, ?)", (message_id, raw)
-        )
-        return found.rowcount == 1
+        row = (message_id, raw)
+        if seen.execute("insert or ignore into seen values (?, ?)", row).rowcount:
+            handle(raw)
 
 
 def handle(raw: bytes) -> None:

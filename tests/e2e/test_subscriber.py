@@ -5,7 +5,8 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -23,20 +24,41 @@ BODY = body("evt_1", "request.completed", datetime.now(UTC), {"id": "req_1"})  #
 CLIENT_ERROR = "application/problem+json"
 
 
+FAILING = """
+import examples.subscriber as example
+
+app, works, left = example.app, example.handle, [None]
+
+
+def handle(raw):
+    if left:
+        left.pop()
+        raise RuntimeError("the database of this handler is away")
+    works(raw)
+
+
+example.handle = handle
+"""
+"""The example with a handler that fails once."""
+
+
 @pytest.fixture(scope="module")
 def subscriber(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
     """The example's URL, and what it printed."""
-    port, log = free_port(), tmp_path_factory.mktemp("subscriber") / "log"
+    folder = tmp_path_factory.mktemp("subscriber")
+    with serving("examples.subscriber:app", folder) as found:
+        yield found
+
+
+@contextmanager
+def serving(app: str, folder: Path) -> Iterator[tuple[str, Path]]:
+    port, log = free_port(), folder / "log"
+    command = ["uvicorn", app, f"--port={port}", f"--app-dir={folder}"]
+    path = {"WEBHOOK_SECRET": SECRET.text, "PYTHONPATH": str(ROOT)}
     with log.open("wb") as out:
         process = subprocess.Popen(
-            [
-                sys.executable,
-                "-m",
-                "uvicorn",
-                "examples.subscriber:app",
-                f"--port={port}",
-            ],
-            env={**os.environ, "WEBHOOK_SECRET": SECRET.text},  # noqa: TID251
+            [sys.executable, "-m", *command],
+            env={**os.environ, **path},  # noqa: TID251 - a child's own
             cwd=ROOT,
             stdout=out,
             stderr=subprocess.STDOUT,
@@ -49,7 +71,7 @@ def subscriber(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, 
 
 
 async def deliver(
-    url: str, sent: Mapping[str, str], raw: bytes = BODY
+    url: str, sent: Mapping[str, str], raw: bytes | AsyncIterator[bytes] = BODY
 ) -> tuple[int, str, dict[str, str]]:
     """Status, problem code ('' for success) and headers of one delivery."""
     deadline = time.monotonic() + 15
@@ -59,10 +81,10 @@ async def deliver(
                 async with session.post(url, data=raw, headers=sent) as answer:
                     found = (
                         await answer.json(content_type=None)
-                        if answer.status > 299
+                        if answer.content_type == CLIENT_ERROR
                         else {}
                     )
-                    code = found.get("type", "").rpartition("/")[2]
+                    code = str(found.get("type", "")).rpartition("/")[2]
                     return answer.status, code, dict(answer.headers)
             except aiohttp.ClientConnectorError:
                 assert time.monotonic() < deadline, "the subscriber did not start"
@@ -129,3 +151,37 @@ async def test_missing_headers_and_large_bodies_are_told_apart(
     assert (400, "webhook-headers-missing") == (await deliver(url, {}))[:2]
     large = await deliver(url, signed("msg_l"), b"x" * 20_001)
     assert (413, "webhook-body-too-large") == large[:2]
+
+
+async def test_an_endless_body_is_not_read_to_its_end(
+    subscriber: tuple[str, Path],
+) -> None:
+    sent = 0
+
+    async def endless() -> AsyncIterator[bytes]:
+        nonlocal sent
+        while sent < 100_000_000:
+            sent += 20_000
+            yield b"x" * 20_000
+
+    async with asyncio.timeout(15):
+        try:
+            status, _, _ = await deliver(subscriber[0], signed("msg_e"), endless())
+        except aiohttp.ClientError:  # it hung up before we had said all
+            status = 413
+
+    assert status == 413
+    assert sent < 20_000_000
+
+
+async def test_an_event_whose_handler_failed_is_handled_at_the_retry(
+    tmp_path: Path,
+) -> None:
+    """And then once."""
+    (tmp_path / "failing.py").write_text(FAILING)
+    with serving("failing:app", tmp_path) as (url, log):
+        seen = [(await deliver(url, signed("msg_again")))[0] for _ in range(3)]
+        handled = log.read_text().count("received ")
+
+    assert [500, 204, 204] == seen
+    assert 1 == handled
