@@ -65,6 +65,7 @@ class Sluice:
         self.urls: Mapping[str, str] = {}
         self.processes: dict[str, Process] = {}
         self._providers: dict[str, str] = {}
+        self._set: dict[str, str] = {}
 
     async def provide(self) -> None:
         """Databases, logins, topics, keys: once; what is there stays."""
@@ -106,6 +107,7 @@ class Sluice:
             "SLUICE_LEDGER__SIGNER_DIRECTORY": str(self.root / "signer"),
             **self.operator(),
             **self._providers,
+            **self._set,
         }
 
     def operator(self) -> Mapping[str, str]:
@@ -124,6 +126,10 @@ class Sluice:
     def port(self, name: str) -> int:
         """The loopback port of a process; kept as long as this lives."""
         return self.ports.setdefault(name, free_port())
+
+    def set(self, name: str, value: str) -> None:
+        """One setting more for the processes that start from now on."""
+        self._set["SLUICE_" + name] = value
 
     def provider(self, name: str, base_url: str, api_key: str | None = None) -> None:
         """Configure a provider for the processes that start from now on."""

@@ -111,6 +111,9 @@ class LedgerSettings(Concern):
     """The first part of each log's origin: ``ledger.<domain>/<log id>``."""
     signer_directory: Path | None = None
     """The checkpointer's own key and state: other storage than the ledger's."""
+    settled_s: Annotated[float, Field(ge=1)] = 900
+    """Completeness counts what was accepted so long ago. Longer than any deadline: what
+    has not ended by then is recorded as missing, and raises the alarm."""
     timestamps: Mapping[Named, TimestampSettings] = {}
     """By a name of yours: ``SLUICE_LEDGER__TIMESTAMPS__<NAME>__URL``."""
     witnesses: Mapping[Named, WitnessSettings] = {}

@@ -5,6 +5,7 @@ import signal
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
+from datetime import timedelta
 from functools import partial
 from typing import Final
 
@@ -371,6 +372,7 @@ async def _completeness(_: AsyncExitStack, opened: Resources) -> Timed:
         deliveries=PostgresDeliveries(pool=opened.pool),
         clock=opened.clock,
         alarm=opened.incidents,
+        settled=timedelta(seconds=opened.settings.ledger.settled_s),
     )
     return Timed(
         name=Word("completeness"), job=worker.round, every_s=60, alive_within_s=3600

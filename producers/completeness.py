@@ -17,8 +17,6 @@ from schemas.ids import Actor, EventId, RequestId, TenantId, derived
 from schemas.topics import REQUESTS_ACCEPTED
 
 CHECKED = "completeness.checked"
-SETTLED = timedelta(minutes=15)
-"""Every request has ended by then: deadlines are shorter."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +24,7 @@ class CompletenessWorker:
     """Reads on where its last record ended; that stands on the ledger itself.
 
     Attributes:
+        settled: how old a request must be to be counted: it has ended by then.
         alarm: told of how many tenants' records say that something is missing.
     """
 
@@ -35,7 +34,7 @@ class CompletenessWorker:
     deliveries: Deliveries
     clock: Clock
     alarm: Callable[[int], None]
-    settled: timedelta = SETTLED
+    settled: timedelta
 
     async def round(self) -> bool:
         """Check what settled since; True: there may be more.

@@ -123,13 +123,13 @@ WEBHOOKS_DUE: Topic[WebhookDue] = Topic(
     group="webhooks",
 )
 WEBHOOKS_RETRY_5S: Topic[WebhookDue] = Topic(
-    name="sluice.webhooks.retry_5s.v1",
+    name="sluice.webhooks.retry.5s.v1",
     data=WebhookDue,
     description="Deliveries to attempt again some seconds after they were put here.",
     group="webhook_retries_5s",
 )
 WEBHOOKS_RETRY_5M: Topic[WebhookDue] = Topic(
-    name="sluice.webhooks.retry_5m.v1",
+    name="sluice.webhooks.retry.5m.v1",
     data=WebhookDue,
     description="Deliveries to attempt again some minutes after they were put here.",
     group="webhook_retries_5m",

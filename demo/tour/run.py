@@ -4,7 +4,7 @@ import asyncio
 import json
 import shutil
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +20,7 @@ from demo.launch import Access, Sluice
 from demo.tour.checks import Checks
 from demo.tour.clients import Answer, ask, produce, signed_by
 from demo.tour.clients import Sluice as Gateway
+from demo.tour.copies import copied, readable
 from demo.tour.show import Row, table
 from demo.tour.stories import (
     ATTACK,
@@ -43,6 +44,7 @@ KAFKA_ROW: Final = 4
 POISON: Final = b"\xff this is no event"
 ACCEPTED: Final = "sluice.requests.accepted.v1"
 FORGOTTEN_WITHIN_S: Final = 30.0
+RECORDED_WITHIN_S: Final = 30.0
 
 
 class Tour:
@@ -68,8 +70,8 @@ class Tour:
             await self._webhooks(keeper, subscriber, gateway)
             await self._forgotten(gateway)
             receipt = await self._erased(gateway)
-            self._ledger()
-            self._complete()
+            await self._complete()
+            await asyncio.to_thread(self._ledger)
             await self._written(keeper, receipt, gateway)
         self._tampered()
         self._show()
@@ -177,6 +179,8 @@ class Tour:
         request = self.rows[KAFKA_ROW].document["id"]
         of = ("--tenant", self.access.tenant_id)
         before = await gateway.get(f"/v1/requests/{request}")
+        copies = await copied(self.access, request)
+        opened = await self._readable(request, copies)
         job = self.sluice.ask("erase", "request", *of, request)["job"]
         until = time.monotonic() + FORGOTTEN_WITHIN_S
         found: dict[str, str] = {}
@@ -185,8 +189,19 @@ class Tour:
             found = {e["job"]: e["jws"] for e in self.sluice.ask("receipts", *of)}
         after = await gateway.get(f"/v1/requests/{request}")
         self.checks.that(
-            "it was readable, and opens no more",
+            "its answer was there, and is no more",
             (before["answer_state"], after["answer"]) == ("available", None),
+        )
+        self.checks.that(
+            f"{len(copies)} sealed copies from Kafka and Postgres opened before,"
+            " and held the name",
+            len(opened) == len(copies) > 0
+            and any(PERSON.encode() in each for each in opened),
+        )
+        later = {*copies, *await copied(self.access, request)}
+        self.checks.that(
+            "none of them opens now, nor what lies there still",
+            not await self._readable(request, later),
         )
         stated = signed_by(found.get(job, ""), await gateway.get(RECEIPT_KEYS))
         self.checks.that(
@@ -195,6 +210,11 @@ class Tour:
             and stated["verification"]["read_back_remaining"] == 0,
         )
         return found.get(job, "")
+
+    async def _readable(
+        self, request: str, copies: Collection[bytes]
+    ) -> Sequence[bytes]:
+        return await readable(self.access, self.sluice.root / "keys", request, copies)
 
     async def _killed(self, sdk: AsyncOpenAI, gateway: Gateway) -> None:
         self._heading("The workers are killed with -9 while a request is under way")
@@ -236,13 +256,31 @@ class Tour:
             (said["forged"], said["stale"]) == (401, 401),
         )
 
-    def _complete(self) -> None:
+    async def _complete(self) -> None:
         self._heading("Completeness: what Kafka accepted, against the ledger")
         counted = self.sluice.run("completeness", "--settled-s", "0")
         self.console.print((counted.stdout + counted.stderr).rstrip())
         self.checks.that(
             "each accepted request has its one end", counted.returncode == 0
         )
+        # All have ended, so here a second will do for the job that runs by the clock.
+        self.sluice.set("LEDGER__SETTLED_S", "1")
+        self.sluice.spawn("completeness", "producers", "completeness")
+        self.checks.that(
+            "the job that counts by the clock recorded the same",
+            await self._recorded("completeness.checked"),
+        )
+
+    async def _recorded(self, action: str) -> bool:
+        """Does the tenant's log get such a record in time?"""
+        asked = ("--tenant", self.access.tenant_id, "--action", action)
+        until = time.monotonic() + RECORDED_WITHIN_S
+        while time.monotonic() < until:
+            found = self.sluice.run("audit", "query", *asked, "--format", "jsonl")
+            if found.stdout.strip():
+                return True
+            await asyncio.sleep(0.5)  # noqa: TID251 - polls another process
+        return False
 
     async def _written(self, keeper: Keeper, receipt: str, gateway: Gateway) -> None:
         keeper.written(self.evidence / "webhooks")

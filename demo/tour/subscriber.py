@@ -25,8 +25,14 @@ Named = Literal["genuine", "again", "forged", "stale"]
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """One delivery, exactly as it came."""
+    """One delivery, exactly as it came.
 
+    Attributes:
+        headers: all of them, by name in lower case.
+    """
+
+    method: str
+    path: str
     headers: Mapping[str, str]
     body: bytes
 
@@ -48,7 +54,9 @@ class Keeper:
     async def handle(self, request: web.Request) -> web.Response:
         """Keep one delivery."""
         headers = {name.lower(): value for name, value in request.headers.items()}
-        self.received.append(Received(headers, await request.read()))
+        self.received.append(
+            Received(request.method, request.path_qs, headers, await request.read())
+        )
         return web.Response(status=204)
 
     async def told_of(self, request: str) -> Received | None:
@@ -79,11 +87,10 @@ class Keeper:
         (folder / "secret").write_text(self.secret)
         for number, each in enumerate(self.received, 1):
             kept = {
-                name: each.headers[name]
-                for name in ("webhook-id", "webhook-timestamp", "webhook-signature")
-            }
+                "method": each.method, "path": each.path, "headers": {**each.headers},
+            }  # fmt: skip
             (folder / f"{number:02}.body").write_bytes(each.body)
-            (folder / f"{number:02}.headers.json").write_text(
+            (folder / f"{number:02}.request.json").write_text(
                 json.dumps(kept, indent=1) + "\n"
             )
 

@@ -73,6 +73,7 @@ def scene() -> Scene:
         deliveries=rows,
         clock=SystemClock(),
         alarm=alarms.append,
+        settled=timedelta(minutes=15),
     )
     return Scene(topic, ledger, worker, rows, alarms)
 

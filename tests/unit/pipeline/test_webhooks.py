@@ -47,6 +47,19 @@ def test_the_published_vector() -> None:
     assert signed == "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
 
 
+def test_openais_vector() -> None:
+    """The event and signature that every SDK of OpenAI's is tested with."""
+    body = (
+        b'{"id": "evt_685c059ae3a481909bdc86819b066fb6", "object": "event",'
+        b' "created_at": 1750861210, "type": "response.completed",'
+        b' "data": {"id": "resp_123"}}'
+    )
+    key = secret_from("whsec_RdvaYFYUXuIFuEbvZHwMfYFhUf7aMYjYcmM24+Aj40c=")
+    signed = signature(key, "wh_685c059ae39c8190af8c71ed1022a24d", 1750861210, body)
+
+    assert signed == "v1,gUAg4R2hWouRZqRQG4uJypNS8YK885G838+EHb4nKBY="
+
+
 @pytest.mark.parametrize("secret", [NEW, OLD])
 def test_other_peoples_verifiers_take_either_secret(secret: Secret) -> None:
     now = datetime.now(UTC)  # noqa: TID251 - not when this file was read
