@@ -4,7 +4,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 PACKAGES := schemas pipeline infra consumers producers demo benchmarks training evaluation examples tests
 
-.PHONY: help install demo up down test check fmt lint types imports shape unit integration e2e simulate bench docs wheel lock clean
+.PHONY: help install demo up down test check fmt lint types imports shape unit integration e2e simulate chaos bench docs wheel lock clean
 .DEFAULT_GOAL := help
 
 help:  ## what can be made
@@ -42,6 +42,9 @@ e2e: $(STAMP)  ## the tests with real clients
 
 simulate: $(STAMP)  ## seed after seed until one fails; FROM=1000 SEEDS=0 (0: for ever)
 	@$(BIN)/python -m tests.simulation --from $(or $(FROM),1000) --seeds $(or $(SEEDS),0)
+
+chaos: $(STAMP)  ## kill -9 of everything under load; KILLS=200 SEED=0 (0: one is drawn)
+	@$(BIN)/python -m tests.chaos --kills $(or $(KILLS),200) --seed $(or $(SEED),0)
 
 bench: $(STAMP)  ## rates and costs beside the raw limit of the same run
 	$(BIN)/python -m benchmarks

@@ -305,6 +305,7 @@ def _delivery(
         entropy=opened.entropy,
         signals=DeliverySignals(opened.metrics, opened.log, groups),
         tracing=tracing,
+        batch_within_s=opened.settings.kafka.max_poll_interval_s / 4,
         burial=Burial(
             publisher=publisher,
             clock=opened.clock,

@@ -18,7 +18,7 @@ from typing import Any, Final
 
 import asyncpg
 
-from demo.processes import Process, ready, spawn, stop
+from demo.processes import READY_WITHIN_S, Process, ready, spawn, stop
 from demo.stack import Stack
 from demo.stack.ports import free_port
 from infra.kafka import topics
@@ -164,23 +164,32 @@ class Sluice:
         self.processes["subscriber"] = made
         return made
 
-    async def start(self, workers: Mapping[str, Sequence[str]] | None = None) -> None:
+    async def start(
+        self,
+        workers: Mapping[str, Sequence[str]] | None = None,
+        *,
+        stand_in_told: Sequence[str] = (),
+        within_s: float = READY_WITHIN_S,
+    ) -> None:
         """Start everything: the stand-in, the gateway, the workers.
 
         Args:
             workers: process names and the consumer groups that each runs; by default
                 one process with all.
+            stand_in_told: more words for the stand-in's command.
+            within_s: how long all may take to be ready.
         """
         stand_in = self.port("stand_in")
         self.provider(STAND_IN, f"http://127.0.0.1:{stand_in}/v1")
-        self.spawn("stand_in", "demo.stand_in", "--port", str(stand_in))
+        self.spawn("stand_in", "demo.stand_in", "--port", str(stand_in), *stand_in_told)
         self.spawn("gateway", "producers", "gateway")
         for name, groups in (workers or {"workers": ["all"]}).items():
             self.spawn(name, "consumers", *groups)
         self.spawn("timed", "producers", "timed")
         every = f"--every-s={CHECKPOINT_EVERY_S}"
         self.spawn("checkpointer", "producers", "checkpointer", every)
-        await asyncio.gather(*(ready(each) for each in self.processes.values()))
+        started = self.processes.values()
+        await asyncio.gather(*(ready(each, within_s) for each in started))
 
     def stop(self) -> Mapping[str, int]:
         """Stop all processes, cleanly where they let us; exit codes by name."""

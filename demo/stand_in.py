@@ -4,15 +4,19 @@ It speaks OpenAI's chat completions and responses. The model's name tells what i
 ``echo`` repeats the last message, ``slow-<seconds>`` waits first, ``failing`` answers
 500, ``failing-<status>`` that status, ``hanging`` never answers, ``garbage`` answers no
 JSON; and in responses ``cut`` ends incomplete, ``calling`` calls the first tool.
-``GET /seen`` shows the bodies that it was sent, the newest last.
+``GET /seen`` shows the bodies that it was sent, the newest last. With ``--calls``,
+``GET /calls`` tells of every last message when each of its calls began and ended, in
+seconds of the machine's monotonic clock; that grows for ever, so it is for tests.
 
-    python -m demo.stand_in --port 9100
+    python -m demo.stand_in --port 9100 [--calls]
 """
 
 import argparse
 import asyncio
+import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import orjson
@@ -27,6 +31,8 @@ seen: deque[Body] = deque(maxlen=REMEMBERED)
 calls = 0
 left = 0
 """Calls whose caller went before it had its answer."""
+spans: dict[str, list[list[float]]] | None = None
+"""By last message, when each call began and ended; None: not asked for."""
 
 
 async def complete(request: web.Request) -> web.Response:
@@ -53,6 +59,23 @@ async def acted(request: web.Request, said: Callable[[Body], bytes]) -> web.Resp
 async def _acted(request: web.Request, said: Callable[[Body], bytes]) -> web.Response:
     body = orjson.loads(await request.read())
     seen.append(body)
+    with spanned(body):
+        return await _told(body, said)
+
+
+@contextmanager
+def spanned(body: Body) -> Iterator[None]:
+    """Note when a call begins and ends, however it ends."""
+    span = [time.monotonic()]
+    if spans is not None:
+        spans.setdefault(last(body), []).append(span)
+    try:
+        yield
+    finally:
+        span.append(time.monotonic())
+
+
+async def _told(body: Body, said: Callable[[Body], bytes]) -> web.Response:
     kind, _, argument = str(body["model"]).partition("-")
     match kind:
         case "slow":
@@ -77,9 +100,16 @@ def plain(content: str | list[Body] | None) -> str:
     return content or ""
 
 
+def last(body: Body) -> str:
+    """The last message of a chat, or the last item of a response's input."""
+    given = body.get("messages") or body["input"]
+    final = {"content": given} if isinstance(given, str) else given[-1]
+    return plain(final.get("content") or final.get("output"))
+
+
 def answer(body: Body) -> bytes:
     """A chat completion whose only choice repeats the last message."""
-    said = plain(body["messages"][-1].get("content"))
+    said = last(body)
     text = NOTICE + said
     message = {"role": "assistant", "content": text}
     prompt, completion = len(said.split()), len(text.split())
@@ -101,9 +131,7 @@ def answer(body: Body) -> bytes:
 
 def responded(body: Body) -> bytes:
     """A response whose only item repeats the last one of the input, or calls a tool."""
-    given = body["input"]
-    last = {"content": given} if isinstance(given, str) else given[-1]
-    said = plain(last.get("content") or last.get("output"))
+    said = last(body)
     text = NOTICE + said
     cut, calling = (body["model"] == kind for kind in ("cut", "calling"))
     tokens = {"input_tokens": len(said.split()), "output_tokens": len(text.split())}
@@ -160,6 +188,11 @@ async def show(_: web.Request) -> web.Response:
     return web.Response(body=orjson.dumps(shown), content_type="application/json")
 
 
+async def calls_by_message(_: web.Request) -> web.Response:
+    """``GET /calls``."""
+    return web.Response(body=orjson.dumps(spans), content_type="application/json")
+
+
 async def ready(_: web.Request) -> web.Response:
     """``GET /readyz``."""
     return web.Response(text="ready")
@@ -169,19 +202,24 @@ def main() -> None:
     """Serve until it is told to stop."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--calls", action="store_true")
+    told = parser.parse_args()
+    global spans  # noqa: PLW0603 - as above
+    spans = {} if told.calls else None
     application = web.Application(client_max_size=8 * 1024 * 1024)
     application.add_routes(
         [
             web.post("/v1/chat/completions", complete),
             web.post("/v1/responses", respond),
             web.get("/seen", show),
+            web.get("/calls", calls_by_message),
             web.get("/readyz", ready),
         ]
     )
     web.run_app(
         application,
         host="127.0.0.1",
-        port=parser.parse_args().port,
+        port=told.port,
         access_log=None,
         print=None,
         handler_cancellation=True,

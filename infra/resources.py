@@ -116,7 +116,10 @@ async def open_resources(settings: Settings, name: str) -> AsyncIterator[Resourc
         await refuse_unsafe(keystore_pool, KEYS)
         kafka = settings.kafka
         await topics.check(kafka.bootstrap, replication=kafka.replication)
-        clients = KafkaClients(kafka.bootstrap, consuming(kafka.session_timeout_s))
+        clients = KafkaClients(
+            kafka.bootstrap,
+            consuming(kafka.session_timeout_s, kafka.max_poll_interval_s),
+        )
         kms = file_kms(settings, clock, entropy)
         keks = KekLoader(keystore_pool, kms, KekCache(clock))
         metrics = Metrics(CollectorRegistry())

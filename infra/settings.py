@@ -34,6 +34,9 @@ class KafkaSettings(Concern):
     session_timeout_s: Annotated[float, Field(ge=1, le=300)] = 30
     """After so long without a heartbeat a consumer counts as dead, and its partitions
     go to others. The broker refuses less than ``group.min.session.timeout.ms``."""
+    max_poll_interval_s: Annotated[float, Field(ge=4, le=3600)] = 300
+    """A consumer that does not come back to its poll for so long leaves its group. A
+    batch works for a quarter of it, then commits what is finished and polls again."""
 
 
 class DatabaseSettings(Concern):

@@ -4,7 +4,7 @@ import asyncio
 from collections import deque
 from collections.abc import Collection, Hashable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from typing_extensions import override
@@ -24,7 +24,7 @@ from pipeline.ports.partitions import Listener, Partitions
 from schemas.topics import Outgoing
 
 LEAVE_WITHIN_S = 10.0
-OVERDUE = timedelta(seconds=30)
+OVERDUE_S = 30.0
 
 
 @dataclass(slots=True, eq=False)
@@ -32,7 +32,8 @@ class Job:
     """One record on its way.
 
     Attributes:
-        deadline: when its handler must be done; None: it has none.
+        until: monotonic seconds at which its handler must be done: whoever sets the
+            machine's clock must not make a running call overdue. None: no deadline.
         waits: how often it went back into its lane.
     """
 
@@ -40,7 +41,7 @@ class Job:
     call: Call
     lane: Hashable
     epoch: int
-    deadline: datetime | None = None
+    until: float | None = None
     waits: int = 0
 
 
@@ -138,9 +139,9 @@ class Concurrent(Listener):
 
     def overdue(self) -> bool:
         """Does a handler run long after its deadline?"""
-        now = self._means.clock.now()
-        deadlines = (job.deadline for job in self._running.values())
-        return any(at is not None and now > at + OVERDUE for at in deadlines)
+        now = self._means.clock.monotonic()
+        ends = (job.until for job in self._running.values())
+        return any(at is not None and now > at + OVERDUE_S for at in ends)
 
     @property
     def waiting_since(self) -> float | None:
@@ -206,7 +207,13 @@ class Concurrent(Listener):
             await self._means.publisher.publish(await call())
             return ()
 
-        return Job(record, published, lane, self._epoch, deadline)
+        return Job(record, published, lane, self._epoch, self._monotonic(deadline))
+
+    def _monotonic(self, deadline: datetime | None) -> float | None:
+        if deadline is None:
+            return None
+        clock = self._means.clock
+        return clock.monotonic() + (deadline - clock.now()).total_seconds()
 
     def _pause(self) -> None:
         full = {

@@ -13,7 +13,12 @@ from pipeline.ports.tracing import Tracing
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Means:
-    """The world, as delivery sees it."""
+    """The world, as delivery sees it.
+
+    Attributes:
+        batch_within_s: how long an ordered batch works before it commits what is
+            finished and returns to the poll: a quarter of ``max_poll_interval_ms``.
+    """
 
     publisher: Publisher
     clock: Clock
@@ -21,6 +26,7 @@ class Means:
     burial: Burial
     signals: Signals
     tracing: Tracing | None = None
+    batch_within_s: float = 75.0
 
     def aged(self, group: str, record: Record) -> None:
         """Tell how old a record was when its effects were durable."""

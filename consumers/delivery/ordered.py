@@ -23,8 +23,6 @@ from pipeline.ports.partitions import Listener, Partitions
 from schemas.topics import Outgoing
 
 LEAVE_WITHIN_S = 10.0
-BATCH_WITHIN_S = 75.0
-"""A quarter of ``max_poll_interval_ms``: then it commits and returns to the poll."""
 
 
 @dataclass(slots=True)
@@ -123,7 +121,7 @@ class Ordered(Listener):
         parts: dict[int, list[Item]] = {}
         for item in items:
             parts.setdefault(item.record.partition, []).append(item)
-        until = began + BATCH_WITHIN_S
+        until = began + self._means.batch_within_s
         return [
             Lot(partition, part, part[0].record.offset, epoch, until)
             for partition, part in parts.items()

@@ -41,14 +41,17 @@ CONSUMER: Mapping[str, Any] = {
 }
 
 
-def consuming(session_timeout_s: float) -> Mapping[str, Any]:
-    """:data:`CONSUMER` with another session timeout, and heartbeats to match."""
+def consuming(
+    session_timeout_s: float, max_poll_interval_s: float = 300
+) -> Mapping[str, Any]:
+    """:data:`CONSUMER` with other limits, and heartbeats to match."""
     timeout = int(session_timeout_s * 1000)
     heartbeat = min(3_000, timeout // 3)
     return {
         **CONSUMER,
         "session_timeout_ms": timeout,
         "heartbeat_interval_ms": heartbeat,
+        "max_poll_interval_ms": int(max_poll_interval_s * 1000),
     }
 
 

@@ -91,7 +91,8 @@ AWAY = (
     asyncpg.InterfaceError,  # the pool or the connection was closed under us
     asyncpg.InternalClientError,  # the server ended the session while it lay idle
     asyncpg.PostgresConnectionError,
-    asyncpg.InsufficientResourcesError,
+    asyncpg.InsufficientResourcesError,  # also a full disk
+    asyncpg.PostgresSystemError,  # a disk that fails, a file that is not there
     asyncpg.OperatorInterventionError,  # also statement_timeout
     asyncpg.LockNotAvailableError,
     asyncpg.TransactionRollbackError,  # deadlocks, another writer

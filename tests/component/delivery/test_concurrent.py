@@ -12,7 +12,7 @@ from pipeline.errors import IntegrityError, InvalidMessage, RetryableError
 from schemas.audit import AuditRecorded
 from schemas.events import Event
 from schemas.topics import Outgoing
-from tests.support.audit import recorded
+from tests.support.audit import NOON, recorded
 from tests.support.delivery import SOURCE, Bench, MemoryMember, headers, onward
 
 Audited = Event[AuditRecorded]
@@ -386,6 +386,23 @@ async def test_a_call_long_past_its_deadline_is_not_alive(bench: Bench) -> None:
     await bench.clock.pass_by(2)
 
     assert (False, True) == (before, member.mode.overdue())
+
+
+async def test_a_clock_that_is_set_makes_no_running_call_overdue(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upstream = Upstream()
+    upstream.holds("a")
+    bench.put("a")
+
+    def deadline(event: Audited) -> Any:
+        return event.attributes.time + timedelta(seconds=60)
+
+    member = await bench.member(subscription(upstream, deadline=deadline))
+    await member.poll()
+    monkeypatch.setattr(type(bench.clock), "now", lambda _: NOON + timedelta(hours=2))
+
+    assert not member.mode.overdue()
 
 
 async def test_a_burst_of_dead_letters_holds_the_subscription(bench: Bench) -> None:

@@ -1,0 +1,1 @@
+"""Sluice under load while everything that it is made of is killed, again and again."""

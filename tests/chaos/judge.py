@@ -1,0 +1,167 @@
+"""Is every promise kept, though everything was killed? Each finding is a sentence."""
+
+import asyncio
+import json
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Final
+from urllib.request import urlopen
+
+from pipeline.provider import ATTEMPTS
+from schemas.audit import TERMINAL
+from tests.chaos.house import Death, House
+from tests.chaos.load import NUMBER, Load, Sent, sleep
+
+QUIET_WITHIN_S: Final = 420.0
+"""A webhook that was refused twice comes again after five minutes; a request that was
+admitted and never published is ended at its deadline."""
+KEPT_WITHIN_S: Final = 5.0
+"""From the provider's answer until its result is kept, on a busy machine."""
+CLAIMS: Final = 2
+ANSWERED: Final = frozenset({200, 400, 410, 502, 504})
+"""Completed; blocked; answered before, forgotten since; failed; past its deadline."""
+
+Spans = Mapping[int, Sequence[Sequence[float]]]
+Records = Sequence[Mapping[str, Any]]
+
+
+async def quiet(house: House) -> list[str]:
+    """Wait until nobody has anything to do; what was still to do at the end of it."""
+    until, waited = time.monotonic() + QUIET_WITHIN_S, ""
+    while time.monotonic() < until:
+        behind, untold = await house.behind(), len(untold_of(house.load))
+        waited = f"lag is {behind}, and {untold} requests lack their webhook"
+        if not behind and not untold:
+            return []
+        await sleep(1)
+    return [f"after {QUIET_WITHIN_S:.0f} s {waited}"]
+
+
+def untold_of(load: Load) -> list[Sent]:
+    """Requests of which no webhook was taken yet."""
+    asked = [each for each in load.sent.values() if each.request_id is not None]
+    return [each for each in asked if each.request_id not in load.subscriber.taken]
+
+
+def answers(load: Load) -> Iterator[str]:
+    """Everyone was answered, and by an answer to what they asked."""
+    for each in load.sent.values():
+        if each.status == 0:
+            yield f"request {each.number} ({each.model}) was never answered"
+        elif each.status is not None and each.status not in ANSWERED:
+            yield f"request {each.number} ({each.model}): {each.status}: {each.text}"
+        elif each.status == 200 and f"number {each.number}" not in each.text:
+            yield f"request {each.number} got the answer of another"
+
+
+def ends(load: Load, records: Records) -> Iterator[str]:
+    """Every accepted request ends exactly once."""
+    ended = Counter(r["request_id"] for r in records if r["action"] in TERMINAL)
+    accepted = {r["request_id"] for r in records if r["action"] == "request.accepted"}
+    ours = {each.request_id for each in load.sent.values() if each.request_id}
+    for request in sorted(accepted | ours):
+        if ended[request] != 1:
+            yield f"{request} has {ended[request]} ends on the ledger"
+    if not accepted:
+        yield "the ledger holds no accepted request at all"
+
+
+def calls(load: Load, spans: Spans, deaths: Sequence[Death]) -> Iterator[str]:
+    """A provider call is repeated only where its first was unfinished at a kill."""
+    for number, made in spans.items():
+        model = load.sent[number].model
+        each_claim = ATTEMPTS if model == "failing" else 1
+        claims = made[::each_claim]
+        if len(claims) > CLAIMS:
+            yield f"the provider was asked {len(made)} times for {number} ({model})"
+        for first, second in pairwise(claims):
+            if not any(_unfinished(first, second, death) for death in deaths):
+                yield f"the provider was asked again for {number}, without a reason"
+
+
+def _unfinished(first: Sequence[float], second: Sequence[float], death: Death) -> bool:
+    """Was the first call, or the keeping of its result, cut by this death?"""
+    if death.victim not in ("provider", "postgres"):
+        return False
+    return first[0] <= death.at <= second[0] and (
+        len(first) < 2 or death.frozen <= first[1] + KEPT_WITHIN_S
+    )
+
+
+def webhooks(load: Load) -> Iterator[str]:
+    """Each request is told of at least once, always under one id."""
+    subscriber = load.subscriber
+    for each in untold_of(load):
+        yield f"no webhook told of request {each.number}"
+    for request, ids in subscriber.taken.items():
+        if len(ids) != 1:
+            yield f"{request} was told of under {len(ids)} ids"
+    differing = [name for name, bodies in subscriber.bodies.items() if len(bodies) > 1]
+    if differing:
+        yield f"{len(differing)} webhooks came with different bodies under one id"
+    if subscriber.forged:
+        yield f"{subscriber.forged} webhooks did not verify"
+
+
+@dataclass(frozen=True, slots=True)
+class Judge:
+    """Looks at a house that is quiet, through the operator's commands."""
+
+    house: House
+    folder: Path
+
+    def judge(self, deaths: Sequence[Death]) -> list[str]:
+        """What is wrong. Blocks."""
+        load = self.house.load
+        found = [*answers(load), *ends(load, self._records()), *webhooks(load)]
+        found += calls(load, self._spans(), deaths)
+        for command in (
+            ("audit", "verify"),
+            ("completeness", "--settled-s", "0"),
+            ("lag", "--over", "0"),
+        ):
+            done = self.house.sluice.run(*command)
+            if done.returncode:
+                said = (done.stdout + done.stderr).strip()
+                found.append(f"sluice {' '.join(command)}: {said[-500:]}")
+        return [*found, *self._buried(), *self._receipts(), *self._ended()]
+
+    def _records(self) -> Records:
+        tenant = ("--tenant", self.house.access.tenant_id)
+        done = self.house.sluice.run("audit", "export", str(self.folder), *tenant)
+        if done.returncode:
+            raise AssertionError(done.stderr)
+        lines = next(self.folder.rglob("*.jsonl")).read_text().splitlines()
+        return [json.loads(line) for line in lines]
+
+    def _spans(self) -> Spans:
+        with urlopen(self.house.access.stand_in + "/calls", timeout=30) as answer:
+            found = json.load(answer)
+        numbered = {NUMBER.search(text): made for text, made in found.items()}
+        return {int(name[1]): made for name, made in numbered.items() if name}
+
+    def _buried(self) -> Iterator[str]:
+        letters = self.house.sluice.ask("dead", "list")
+        if letters:
+            yield f"{len(letters)} records were buried: {letters[:3]}"
+
+    def _receipts(self) -> Iterator[str]:
+        tenant = ("--tenant", self.house.access.tenant_id)
+        given = Counter(e["job"] for e in self.house.sluice.ask("receipts", *tenant))
+        for job in self.house.load.erased.values():
+            if given[job] != 1:
+                yield f"the order {job} to forget has {given[job]} receipts"
+
+    def _ended(self) -> Iterator[str]:
+        for name in sorted(self.house.ended()):
+            yield f"{name} ended by itself"
+
+
+async def judged(house: House, folder: Path, deaths: Sequence[Death]) -> list[str]:
+    """Wait for quiet, then judge."""
+    loud = await quiet(house)
+    return loud + await asyncio.to_thread(Judge(house, folder).judge, deaths)
