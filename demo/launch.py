@@ -183,7 +183,9 @@ class Sluice:
         self.provider(STAND_IN, f"http://127.0.0.1:{stand_in}/v1")
         self.spawn("stand_in", "demo.stand_in", "--port", str(stand_in), *stand_in_told)
         self.spawn("gateway", "producers", "gateway")
-        for name, groups in (workers or {"workers": ["all"]}).items():
+        for name, groups in (
+            {"workers": ["all"]} if workers is None else workers
+        ).items():
             self.spawn(name, "consumers", *groups)
         self.spawn("timed", "producers", "timed")
         every = f"--every-s={CHECKPOINT_EVERY_S}"

@@ -43,6 +43,7 @@ from tests.support.kafka import (
 
 pytestmark = pytest.mark.integration
 
+sleep = asyncio.sleep  # noqa: TID251 - waits for another process
 Audited = Event[AuditRecorded]
 Source = Topic[AuditRecorded]
 
@@ -289,23 +290,57 @@ async def test_a_bug_is_buried_after_five_attempts(
 
 
 @pytest.mark.usefixtures("_topics")
+@pytest.mark.parametrize("mode", ["ordered", "concurrent", "batch"])
 async def test_a_dead_letter_that_cannot_be_written_holds_the_partition_only(
-    kafka: str, source: Source, sink: Source
+    kafka: str, source: Source, sink: Source, mode: str
 ) -> None:
     await limit(kafka, str(source.dead), 100)
     await put(kafka, source, "a", "b", "c", "d")
     async with AIOKafkaProducer(bootstrap_servers=kafka) as producer:
         await producer.send_and_wait(source.name, b"x" * 500, partition=0)
     await put(kafka, source, "e", "f")
-    async with delivering(kafka, ordered(source, onward(sink))) as running:
+    wanted = {0: 1, 1: 2, 2: 1, 3: 1}
+
+    async def others_are_done() -> bool:
+        return wanted == await committed(kafka, source)
+
+    async with delivering(kafka, subscribed(mode, source, sink)) as running:
         await until(lambda: running.seen.gauges.get("waiting") == 1)
+        await until(others_are_done)
+        await sleep(1)  # nothing more is committed before the letter is written
         early = await committed(kafka, source)
         await limit(kafka, str(source.dead), MAX_RECORD_BYTES)
         await until(lambda: finished(kafka, source), 60)
 
-    assert {0: 1, 1: 2, 2: 1, 3: 1} == early
+    assert wanted == early
     assert 1 == len(await everything(kafka, str(source.dead)))
     assert Counter(named(*"abcdef")) == await arrived(kafka, sink)
+
+
+@pytest.mark.usefixtures("_topics")
+@pytest.mark.parametrize("mode", ["ordered", "concurrent", "batch"])
+async def test_a_burst_of_poison_pulls_the_brake_until_somebody_looked(
+    kafka: str, source: Source, sink: Source, mode: str
+) -> None:
+    """Twenty in a row; what lies behind them stays."""
+    async with AIOKafkaProducer(bootstrap_servers=kafka) as producer:
+        for _ in range(20):
+            await producer.send_and_wait(source.name, b"{", partition=0)
+    held = f"{source.group}:held"
+    async with delivering(kafka, subscribed(mode, source, sink)) as running:
+        await until(lambda: held in running.delivery.reasons())
+        await put(kafka, source, *"abcd")
+        await sleep(1)  # it does not move by itself
+        early, ready = await arrived(kafka, sink), running.delivery.ready()
+        alive = running.delivery.alive()
+        running.delivery.release(source.group or "")
+        await until(lambda: finished(kafka, source))
+        after = running.delivery.ready()
+
+    assert (Counter(), False, True) == (early, ready, alive)
+    assert 20 == len(await everything(kafka, str(source.dead)))
+    assert Counter(named(*"abcd")) == await arrived(kafka, sink)
+    assert after
 
 
 async def limit(kafka: str, topic: str, largest: int) -> None:

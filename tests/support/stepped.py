@@ -21,7 +21,7 @@ def main() -> None:
         off = timedelta(seconds=float(file.read_text()))
         return datetime.now(UTC) + off  # noqa: TID251 - it stands for the machine's
 
-    SystemClock.now = now  # type: ignore[method-assign]
+    SystemClock.now = now  # type: ignore[assignment,method-assign]
     sys.argv = [module, *sys.argv[3:]]
     runpy.run_module(module, run_name="__main__")
 
