@@ -133,7 +133,7 @@ def on_the_ledger(sluice: Sluice, access: Access, folder: Path) -> list[dict[str
     return [orjson.loads(line) for line in lines]
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 async def test_each_kind_costs_a_letter_a_record_and_its_request_and_nothing_else(
     sluice: tuple[Sluice, Access], tmp_path: Path
 ) -> None:

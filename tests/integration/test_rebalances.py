@@ -127,7 +127,7 @@ def ours(running: Running) -> frozenset[int]:
     return running.delivery._members[0].partitions.assigned()
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("mode", ["ordered", "concurrent"])
 async def test_another_process_s_members_come_and_go(stack: Stack, mode: str) -> None:
     kafka = stack.kafka_bootstrap
@@ -136,7 +136,7 @@ async def test_another_process_s_members_come_and_go(stack: Stack, mode: str) ->
     await put(kafka, source, *NAMES)
     async with watched(world):
         async with delivering(kafka, world.subscription(mode)) as running:
-            await until(lambda: world.tries > 0)
+            await until(lambda: world.tries > 0, 60)
             for end in LIVES:
                 async with beside(world, mode, end):
                     await until(lambda: len(ours(running)) == 2, 60)
