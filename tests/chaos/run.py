@@ -5,7 +5,7 @@ import logging
 import random  # noqa: TID251 - seeded
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -13,13 +13,13 @@ from typing import Final
 
 from consumers.app import GROUPS
 from demo import stack as local
-from demo.launch import Access, Sluice
-from producers.cli.desk import Desk
+from demo.launch import Sluice
 from tests.chaos.house import Death, House, NotRecovered
 from tests.chaos.judge import judged
 from tests.chaos.load import MODELS, Load, loaded, sleep
 from tests.chaos.plan import Blow, plan
 from tests.chaos.subscriber import subscribed
+from tests.support.desk import desk, onboarded
 
 STARTS_WITHIN_S: Final = 240.0
 OUR_OWN_CLIENTS: Final = ("aiokafka", "asyncpg")
@@ -95,9 +95,8 @@ async def chaos(
                 stand_in_told=["--calls"],
                 within_s=STARTS_WITHIN_S,
             )
-            access = await asyncio.to_thread(sluice.onboard, "Chaos", MODELS)
-            async with _loading(sluice, access, seed, patient=patient) as load:
-                house = House(sluice, stack, access, load)
+            async with _loading(sluice, seed, patient=patient) as load:
+                house = House(sluice, stack, load.access, load)
                 deaths, broken = await _killed(house, plan(seed, kills), say)
                 broken += await judged(house, root / "evidence", deaths)
         finally:
@@ -113,21 +112,13 @@ async def chaos(
 
 
 @asynccontextmanager
-async def _loading(
-    sluice: Sluice, access: Access, seed: int, *, patient: bool
-) -> AsyncIterator[Load]:
-    told = sluice.operator()
-    desk = Desk(
-        database_url=told["SLUICE_DATABASE__ADMIN_URL"],
-        keystore_url=told["SLUICE_DATABASE__KEYSTORE_ADMIN_URL"],
-        keys=Path(told["SLUICE_KEYS__DIRECTORY"]),
-        root=Path(told["SLUICE_KEYS__ROOT"]),
-        kafka=access.kafka,
-    )
-    async with (
-        subscribed(access, patient=patient) as subscriber,
-        desk.admin() as admin,
-    ):
+async def _loading(sluice: Sluice, seed: int, *, patient: bool) -> AsyncIterator[Load]:
+    async with AsyncExitStack() as stack:
+        admin = await stack.enter_async_context(desk(sluice).admin())
+        access = await onboarded(sluice, admin, "Chaos", MODELS)
+        subscriber = await stack.enter_async_context(
+            subscribed(access, patient=patient)
+        )
         yield Load(access, subscriber, random.Random(seed), admin)  # noqa: S311
 
 

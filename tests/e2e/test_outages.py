@@ -26,6 +26,8 @@ from demo.stack import Stack
 from demo.stack.daemon import until
 from infra.postgres.roles import KEYSTORE
 from schemas.audit import TERMINAL
+from schemas.policies import PolicyDocument
+from tests.support.desk import desk, onboarded
 from tests.support.kafka import until as soon
 
 pytestmark = pytest.mark.e2e
@@ -132,9 +134,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
         sluice = Sluice(root / "sluice", services)
         sluice.set("SLUICE_KAFKA__MAX_POLL_INTERVAL_S", str(MAX_POLL_S))
         try:
-            asyncio.run(begun(sluice, clock))
-            access = sluice.onboard("Acme", MODELS)
-            impatient(sluice, access, root / "policy.json")
+            access = asyncio.run(begun(sluice, clock))
             yield House(sluice, services, access, disk, clock)
         finally:
             sluice.stop()
@@ -143,23 +143,19 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
             local.stop(root / "stack")
 
 
-async def begun(sluice: Sluice, clock: Path) -> None:
+async def begun(sluice: Sluice, clock: Path) -> Access:
     await sluice.provide()
     await sluice.start({})
     await ready(workers(sluice, clock), 120)
+    async with desk(sluice).admin() as admin:
+        # Requests end soon, whatever becomes of them.
+        impatient = PolicyDocument(deadline_s=DEADLINE_S)
+        return await onboarded(sluice, admin, "Acme", MODELS, impatient)
 
 
 def workers(sluice: Sluice, clock: Path) -> Any:
     stepped = ("tests.support.stepped", str(clock), "consumers", "all")
     return sluice.spawn("workers", *stepped)
-
-
-def impatient(sluice: Sluice, access: Access, file: Path) -> None:
-    """A policy by which requests end soon, whatever becomes of them."""
-    of = ("--tenant", access.tenant_id)
-    policy = sluice.ask("policy", "show", *of)
-    file.write_bytes(orjson.dumps({**policy, "deadline_s": DEADLINE_S}))
-    sluice.ask("policy", "set", *of, str(file))
 
 
 @contextlib.contextmanager
@@ -230,7 +226,7 @@ def ended(house: House) -> set[str]:
     return {name for name, p in processes if p.popen.poll() is not None}
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(600)
 async def test_the_broker_is_away_while_nobody_asks(
     house: House, session: aiohttp.ClientSession
 ) -> None:
@@ -240,7 +236,7 @@ async def test_the_broker_is_away_while_nobody_asks(
     assert [200] * 4 == statuses
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(600)
 async def test_the_broker_is_away_in_the_middle_of_calls(
     house: House, session: aiohttp.ClientSession
 ) -> None:
@@ -251,7 +247,7 @@ async def test_the_broker_is_away_in_the_middle_of_calls(
     assert [200] * 16 == statuses
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(600)
 async def test_the_broker_takes_what_is_sent_and_says_nothing_more(
     house: House, session: aiohttp.ClientSession
 ) -> None:
@@ -272,7 +268,7 @@ async def test_the_broker_takes_what_is_sent_and_says_nothing_more(
     assert [200] * 16 == statuses
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(600)
 async def test_postgres_is_away_for_longer_than_a_poll_may_take(
     house: House, session: aiohttp.ClientSession
 ) -> None:
@@ -300,7 +296,7 @@ async def keystore(superuser: str, *, allowed: bool) -> None:
         await connection.close()
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(600)
 async def test_the_keystore_alone_is_away(
     house: House, session: aiohttp.ClientSession
 ) -> None:
@@ -317,7 +313,7 @@ async def test_the_keystore_alone_is_away(
     assert [200] * 16 == statuses
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(600)
 async def test_a_provider_that_hangs_or_talks_garbage_holds_up_nobody(
     house: House, session: aiohttp.ClientSession
 ) -> None:
@@ -337,7 +333,7 @@ async def test_a_provider_that_hangs_or_talks_garbage_holds_up_nobody(
     assert {504} == set(late)
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(600)
 async def test_the_disk_of_postgres_is_full(
     house: House, session: aiohttp.ClientSession
 ) -> None:
@@ -378,7 +374,7 @@ async def _says_full(house: House) -> bool:
     return b"No space left on device" in log.read_bytes()
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(600)
 async def test_the_workers_clock_is_stepped(
     house: House, session: aiohttp.ClientSession
 ) -> None:
@@ -402,7 +398,7 @@ async def test_the_workers_clock_is_stepped(
     assert {504} == set(seen["ahead"])
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(600)
 async def test_sigterm_at_full_load_ends_with_0_in_time_and_loses_nothing(
     house: House, session: aiohttp.ClientSession
 ) -> None:
@@ -445,7 +441,7 @@ def again(house: House, name: str) -> Any:
     return house.sluice.spawn(name, "producers", name, *every)
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 async def test_after_all_that_each_request_has_its_one_end_and_the_ledger_verifies(
     house: House, session: aiohttp.ClientSession, tmp_path: Path
 ) -> None:

@@ -20,7 +20,9 @@ from demo.launch import Access, Sluice
 from demo.stack.daemon import until
 from pipeline.ports.bus import Record
 from schemas.audit import TERMINAL
+from schemas.policies import PolicyDocument
 from schemas.topics import MAX_RECORD_BYTES, REQUESTS_ACCEPTED
+from tests.support.desk import desk, onboarded
 from tests.support.kafka import everything
 from tests.support.kafka import until as soon
 
@@ -77,13 +79,11 @@ async def ask(access: Access, number: int) -> int:
         return answer.status
 
 
-def onboarded(sluice: Sluice, file: Path) -> Access:
-    access = sluice.onboard("Poisoned", ("echo",))
-    of = ("--tenant", access.tenant_id)
-    policy = sluice.ask("policy", "show", *of)
-    file.write_bytes(orjson.dumps({**policy, "deadline_s": DEADLINE_S}))
-    sluice.ask("policy", "set", *of, str(file))
-    return access
+async def impatient(sluice: Sluice) -> Access:
+    """A tenant whose requests end soon, whatever becomes of them."""
+    async with desk(sluice).admin() as admin:
+        policy = PolicyDocument(deadline_s=DEADLINE_S)
+        return await onboarded(sluice, admin, "Poisoned", ("echo",), policy)
 
 
 async def accepted(access: Access) -> list[Record]:
@@ -139,7 +139,7 @@ async def test_each_kind_costs_a_letter_a_record_and_its_request_and_nothing_els
 ) -> None:
     """The workers stand still while the records that they will read are exchanged."""
     made, _ = sluice
-    access = await asyncio.to_thread(onboarded, made, tmp_path / "policy.json")
+    access = await impatient(made)
     kinds = [*SPOILT, *["fine"] * (FINE - 1)]
     pid = made.processes["workers"].pid
     os.kill(pid, signal.SIGSTOP)

@@ -290,7 +290,7 @@ async def test_a_bug_is_buried_after_five_attempts(
 
 
 @pytest.mark.usefixtures("_topics")
-@pytest.mark.parametrize("mode", ["ordered", "concurrent", "batch"])
+@pytest.mark.parametrize("mode", ["ordered", "concurrent"])
 async def test_a_dead_letter_that_cannot_be_written_holds_the_partition_only(
     kafka: str, source: Source, sink: Source, mode: str
 ) -> None:
