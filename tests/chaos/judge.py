@@ -15,6 +15,7 @@ from pipeline.provider import ATTEMPTS
 from schemas.audit import TERMINAL
 from tests.chaos.house import Death, House
 from tests.chaos.load import NUMBER, Load, Sent, sleep
+from tests.support.evidence import ended
 
 QUIET_WITHIN_S: Final = 420.0
 """A webhook that was refused twice comes again after five minutes; a request that was
@@ -131,12 +132,9 @@ class Judge:
         return [*found, *self._buried(), *self._receipts(), *self._ended()]
 
     def _records(self) -> Records:
-        tenant = ("--tenant", self.house.access.tenant_id)
-        done = self.house.sluice.run("audit", "export", str(self.folder), *tenant)
-        if done.returncode:
-            raise AssertionError(done.stderr)
-        lines = next(self.folder.rglob("*.jsonl")).read_text().splitlines()
-        return [json.loads(line) for line in lines]
+        load, tenant = self.house.load, self.house.access.tenant_id
+        wanted = {each.request_id for each in load.sent.values() if each.request_id}
+        return ended(self.house.sluice, tenant, wanted, self.folder)
 
     def _spans(self) -> Spans:
         with urlopen(self.house.access.stand_in + "/calls", timeout=30) as answer:

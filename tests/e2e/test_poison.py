@@ -17,12 +17,12 @@ from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 
 from demo.launch import Access, Sluice
-from demo.stack.daemon import until
 from pipeline.ports.bus import Record
 from schemas.audit import TERMINAL
 from schemas.policies import PolicyDocument
 from schemas.topics import MAX_RECORD_BYTES, REQUESTS_ACCEPTED
 from tests.support.desk import desk, onboarded
+from tests.support.evidence import ended
 from tests.support.kafka import everything
 from tests.support.kafka import until as soon
 
@@ -124,15 +124,6 @@ async def put(access: Access, records: Sequence[Record]) -> None:
             await sent
 
 
-def on_the_ledger(sluice: Sluice, access: Access, folder: Path) -> list[dict[str, Any]]:
-    of = ("--tenant", access.tenant_id)
-    done = sluice.run("audit", "export", str(folder), *of)
-
-    assert 0 == done.returncode, done.stderr
-    lines = next(folder.rglob("*.jsonl")).read_text().splitlines()
-    return [orjson.loads(line) for line in lines]
-
-
 @pytest.mark.timeout(600)
 async def test_each_kind_costs_a_letter_a_record_and_its_request_and_nothing_else(
     sluice: tuple[Sluice, Access], tmp_path: Path
@@ -155,13 +146,7 @@ async def test_each_kind_costs_a_letter_a_record_and_its_request_and_nothing_els
         os.kill(pid, signal.SIGCONT)
     statuses = await asyncio.gather(*asking)
     names = [_request(record) for record in genuine]
-
-    def told() -> bool:
-        found = on_the_ledger(made, access, tmp_path / os.urandom(4).hex())
-        return set(names) <= {r["request_id"] for r in found if r["action"] in TERMINAL}
-
-    assert await asyncio.to_thread(until, told, 90.0)
-    records = on_the_ledger(made, access, tmp_path / "ledger")
+    records = await asyncio.to_thread(ended, made, access.tenant_id, names, tmp_path)
     buried = [r for r in records if r["action"] == "record.buried"]
     ends = Counter(r["request_id"] for r in records if r["action"] in TERMINAL)
     letters = await everything(access.kafka, f"{REQUESTS_ACCEPTED.name}.dead")
