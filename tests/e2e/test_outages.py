@@ -141,7 +141,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     with small_disk(root / "stack" / "postgres") as disk:
         services = local.start(root / "stack", durable=True, local=True)
         sluice = Sluice(root / "sluice", services)
-        sluice.set("SLUICE_KAFKA__MAX_POLL_INTERVAL_S", str(MAX_POLL_S))
+        sluice.set("KAFKA__MAX_POLL_INTERVAL_S", str(MAX_POLL_S))
         try:
             tenants = asyncio.run(begun(sluice, clock))
             yield House(sluice, services, *tenants, disk, clock)
