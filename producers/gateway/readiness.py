@@ -48,7 +48,7 @@ class Readiness:
         Who was asked and is silent is not asked again: a lost connection may hold up
         even the cancelling of a query.
         """
-        for part in self._parts.keys() - self._asked.keys():
+        for part in [each for each in self._parts if each not in self._asked]:
             self._asked[part] = asyncio.ensure_future(self._parts[part]())
         await self._silence()
         silent = {

@@ -43,7 +43,11 @@ FOCUSES = (
     "keystore.",
     "ledger.",
     "tenants.",
+    "outbox",
+    "webhooks.",
+    "purges.",
 )
+LONGEST_OUTAGE_S = 30.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +64,8 @@ class Plan:
         dull: calls of the provider, a thousand, that take up to a minute.
         shuffle: a thousand steps that are not taken in the order they became ready.
         focus: calls that begin with this word meet trouble far more often.
+        outage: calls that begin with this word are refused, one and all, from
+            ``away_from`` to ``away_until``, also when the storm is over.
     """
 
     storm_s: float
@@ -75,6 +81,9 @@ class Plan:
     dull: float
     shuffle: float
     focus: str
+    outage: str
+    away_from: float
+    away_until: float
 
 
 def plan(dice: random.Random) -> Plan:
@@ -100,7 +109,17 @@ def plan(dice: random.Random) -> Plan:
         name: dice.choice((0.0, dice.random() * top)) for name, top in most.items()
     }
     storm_s, focus = dice.uniform(5.0, 20.0), dice.choice(FOCUSES)
-    return Plan(storm_s=storm_s, focus=focus, **chosen)
+    outage = dice.choice(("", dice.choice(FOCUSES)))
+    away_from = dice.uniform(0, storm_s) if outage else 0.0
+    away_until = away_from + dice.uniform(0, LONGEST_OUTAGE_S) if outage else 0.0
+    return Plan(
+        storm_s=storm_s,
+        focus=focus,
+        outage=outage,
+        away_from=away_from,
+        away_until=away_until,
+        **chosen,
+    )
 
 
 class Chance(Chooser):
@@ -116,11 +135,11 @@ class Chance(Chooser):
 
     @override
     def owner(self, count: int) -> int:
-        return 0 if count == 1 else int(self.dice.random() * count)
+        return int(self.dice.random() * count)
 
     @override
     def handle(self, count: int) -> int:
-        if count == 1 or not self.plan.shuffle:
+        if not self.plan.shuffle:
             return 0
         if self.dice.random() * 1000 >= self.plan.shuffle:
             return 0
@@ -145,8 +164,11 @@ class Chance(Chooser):
             return self.dice.uniform(2.0, 60.0)
         return self.dice.uniform(0.01, 1.0)
 
-    def fate(self, label: str) -> Fate:
+    def fate(self, label: str, now: float) -> Fate:
         """What becomes of a call."""
+        plan = self.plan
+        if plan.away_from <= now < plan.away_until and label.startswith(plan.outage):
+            return Fate.REFUSED
         if not self.storm:
             return Fate.DONE
         at = self.dice.random() * 1000 / self._weight(label)
@@ -156,9 +178,9 @@ class Chance(Chooser):
                 return fate
         return Fate.DONE
 
-    def crashes_on_landing(self) -> bool:
+    def crashes_on_landing(self, label: str) -> bool:
         """Does the caller die right after its call had its effect?"""
-        return self.storm and self._happens(self.plan.landing)
+        return self.storm and self._happens(self.plan.landing * self._weight(label))
 
     def either(self) -> bool:
         """Yes or no."""

@@ -43,11 +43,11 @@ class Chooser(Protocol):
     """Who decides what runs next, and what happens in between."""
 
     def owner(self, count: int) -> int:
-        """Which of so many owners runs next."""
+        """Which of so many owners runs next; asked where there are several."""
         ...
 
     def handle(self, count: int) -> int:
-        """Which of its ready handles; 0 is the one that is ready longest."""
+        """Which of its ready handles, if several; 0 is ready longest."""
         ...
 
     def after(self, owner: Owner) -> None:
@@ -202,18 +202,20 @@ class SimLoop(_Base):  # type: ignore[misc]  # its typing follows each Python
             events._set_running_loop(before)
 
     def _turn(self) -> None:
-        if not self._runnable or (self._timers and self._timers[0][0] <= self._now):
+        runnable, timers = self._runnable, self._timers
+        if not runnable or (timers and timers[0][0] <= self._now):
             self._tick()
-        if not self._runnable:
-            return
+            if not runnable:
+                return
         self.turns += 1
-        owner = self._runnable[self._chooser.owner(len(self._runnable))]
-        at = self._chooser.handle(len(owner.ready))
-        owner.ready.rotate(-at)
-        handle = owner.ready.popleft()
-        owner.ready.rotate(at)
-        if not owner.ready:
-            self._runnable.remove(owner)
+        count = len(runnable)
+        owner = runnable[self._chooser.owner(count) if count > 1 else 0]
+        ready = owner.ready
+        at = self._chooser.handle(len(ready)) if len(ready) > 1 else 0
+        handle = ready[at]
+        del ready[at]
+        if not ready:
+            runnable.remove(owner)
         if not handle._cancelled:
             handle._run()
             self._chooser.after(owner)
@@ -230,7 +232,7 @@ class SimLoop(_Base):  # type: ignore[misc]  # its typing follows each Python
                 self._now_ready(timer)
 
     def _now_ready(self, handle: events.Handle) -> None:
-        owner = _context(handle).get(OWNER, self.world)
+        owner = handle._context.get(OWNER, self.world)  # type: ignore[attr-defined]
         if owner.dead or self._over:
             return
         if not owner.ready and owner.frozen_until <= self._now:
@@ -245,11 +247,6 @@ class SimLoop(_Base):  # type: ignore[misc]  # its typing follows each Python
     def _unhandled(self, _: Any, told: dict[str, Any]) -> None:
         error = told.get("exception")
         self.unhandled.append(f"{told['message']}: {error!r}")
-
-
-def _context(handle: Any) -> Context:
-    found: Context = handle._context
-    return found
 
 
 def _close(coroutine: Any) -> None:

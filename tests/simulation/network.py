@@ -34,7 +34,7 @@ class Network:
     def send(self, label: str, act: Act) -> "asyncio.Future[Any]":
         """As :meth:`call`, for several at once."""
         future: asyncio.Future[Any] = self._loop.create_future()
-        owner, fate = OWNER.get(), self._chance.fate(label)
+        owner, fate = OWNER.get(), self._chance.fate(label, self._loop.time())
         if fate is not Fate.DONE:
             self.failed(label)
         if fate is Fate.REFUSED or (fate is Fate.LOST and self._chance.either()):
@@ -68,7 +68,7 @@ class Network:
             value, error = None, _away()
         self._answer(future, value, error, 10.0 if fate is Fate.LOST else 0.0)
         alive = not owner.dead and owner is not self._loop.world
-        if alive and self._chance.crashes_on_landing():
+        if alive and self._chance.crashes_on_landing(label):
             self.crash(owner)
 
     def _answer(

@@ -5,7 +5,7 @@ gateway and timed workers run as in production. Only the names of adapters lead 
 world's twins while a seed runs.
 """
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from functools import cache
 from pathlib import Path
@@ -17,6 +17,7 @@ from joserfc.jwk import ECKey
 import consumers.app
 import infra.resources
 import producers.app
+from infra.postgres.gauges import Counted
 from infra.recipes import load_recipe
 from infra.settings import (
     DatabaseSettings,
@@ -25,6 +26,7 @@ from infra.settings import (
     KeysSettings,
     Settings,
 )
+from pipeline.errors import RetryableError
 from tests.simulation.loop import OWNER
 
 if TYPE_CHECKING:
@@ -50,9 +52,10 @@ def settings(name: str, reply_partition: int = 0) -> Settings:
 def on_twins(world: "World") -> Iterator[None]:
     """The roots' names of adapters lead into this world."""
     with (
-        _replaced(infra.resources, _resources()),
-        _replaced(consumers.app, {**_common(world), **_consuming(world)}),
-        _replaced(producers.app, {**_common(world), **_producing()}),
+        _replaced((infra.resources,), _resources()),
+        _replaced((consumers.app, producers.app), _common(world)),
+        _replaced((consumers.app,), _consuming(world)),
+        _replaced((producers.app,), _producing(world)),
     ):
         yield
 
@@ -98,7 +101,7 @@ def _common(world: "World") -> dict[str, Any]:
         "PostgresProviderCalls": lambda pool: pool.calls,
         "PostgresKeyKeeper": lambda pool, **_: pool.keeper,
         "KekSecrets": lambda keks, **_: keks,
-        "HttpSender": lambda *_: world.subscriber,
+        "webhook_sender": lambda *_: world.subscriber,
         "keeper_pool": keeper_pool,
     }
 
@@ -111,8 +114,27 @@ def _consuming(world: "World") -> dict[str, Any]:
     }
 
 
-def _producing() -> dict[str, Any]:
+def _producing(world: "World") -> dict[str, Any]:
+    async def answers(_: Any) -> bool:
+        async def nothing() -> None:
+            """A round trip, which may fail."""
+
+        try:
+            await world.network.call("ping", nothing)
+        except RetryableError:
+            return False
+        return True
+
+    async def count(_: Any) -> Counted:
+        async def counted() -> Counted:
+            return Counted(len(world.outbox.rows), 0.0, 1, 1)
+
+        found: Counted = await world.network.call("gauges", counted)
+        return found
+
     return {
+        "answers": answers,
+        "count": count,
         "PostgresLogs": lambda pool, **_: pool.ledger,
         "PostgresSweep": lambda pool: pool.requests,
         "PostgresKeyPartitions": lambda pool: pool.partitions,
@@ -120,12 +142,26 @@ def _producing() -> dict[str, Any]:
 
 
 @contextmanager
-def _replaced(module: ModuleType, names: dict[str, Any]) -> Iterator[None]:
-    before = {name: getattr(module, name) for name in names if hasattr(module, name)}
-    for name in before:
+def _replaced(
+    modules: Sequence[ModuleType], names: Mapping[str, Any]
+) -> Iterator[None]:
+    """Names of adapters lead to twins.
+
+    Raises:
+        LookupError: no module knows a name: it would lead to the adapter itself.
+    """
+    before = [
+        (module, name, getattr(module, name))
+        for module in modules
+        for name in names
+        if hasattr(module, name)
+    ]
+    if unknown := names.keys() - {name for _, name, _ in before}:
+        raise LookupError(f"the roots know no {sorted(unknown)}")
+    for module, name, _ in before:
         setattr(module, name, names[name])
     try:
         yield
     finally:
-        for name, adapter in before.items():
+        for module, name, adapter in before:
             setattr(module, name, adapter)

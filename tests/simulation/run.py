@@ -25,9 +25,10 @@ from tests.simulation.world import World
 TURNS = 200_000
 QUIET_WITHIN_S = 600.0
 LOOK_S = 0.5
+ONE_IN = 3
+"""So many callers' requests have one that is to be forgotten."""
 KINDS = ("clean", "clean", "personal", "attack")
 GROUPS = tuple(consumers.app.GROUPS)
-TIMED = ("outbox", "sweeper", "webhooks", "replay", "completeness", "expiry")
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +95,8 @@ def _strangers(world: World, callers: list[Caller]) -> list[Any]:
     ]
     if world.chance.either():
         acting.append(world.begin(scribble(world, 0)))
-    if callers and world.chance.either():
-        acting.append(world.begin(erase(world, world.chance.one(callers))))
+    forgotten = [caller for caller in callers if world.chance.some(ONE_IN) == 1]
+    acting += [world.begin(erase(world, caller)) for caller in forgotten]
     return acting
 
 
@@ -118,7 +119,7 @@ def _processes(world: World) -> None:
         running.add(name, partial(producers.app.run_gateway, settings(name, at)))
     for name, groups in _shares(world):
         running.add(name, partial(consumers.app.run, settings(name), groups))
-    timed = partial(producers.app.run_timed, settings("timed"), TIMED)
+    timed = partial(producers.app.run_timed, settings("timed"), producers.app.TIMED)
     running.add("timed", timed)
 
 

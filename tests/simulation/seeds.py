@@ -8,7 +8,9 @@ from tests.simulation.run import Outcome, simulate
 
 SEEDS = 1_000
 SHARES = 8
-"""Parts into which they are split, so that workers share them."""
+"""Parts into which they are split."""
+HALVES = range(SHARES // 2), range(SHARES // 2, SHARES)
+"""The parts of two files, for a file is one worker's."""
 
 
 def share(part: int) -> range:
