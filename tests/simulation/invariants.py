@@ -10,6 +10,7 @@ from schemas.audit import TERMINAL
 from schemas.topics import REQUESTS_INBOX, TOPICS
 from tests.simulation.clients import CANARY, EMAIL, Caller
 from tests.simulation.outside import unforgotten, untold
+from tests.simulation.signing import unsigned
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -26,6 +27,7 @@ def wrongs(world: "World", callers: list[Caller]) -> Iterator[str]:
     yield from _clear(world)
     yield from untold(world)
     yield from unforgotten(world)
+    yield from unsigned(world)
 
 
 def _ends(world: "World") -> Iterator[str]:

@@ -9,14 +9,17 @@ from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from functools import cache
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from joserfc.jwk import ECKey
+from prometheus_client import CollectorRegistry
 
 import consumers.app
 import infra.resources
 import producers.app
+import producers.signing
+from infra.metrics import Metrics
 from infra.postgres.gauges import Counted
 from infra.recipes import load_recipe
 from infra.settings import (
@@ -24,10 +27,12 @@ from infra.settings import (
     GatewaySettings,
     HealthSettings,
     KeysSettings,
+    LedgerSettings,
     Settings,
 )
 from pipeline.errors import RetryableError
 from tests.simulation.loop import OWNER
+from tests.simulation.signing import SimSigner, verifiers
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -45,7 +50,14 @@ def settings(name: str, reply_partition: int = 0) -> Settings:
         keys=KeysSettings(directory=NOWHERE, root=NOWHERE, own=NOWHERE),
         gateway=GatewaySettings(host=name, reply_partition=reply_partition),
         health=HealthSettings(host=name),
+        ledger=LedgerSettings(signer_directory=NOWHERE),
     )
+
+
+@cache
+def metrics() -> Metrics:
+    """One set for all: nothing is read of them here."""
+    return Metrics(CollectorRegistry())
 
 
 @contextmanager
@@ -56,6 +68,7 @@ def on_twins(world: "World") -> Iterator[None]:
         _replaced((consumers.app, producers.app), _common(world)),
         _replaced((consumers.app,), _consuming(world)),
         _replaced((producers.app,), _producing(world)),
+        _replaced((producers.signing,), _signing(world)),
     ):
         yield
 
@@ -138,6 +151,33 @@ def _producing(world: "World") -> dict[str, Any]:
         "PostgresLogs": lambda pool, **_: pool.ledger,
         "PostgresSweep": lambda pool: pool.requests,
         "PostgresKeyPartitions": lambda pool: pool.partitions,
+    }
+
+
+def _signing(world: "World") -> dict[str, Any]:
+    @asynccontextmanager
+    async def pool() -> AsyncIterator[Any]:
+        yield world.database
+
+    async def open_pool(*_: Any, **__: Any) -> Any:
+        return pool()
+
+    async def nothing(_: Any) -> None:
+        """Each login is safe here."""
+
+    return {
+        "open_pool": open_pool,
+        "refuse_unsafe": nothing,
+        "SystemClock": lambda: world.clock,
+        "SystemEntropy": lambda: world.entropy,
+        "Log": world.logger,
+        "Metrics": lambda _: metrics(),
+        "PostgresLedger": lambda pool, **_: pool.ledger,
+        "PostgresLogs": lambda pool, **_: pool.ledger,
+        "PostgresAnchors": lambda pool, **_: pool.anchors,
+        "FileSigner": lambda *_: SimSigner(),
+        "FileState": lambda _: world.database.state,
+        "public_keys": lambda _: SimpleNamespace(named=verifiers),
     }
 
 

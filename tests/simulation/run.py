@@ -7,6 +7,7 @@ from typing import Any
 import consumers.app
 import producers.app
 from pipeline.retention import ahead
+from producers.signing import run_checkpointer
 from schemas.ids import TenantId
 from tests.simulation import chance, clients
 from tests.simulation.clients import GATEWAYS, Caller
@@ -27,6 +28,8 @@ QUIET_WITHIN_S = 600.0
 LOOK_S = 0.5
 ONE_IN = 3
 """So many callers' requests have one that is to be forgotten."""
+SIGNERS = ("signer-0", "signer-1")
+SIGNED_EVERY_S = 8.0
 KINDS = ("clean", "clean", "personal", "attack")
 GROUPS = tuple(consumers.app.GROUPS)
 
@@ -121,6 +124,9 @@ def _processes(world: World) -> None:
         running.add(name, partial(consumers.app.run, settings(name), groups))
     timed = partial(producers.app.run_timed, settings("timed"), producers.app.TIMED)
     running.add("timed", timed)
+    for name in SIGNERS:
+        signing = partial(run_checkpointer, settings(name), SIGNED_EVERY_S)
+        running.add(name, signing)
 
 
 def _shares(world: World) -> list[tuple[str, list[str]]]:

@@ -16,6 +16,7 @@ ROOT = Path(__file__).parents[2]
 PATCHES = Path(__file__).parent / "planted"
 TREE = ("schemas", "pipeline", "infra", "consumers", "producers", "tests/simulation")
 FOUND = {
+    "checkpoint_published_first": (100, "published, not remembered"),
     "claim_not_heeded": (20, "claims"),
     "commit_before_effect": (20, "committed"),
     "commits_overtake": (400, "committed"),

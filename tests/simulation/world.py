@@ -3,15 +3,15 @@
 import asyncio
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
-from functools import cache, partial
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
 from aiokafka import TopicPartition
-from prometheus_client import CollectorRegistry
 from typing_extensions import override
 
 from infra.log import Log
+from infra.memory.anchors import MemoryAnchors
 from infra.memory.keystore import MemoryKeys
 from infra.memory.ledger import MemoryLedger
 from infra.memory.log import MemoryLog
@@ -20,7 +20,6 @@ from infra.memory.requests import MemoryRequests
 from infra.memory.retention import MemoryPurges
 from infra.memory.secrets import MemorySecrets, MemorySubjects
 from infra.memory.tenants import MemoryCredentials, MemoryTenants
-from infra.metrics import Metrics
 from infra.resources import Resources
 from infra.settings import Settings
 from pipeline.contents import Contents
@@ -36,6 +35,8 @@ from tests.simulation.loop import OWNER, Owner, SimLoop, at_once
 from tests.simulation.network import Network, Wire
 from tests.simulation.outbox import Table, connected
 from tests.simulation.providers import SimProviders
+from tests.simulation.roots import metrics
+from tests.simulation.signing import SimState
 from tests.simulation.strangers import Erasure
 from tests.simulation.subscribers import SimWebhooks, Subscriber
 from tests.simulation.watch import Watch
@@ -210,12 +211,6 @@ class SimLines(Log):
     error = info
 
 
-@cache
-def metrics() -> Metrics:
-    """One set for all: nothing is read of them here."""
-    return Metrics(CollectorRegistry())
-
-
 class Database:
     """What a pool leads to: each port behind the network, and plain connections."""
 
@@ -231,6 +226,8 @@ class Database:
         self.webhooks = wire("webhooks", world.webhooks)
         self.keeper = wire("keystore", world.keys)
         self.partitions = wire("keystore", world.keys)
+        self.anchors = wire("anchors", MemoryAnchors())
+        self.state = wire("signer", world.state)
 
     def acquire(self) -> Any:
         """A connection, for who speaks SQL."""
@@ -275,6 +272,7 @@ class World:
         self.outbox = Table()
         self.erased: dict[EventId, Erasure] = {}
         self.subscriber = Subscriber(self)
+        self.state = SimState()
         self.database = Database(self)
 
     def say(self, *line: object) -> None:
@@ -333,7 +331,7 @@ class World:
             "settings": settings,
             "clock": self.clock,
             "entropy": self.entropy,
-            "log": SimLines(name, self),
+            "log": self.logger(name),
             "metrics": metrics(),
             "pool": self.database,
             "keystore_pool": self.database,
@@ -349,6 +347,10 @@ class World:
             "publisher": SimPublisher(self.log, self.network),
         }
         return Resources(**twins)
+
+    def logger(self, name: str) -> SimLines:
+        """What a process writes its lines to."""
+        return SimLines(name, self)
 
     def now(self, coroutine: Any) -> Any:
         """What a twin answers, asked directly."""
