@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 def wrongs(world: "World", callers: list[Caller]) -> Iterator[str]:
     """Every promise that was broken, in words."""
     yield from world.loop.unhandled
+    yield from _failures(world)
     yield from _ends(world)
     yield from _chains(world)
     yield from _twice(world)
@@ -28,6 +29,14 @@ def wrongs(world: "World", callers: list[Caller]) -> Iterator[str]:
     yield from untold(world)
     yield from unforgotten(world)
     yield from unsigned(world)
+
+
+def _failures(world: "World") -> Iterator[str]:
+    """What fails in a loop fails because something was away."""
+    for line in world.lines:
+        failed = line.startswith(("timed_worker_failed", "unexpected_error"))
+        if failed and not line.endswith("error=RetryableError"):
+            yield f"a loop met {line}"
 
 
 def _ends(world: "World") -> Iterator[str]:

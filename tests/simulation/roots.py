@@ -140,7 +140,8 @@ def _producing(world: "World") -> dict[str, Any]:
 
     async def count(_: Any) -> Counted:
         async def counted() -> Counted:
-            return Counted(len(world.outbox.rows), 0.0, 1, 1)
+            kept = len(world.outbox.rows)
+            return Counted(events=kept, oldest_s=0.0, logs=1, records=1)
 
         found: Counted = await world.network.call("gauges", counted)
         return found
