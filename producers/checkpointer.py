@@ -84,6 +84,9 @@ class Checkpointer:
         before = await self.state.last(head.origin)
         if before is not None:
             await self._publish(tenant, before)
+            if before.checkpoint.size > head.size:
+                # Another signer was quicker, or the log went back: what is it now?
+                head = await self.logs.head(tenant) or head
         if before is not None and _unchanged(before, head):
             return None
         return await self._sign(tenant, head, before)
@@ -115,7 +118,10 @@ class Checkpointer:
             return
         rooted = None if tenant == ROOT else await self._commit(signed)
         await self.logs.publish(tenant, signed.note, self.clock.now(), rooted)
-        if await self.logs.latest(tenant) != signed.note:
+        if await self.logs.latest(tenant) == signed.note:
+            return
+        # Another signer may have gone on from what we remembered.
+        if await self.state.last(signed.checkpoint.origin) == signed:
             raise Refused(signed.checkpoint.size, "another checkpoint was published")
 
     async def _commit(self, signed: Signed) -> Rooted:

@@ -1,7 +1,8 @@
 """The checkpointer: what it signs, what it refuses, what a crash leaves behind."""
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from pipeline.errors import IntegrityError, RetryableError
 from pipeline.merkle import leaf_hash
 from pipeline.passes import Refused
 from pipeline.ports.signer import Signed
+from pipeline.root import Rooted
 from producers.checkpointer import Checkpointer
 from producers.cli.adoption import adopted
 from schemas.ids import TenantId
@@ -44,6 +46,21 @@ class Ledger(MemoryLedger):
         """Take the place of an older or another ledger."""
         self._heads.update(other._heads)
         self._entries.update(other._entries)
+
+
+@dataclass(frozen=True)
+class Busy(Ledger):
+    """A ledger on which something else happens before a checkpoint is published."""
+
+    meanwhile: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
+
+    @override
+    async def publish(
+        self, tenant: TenantId, note: str, at: datetime, rooted: Rooted | None = None
+    ) -> None:
+        if tenant == TENANT and self.meanwhile:
+            await self.meanwhile.pop()()
+        await Ledger.publish(self, tenant, note, at, rooted)
 
 
 class Forgetful(FileState):
@@ -250,6 +267,37 @@ async def test_of_two_checkpointers_one_publishes(
     assert None is await late.checkpoint(TENANT, head)
     assert first is not None
     assert [first.checkpoint] == await published(ledger, keys)
+
+
+async def test_who_was_overtaken_while_publishing_refuses_nothing(
+    checkpointer: Checkpointer, keys: PublicKeys
+) -> None:
+    busy = Busy("test.example", SystemEntropy())
+    first = replace(checkpointer, ledger=busy, logs=busy)
+
+    async def quicker() -> None:
+        await busy.names("b")
+        await replace(first).round()
+
+    await busy.names("a")
+    busy.meanwhile.append(quicker)
+    await first.round()
+
+    assert [] == busy.meanwhile
+    assert 2 == len(await published(busy, keys))
+
+
+async def test_who_looked_before_another_signed_refuses_nothing(
+    checkpointer: Checkpointer, ledger: Ledger, keys: PublicKeys
+) -> None:
+    await ledger.names("a")
+    stale = await ledger.head(TENANT)
+    assert stale is not None
+    await ledger.names("b")
+    await replace(checkpointer).round()
+
+    assert await checkpointer.checkpoint(TENANT, stale) is None
+    assert 1 == len(await published(ledger, keys))
 
 
 async def test_a_published_checkpoint_that_was_replaced_is_told(
