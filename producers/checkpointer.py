@@ -41,8 +41,7 @@ class Checkpointer:
         held = [await self._one(tenant, head) for tenant, head in heads.items()]
         origins = {head.origin for head in heads.values()}
         held.append(await self._root(origins))
-        gone = set(await self.state.origins()) - origins - {await self._root_origin()}
-        if gone or not all(held):
+        if await self._gone(origins) or not all(held):
             raise IntegrityError("a log is not what was signed", "checkpointer")
         return False
 
@@ -57,6 +56,18 @@ class Checkpointer:
         await self.ledger.append([signed_by(keys, now), heartbeat(origins, now)])
         head = await self.logs.head(ROOT)
         return head is not None and await self._one(ROOT, head)
+
+    async def _gone(self, origins: Collection[str]) -> bool:
+        """Was a log signed that is not there, nor among those of this moment?
+
+        One that began after we looked may be signed by another checkpointer.
+        """
+        known = {*origins, await self._root_origin()}
+        missing = set(await self.state.origins()) - known
+        if not missing:
+            return False
+        now = await self._heads()
+        return bool(missing - {head.origin for head in now.values()})
 
     async def _root_origin(self) -> str | None:
         head = await self.logs.head(ROOT)

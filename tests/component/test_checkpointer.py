@@ -300,6 +300,22 @@ async def test_who_looked_before_another_signed_refuses_nothing(
     assert 1 == len(await published(ledger, keys))
 
 
+async def test_a_log_that_another_was_first_to_sign_is_not_gone(
+    checkpointer: Checkpointer, state: FileState, ledger: Ledger
+) -> None:
+    class Late(FileState):
+        @override
+        async def origins(self) -> Sequence[str]:
+            await ledger.names("b", tenant=OTHER)
+            await checkpointer.round()
+            return await FileState.origins(self)
+
+    await ledger.names("a")
+    await replace(checkpointer, state=Late(state.folder)).round()
+
+    assert 1 == len(await ledger.checkpoints(OTHER))
+
+
 async def test_a_published_checkpoint_that_was_replaced_is_told(
     checkpointer: Checkpointer, ledger: Ledger
 ) -> None:
