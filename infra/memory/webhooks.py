@@ -29,6 +29,7 @@ from pipeline.webhooks import (
     Delivered,
     Gone,
     Health,
+    Next,
     Why,
     by_topic,
     judge,
@@ -220,27 +221,30 @@ class MemoryWebhooks(Endpoints, Deliveries):
         follows = judge(due.attempt, seen, jitter)
         self.attempts.append((due, seen))
         row = self._rows.get(due.delivery)
-        if row is None or row.due.attempt != due.attempt:
-            return Settled(next=follows)
+        if row is not None and (row.state, row.due.attempt) == ("due", due.attempt):
+            self._follow(row, follows, now)
+        return Settled(next=follows, disabled=self._fares(due, now, follows))
+
+    @staticmethod
+    def _follow(row: _Row, follows: Next, now: datetime) -> None:
         row.lease_until, row.at = None, now
         if isinstance(follows, Again):
-            row.due = replace(due, attempt=follows.attempt)
+            row.due = replace(row.due, attempt=follows.attempt)
             late = SWEPT_AFTER if by_topic(follows) else timedelta()
             row.at = now + follows.delay + late
         else:
             done = isinstance(follows, Delivered)
             row.state = "delivered" if done else "exhausted"
-        gone = isinstance(follows, Gone)
-        why = self._fares(due, now, success=row.state == "delivered", gone=gone)
-        return Settled(next=follows, disabled=why)
 
-    def _fares(
-        self, due: Due, now: datetime, *, success: bool, gone: bool
-    ) -> Why | None:
-        place = self._places[due.tenant_id, due.endpoint_id]
+    def _fares(self, due: Due, now: datetime, follows: Next) -> Why | None:
+        place = self._places.get((due.tenant_id, due.endpoint_id))
+        if place is None:
+            return None
+        success = isinstance(follows, Delivered)
         place.health = place.health.after(now, success=success)
         place.probing_until = None
         failing = place.health.failing(now, place.endpoint.updated_at)
+        gone = isinstance(follows, Gone)
         why: Why | None = "gone" if gone else "failing" if failing else None
         if why is None or place.endpoint.disabled_reason is not None:
             return None

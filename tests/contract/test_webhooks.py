@@ -27,7 +27,16 @@ from pipeline.ports.webhooks import (
     Endpoints,
     SealedSecret,
 )
-from pipeline.webhooks import SCHEDULE, Again, Attempt, Delivered, Exhausted, Gone, Next
+from pipeline.webhooks import (
+    FAILURES_IN_A_ROW,
+    SCHEDULE,
+    Again,
+    Attempt,
+    Delivered,
+    Exhausted,
+    Gone,
+    Next,
+)
 from schemas.ids import EndpointId, TenantId
 from schemas.webhooks import Kind
 from tests.support.installation import Installation, installed, new_tenant
@@ -417,6 +426,23 @@ class DeliveriesContract:
         )
 
         assert "failing" == settled.disabled
+
+    async def test_who_settles_late_tells_of_the_endpoint_all_the_same(
+        self, house: House, tenant: TenantId
+    ) -> None:
+        """Its lease ran out, and another made the same attempt and was taken."""
+        await house.endpoint(tenant)
+        causes = map(str, range(FAILURES_IN_A_ROW))
+        dues = [due for cause in causes for due in await house.told(tenant, cause)]
+        (next_one,) = await house.told(tenant, "next")
+        after = house.now + LEASE + SECOND
+        for due in dues:
+            assert await house.deliveries.claim(due, house.now, LEASE)
+            assert Delivered() == await house.tried(due, OK, after)
+        for due in dues:
+            await house.deliveries.settle(due, BAD, took=TOOK, now=after, jitter=0.0)
+
+        assert await house.deliveries.claim(next_one, after, LEASE) is None
 
     async def test_the_last_attempt_exhausts(
         self, house: House, tenant: TenantId
