@@ -120,7 +120,11 @@ def _common(world: "World") -> dict[str, Any]:
 
 
 def _consuming(world: "World") -> dict[str, Any]:
+    async def last_releases(_: Any) -> Mapping[str, int]:
+        return {}
+
     return {
+        "last_releases": last_releases,
         "OpenAIProviders": lambda _: world.providers,
         "load_recipe": lambda: RECIPE,
         "receipt_key": lambda _: RECEIPT_KEY,
