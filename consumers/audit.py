@@ -62,6 +62,6 @@ class AuditConsumer:
         ]
 
     async def offsets(self, partitions: Sequence[int]) -> Mapping[int, int]:
-        """Where reading begins: behind what the last append took."""
-        known = await self.ledger.offsets(AUDIT_RECORDED.name)
+        """Behind what the last append took."""
+        known = (await self.ledger.source(AUDIT_RECORDED.name)).next_offsets
         return {place: known[place] for place in partitions if place in known}

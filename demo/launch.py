@@ -24,7 +24,7 @@ from demo.stack.ports import free_port
 from infra.kafka import topics
 from infra.keystore.partitions import PostgresKeyPartitions
 from infra.postgres.roles import LOGINS, provision
-from infra.signer.ed25519 import ensure_key
+from infra.signer.ed25519 import PUBLIC, ensure_key
 from infra.system import SystemClock
 from pipeline.retention import ahead
 
@@ -105,6 +105,7 @@ class Sluice:
             "SLUICE_WEBHOOKS__IGNORE_PROXIES": "true",
             "SLUICE_KAFKA__SESSION_TIMEOUT_S": str(SESSION_TIMEOUT_S),
             "SLUICE_LEDGER__SIGNER_DIRECTORY": str(self.root / "signer"),
+            "SLUICE_LEDGER__PUBLIC_KEYS": str(self.root / "signer" / PUBLIC),
             **self.operator(),
             **self._providers,
             **self._set,

@@ -57,7 +57,7 @@ class ExportedLogs(Logs):
     ) -> Sequence[Entry]:
         bodies = self._bodies(tenant, from_seq, limit)
         return [
-            _entry(seq, body, self._leaf(tenant, seq))
+            entry_of(seq, body, self._leaf(tenant, seq))
             for seq, body in enumerate(bodies, from_seq)
         ]
 
@@ -143,7 +143,8 @@ def _starts(path: Path) -> Sequence[int]:
     return found
 
 
-def _entry(seq: int, body: bytes, leaf: bytes) -> Entry:
+def entry_of(seq: int, body: bytes, leaf: bytes) -> Entry:
+    """A record without columns of its own: they are what its bytes say."""
     found = _columns(body)
     return Entry(
         seq=seq,

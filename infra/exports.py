@@ -122,7 +122,7 @@ async def export(
     if size:
         place = folder / log_id(head.origin)
         place.mkdir(parents=True)
-        (place / VKEYS).write_text(named(keys, head.origin).model_dump_json(indent=2))
+        (place / VKEYS).write_text(vkeys(keys, head.origin))
         _write_notes(place, notes)
         await _write_log(logs, tenant, size, place)
         if anchors is not None:
@@ -144,9 +144,8 @@ async def _write_root(
     found = await prove_root(logs, anchors, tenant)
     if found is not None:
         write_root(place, found)
-        own = named(keys, parse_note(found.proof.note).origin)
-        path = place / ROOT_FOLDER / VKEYS
-        path.write_text(own.model_dump_json(indent=2))
+        own = vkeys(keys, parse_note(found.proof.note).origin)
+        (place / ROOT_FOLDER / VKEYS).write_text(own)
 
 
 def notes_by_size(notes: Sequence[str]) -> Mapping[int, str]:
@@ -154,9 +153,9 @@ def notes_by_size(notes: Sequence[str]) -> Mapping[int, str]:
     return {parse_note(note).size: note for note in notes}
 
 
-def named(keys: PublicKeys, origin: str) -> NamedKeys:
-    """The signer's keys as the keys of one log."""
-    return NamedKeys(
+def vkeys(keys: PublicKeys, origin: str) -> str:
+    """The signer's keys as the ``vkeys.json`` of one log."""
+    named = NamedKeys(
         keys=tuple(
             NamedKey(
                 vkey=VerifyKey(origin, each.public).text,
@@ -166,6 +165,7 @@ def named(keys: PublicKeys, origin: str) -> NamedKeys:
             for each in keys.keys
         )
     )
+    return named.model_dump_json(indent=2)
 
 
 def log_id(origin: str) -> str:

@@ -70,6 +70,7 @@ WORKERS: Final = (
     "anchoring",
     "checkpointer",
     "completeness",
+    "content_pass",
     "expiry",
     "full_pass",
     "gauges",
@@ -247,6 +248,11 @@ CHECKPOINT_AGE = Declared(
     name="sluice_ledger_checkpoint_age_seconds",
     help="Since every log that grew was last verified and signed.",
 )
+CHECKED_UNTIL = Declared(
+    kind=Gauge,
+    name="sluice_completeness_checked_until_seconds",
+    help="Unix time: what was accepted before was held against the ledger.",
+)
 LOGS_BROKEN = Declared(
     kind=Gauge,
     name="sluice_ledger_logs_broken",
@@ -280,6 +286,7 @@ ALL: Final[Sequence[Declared[Any]]] = (
     WORKER_IDLE,
     *GAUGES,
     CHECKPOINT_AGE,
+    CHECKED_UNTIL,
     LOGS_BROKEN,
 )
 

@@ -22,7 +22,7 @@ from infra.kms.folder import KeyFolder
 from infra.log import Log
 from infra.metrics import INCIDENTS, Metrics
 from infra.observability.observed import ObservedKeys
-from infra.postgres.pool import open_pool
+from infra.postgres.pool import open_pool, refuse_volatile
 from infra.postgres.requests import PostgresRequests
 from infra.postgres.roles import KEYS, refuse_unsafe
 from infra.postgres.tenants import PostgresTenants
@@ -102,7 +102,8 @@ async def open_resources(settings: Settings, name: str) -> AsyncIterator[Resourc
     """Open all; refuse what is not as it must be.
 
     Raises:
-        ValueError: a database login is not bound by row-level security.
+        ValueError: a database login is not bound by row-level security; or durability
+            is wanted, and the database does not keep what it commits.
         TopicsDiffer: topics are not as they are declared.
         RetryableError: Postgres or Kafka is away.
     """
@@ -110,6 +111,8 @@ async def open_resources(settings: Settings, name: str) -> AsyncIterator[Resourc
     async with AsyncExitStack() as stack:
         pool = await _pool(stack, settings, settings.database.url.get_secret_value())
         await refuse_unsafe(pool)
+        if settings.database.durable:
+            await refuse_volatile(pool)
         keystore_pool = await _pool(
             stack, settings, settings.database.keystore_url.get_secret_value()
         )

@@ -56,6 +56,10 @@ class DatabaseSettings(Concern):
     """DSN of the main database for the operator's commands."""
     pool_size: Annotated[int, Field(ge=1, le=100)] = 8
     """Connections a process opens to each database at most."""
+    durable: bool = False
+    """Production: nothing runs on a main database that may lose what it committed with
+    one machine: without a synchronous standby, or with ``fsync`` or
+    ``full_page_writes`` off."""
     statement_cache: bool = True
     """Off behind a transaction pooler (pgbouncer)."""
 
@@ -112,6 +116,12 @@ class LedgerSettings(Concern):
 
     domain: str = "sluice.localhost"
     """The first part of each log's origin: ``ledger.<domain>/<log id>``."""
+    settled_s: Annotated[int, Field(ge=0, le=86_400)] = 900
+    """Completeness counts requests accepted so many seconds ago: longer than any may
+    take (the longest deadline is 10 minutes), or open ones count as missing."""
+    public_keys: Path | None = None
+    """The signer's ``public.json``, or a copy: the gateway serves it as each log's
+    ``vkeys.json``. Without it nobody is told the keys over HTTP."""
     signer_directory: Path | None = None
     """The checkpointer's own key and state: other storage than the ledger's."""
     settled_s: Annotated[float, Field(ge=1)] = 900

@@ -1,13 +1,10 @@
-"""Passes over a log: what a checkpoint is signed on, and what an auditor asks for.
+"""The full pass over a log: rows are read in order and recomputed from their bytes.
 
-Rows are read in order and recomputed from their bytes. An incremental pass begins at
-what was signed last, so it never finds a change in an older row; a full pass begins at
-nothing.
+An incremental one is in ``pipeline/increments.py``.
 """
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from hashlib import sha256
 from itertools import pairwise
 from typing import TypeVar
 
@@ -21,9 +18,7 @@ from pipeline.merkle import (
     TILE_WIDTH,
     Node,
     Nodes,
-    consistency_proof,
     tree_at,
-    verify_consistency,
 )
 from pipeline.ports.ledger import Logs
 from pipeline.tiles import Tile, fold, nodes_from, split, tiles_of
@@ -79,14 +74,15 @@ async def full_pass(
     if head is None:
         return None
     try:
-        signed = _opened(notes, keys, head)
+        signed = open_all(notes, keys, head)
         found = await _holds(logs, tenant, head, signed, progress)
     except Refused as refused:
-        return _report(head, 0, refused.broken)
-    return _report(found.head, len(signed), None)
+        return report_of(head, 0, refused.broken)
+    return report_of(found.head, len(signed), None)
 
 
-def _report(head: Head, checkpoints: int, broken: Broken | None) -> Report:
+def report_of(head: Head, checkpoints: int, broken: Broken | None) -> Report:
+    """What is told of a log that was read up to ``head``."""
     return Report(head.origin, head.size, head.tree.root(), checkpoints, broken)
 
 
@@ -98,13 +94,16 @@ class Refused(IntegrityError):
         self.broken = Broken(seq, reason)
 
 
-def _opened(
+def open_all(
     notes: Collection[str], keys: Sequence[VerifyKey], head: Head
 ) -> list[Checkpoint]:
     """The checkpoints, by size.
 
     A key that was handed over does not come back: of two checkpoints the longer one is
     signed by a key at least as new. So a key that was stolen after its time is told.
+
+    Raises:
+        Refused: one does not open, or is of another log.
     """
     opened = []
     for note in notes:
@@ -134,18 +133,33 @@ async def _holds(
     found = await rows_behind(
         logs, tenant, empty(head.origin), head, sizes=sizes, progress=progress
     )
-    for each in signed:
-        if each.size > head.size:
-            raise Refused(head.size, "records are missing that a checkpoint counts")
-        if found.roots.get(each.size) != each.root:
-            raise Refused(each.size, "a checkpoint is of another history")
+    borne_out(signed, found.roots, head)
     await _tiles(logs, tenant, found)
-    await _nothing_behind(logs, tenant, head)
+    await nothing_behind(logs, tenant, head)
     return found
 
 
-async def _nothing_behind(logs: Logs, tenant: TenantId, end: Head) -> None:
-    """Is a row that lies behind the end one that was appended meanwhile?"""
+def borne_out(
+    signed: Sequence[Checkpoint], roots: Mapping[int, bytes], head: Head
+) -> None:
+    """Are the checkpoints those of a log with these ``roots``, by size?
+
+    Raises:
+        Refused: one is not.
+    """
+    for each in signed:
+        if each.size > head.size:
+            raise Refused(head.size, "records are missing that a checkpoint counts")
+        if roots.get(each.size) != each.root:
+            raise Refused(each.size, "a checkpoint is of another history")
+
+
+async def nothing_behind(logs: Logs, tenant: TenantId, end: Head) -> None:
+    """Is a row that lies behind the end one that was appended meanwhile?
+
+    Raises:
+        Refused: it is not.
+    """
     if await logs.read(tenant, end.size, 1):
         now = await logs.head(tenant)
         if now is None or now.size <= end.size:
@@ -240,45 +254,3 @@ async def reading(logs: Logs, tenant: TenantId, compute: Callable[[Nodes], T]) -
             first = index * TILE_WIDTH << TILE_HEIGHT * level
             raise Refused(first, "a tile is missing")
     return compute(nodes_from(lambda level, index, _: tiles[level, index]))
-
-
-async def since(
-    logs: Logs, tenant: TenantId, before: Checkpoint | None, head: Head
-) -> Checkpoint:
-    """The checkpoint of ``head``, if it is what was signed before and verified rows.
-
-    Raises:
-        Refused: a rollback, a fork, a row that does not hold, tiles that do not prove
-            that the old tree is the beginning of the new one.
-    """
-    start = empty(head.origin)
-    if before is not None:
-        if before.size > head.size:
-            raise Refused(head.size, "the log is shorter than it was signed")
-        start = await _signed_end(logs, tenant, before)
-    await rows_behind(logs, tenant, start, head)
-    new = Checkpoint(head.origin, head.size, head.tree.root())
-    if before is not None:
-        await _prove(logs, tenant, before, new)
-    return new
-
-
-async def _signed_end(logs: Logs, tenant: TenantId, before: Checkpoint) -> Head:
-    tree = await reading(logs, tenant, lambda nodes: tree_at(nodes, before.size))
-    if tree.root() != before.root:
-        raise Refused(before.size, "the log is another than was signed")
-    rows = await logs.read(tenant, before.size - 1, 1)
-    if not rows:
-        raise Refused(before.size - 1, "a record is missing")
-    return Head(before.origin, sha256(rows[0].body).digest(), tree)
-
-
-async def _prove(
-    logs: Logs, tenant: TenantId, before: Checkpoint, new: Checkpoint
-) -> None:
-    sizes = before.size, new.size
-    proof = await reading(logs, tenant, lambda nodes: consistency_proof(nodes, *sizes))
-    try:
-        verify_consistency(*sizes, before.root, new.root, proof)
-    except InvalidMessage:
-        raise Refused(before.size, "the tiles do not prove the new tree") from None

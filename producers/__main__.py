@@ -10,7 +10,7 @@ import uvloop
 from infra import log
 from infra.settings import Settings, load, shown
 from producers.app import TIMED, run_gateway, run_timed
-from producers.signing import CHECKPOINT_EVERY_S, run_checkpointer
+from producers.signing import CHECKPOINT_EVERY_S, run_checkpointer, sign_once
 
 NAMES = ("gateway", "checkpointer", "timed", *TIMED)
 
@@ -24,7 +24,8 @@ NAMES = ("gateway", "checkpointer", "timed", *TIMED)
     default=CHECKPOINT_EVERY_S,
     help="Seconds between checkpoints.",
 )
-def main(names: tuple[str, ...], *, check: bool, every_s: float) -> None:
+@click.option("--once", is_flag=True, help="Sign what grew now, and end.")
+def main(names: tuple[str, ...], *, check: bool, every_s: float, once: bool) -> None:
     """Run NAMES in this process: ``gateway`` or ``checkpointer`` alone, else timed."""
     try:
         settings = load()
@@ -35,17 +36,19 @@ def main(names: tuple[str, ...], *, check: bool, every_s: float) -> None:
         click.echo(shown(settings))
         return
     log.configure(settings.log.level)
-    uvloop.run(_chosen(settings, names, every_s))
+    uvloop.run(_chosen(settings, names, every_s, once=once))
 
 
 def _chosen(
-    settings: Settings, names: tuple[str, ...], every_s: float
+    settings: Settings, names: tuple[str, ...], every_s: float, *, once: bool
 ) -> Coroutine[Any, Any, None]:
+    if once and names != ("checkpointer",):
+        raise click.UsageError("--once is for the checkpointer alone")
     match names:
         case ("gateway",):
             return run_gateway(settings)
         case ("checkpointer",):
-            return run_checkpointer(settings, every_s)
+            return sign_once(settings) if once else run_checkpointer(settings, every_s)
         case _ if {"gateway", "checkpointer"} & set(names):
             raise click.UsageError("the gateway and the checkpointer run alone")
         case _ if "timed" in names:

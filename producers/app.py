@@ -12,6 +12,7 @@ from typing import Final
 from starlette.requests import Request
 from starlette.routing import BaseRoute
 
+from infra.exports import vkeys
 from infra.health import health_app, health_routes
 from infra.kafka.accepted import KafkaAccepted
 from infra.kafka.inbox import KafkaInbox
@@ -21,6 +22,7 @@ from infra.keystore.partitions import PostgresKeyPartitions
 from infra.keystore.secrets import KekSecrets
 from infra.log import Word
 from infra.metrics import (
+    CHECKED_UNTIL,
     GAUGES,
     OPEN_REQUESTS,
     WORKER_IDLE,
@@ -36,7 +38,7 @@ from infra.postgres.gauges import count
 from infra.postgres.ledger import PostgresLedger
 from infra.postgres.logs import PostgresLogs
 from infra.postgres.outbox import Outbox
-from infra.postgres.pool import answers
+from infra.postgres.pool import answers, durable
 from infra.postgres.requests import PostgresProviderCalls, PostgresRequests
 from infra.postgres.retention import PostgresPurges
 from infra.postgres.sweep import PostgresSweep
@@ -49,12 +51,14 @@ from infra.resources import (
     webhook_sender,
 )
 from infra.server import serving
-from infra.settings import Settings
+from infra.settings import LedgerSettings, Settings
+from infra.signer.ed25519 import read_public
 from infra.signer.receipts import RECEIPTS, published
 from infra.webhooks.sender import HttpSender
 from pipeline.admission import READ
 from producers.auth import Attempts, Door
 from producers.completeness import CompletenessWorker
+from producers.contentpass import ContentPass
 from producers.evidence import Readable, evidence
 from producers.expired import Expired
 from producers.expiry import Expiry
@@ -66,7 +70,7 @@ from producers.gateway.chat import Chat
 from producers.gateway.endings import Endings
 from producers.gateway.endpoints import WebhookEndpoints
 from producers.gateway.oauth import HOUR_S, OAuth
-from producers.gateway.readiness import Readiness
+from producers.gateway.readiness import Answers, Readiness
 from producers.gateway.requests import Story
 from producers.gateway.responses import Responses
 from producers.gateway.taken import Transients
@@ -87,6 +91,7 @@ TIMED: Final = (
     "webhooks",
     "old_webhooks",
     "completeness",
+    "content_pass",
     "gauges",
     "inbox_keys",
     "expired_rows",
@@ -134,14 +139,15 @@ def _readiness(opened: Resources, box: ReplyBox) -> Readiness:
     async def reads() -> bool:
         return box.alive
 
-    return Readiness(
-        {
-            "replies": reads,
-            "kafka": opened.clients.answers,
-            "postgres": partial(answers, opened.pool),
-            "keystore": partial(answers, opened.keystore_pool),
-        }
-    )
+    parts: dict[str, Answers] = {
+        "replies": reads,
+        "kafka": opened.clients.answers,
+        "postgres": partial(answers, opened.pool),
+        "keystore": partial(answers, opened.keystore_pool),
+    }
+    if opened.settings.database.durable:
+        parts["standby"] = partial(durable, opened.pool)
+    return Readiness(parts)
 
 
 def _loop(opened: Resources, timed: Timed) -> Loop:
@@ -214,11 +220,18 @@ def _gateway(
             PostgresLogs(pool=opened.pool, role="sluice_tenant"),
             _readable(door),
             PostgresAnchors(pool=opened.pool, role="sluice_tenant"),
+            _vkeys(opened.settings.ledger),
         ),
         health=health,
         entropy=opened.entropy,
         log=opened.log,
     )
+
+
+def _vkeys(settings: LedgerSettings) -> Callable[[str], str] | None:
+    """A log's ``vkeys.json`` by its origin, as the file says when it is asked."""
+    path = settings.public_keys
+    return None if path is None else lambda origin: vkeys(read_public(path), origin)
 
 
 def _answering(opened: Resources, box: ReplyBox, asking: Asking) -> Answering:
@@ -265,6 +278,7 @@ async def run_timed(settings: Settings, names: Sequence[str]) -> None:
             "webhooks": _webhooks,
             "old_webhooks": _old_webhooks,
             "completeness": _completeness,
+            "content_pass": _content_pass,
             "gauges": _gauges,
             "inbox_keys": _inbox_keys,
             "expired_rows": _expired_rows,
@@ -372,6 +386,7 @@ async def _completeness(_: AsyncExitStack, opened: Resources) -> Timed:
         deliveries=PostgresDeliveries(pool=opened.pool),
         clock=opened.clock,
         alarm=opened.incidents,
+        tell=opened.metrics.of(CHECKED_UNTIL).alone.set,
         settled=timedelta(seconds=opened.settings.ledger.settled_s),
     )
     return Timed(
@@ -387,6 +402,27 @@ async def _inbox_keys(_: AsyncExitStack, opened: Resources) -> Timed:
     every = min(60.0, opened.inbox.period.total_seconds() / 4)
     return Timed(
         name=Word("inbox_keys"), job=worker.round, every_s=every, alive_within_s=3600
+    )
+
+
+async def _content_pass(_: AsyncExitStack, opened: Resources) -> Timed:
+    """Holds keys that are there, and that are not, against the ledger."""
+    worker = ContentPass(
+        logs=PostgresLogs(pool=opened.pool, role="sluice_tenant"),
+        ledger=PostgresLedger(
+            pool=opened.pool,
+            domain=opened.settings.ledger.domain,
+            entropy=opened.entropy,
+        ),
+        fetch=opened.keystore.fetch,
+        clock=opened.clock,
+        alarm=opened.incidents,
+    )
+    return Timed(
+        name=Word("content_pass"),
+        job=worker.round,
+        every_s=DAY_S / 4,
+        alive_within_s=DAY_S,
     )
 
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from infra.log import Log
 from pipeline.audit import ROOT, Head
 from pipeline.errors import IntegrityError
-from pipeline.passes import Refused, since
+from pipeline.increments import since
+from pipeline.passes import Refused
 from pipeline.ports.ledger import Ledger, SignedLogs
 from pipeline.ports.signer import Signed, Signer, SignerState
 from pipeline.ports.system import Clock

@@ -1,8 +1,9 @@
 """Completeness: accepted requests, counted against the ledger, and recorded there."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from pipeline.announcements import of_incident
 from pipeline.audit import ROOT, Recorded
@@ -14,18 +15,23 @@ from pipeline.ports.webhooks import Deliveries
 from schemas.audit import MAX_MISSING, AuditRecorded, OffsetRange, Reconciled
 from schemas.events import Attributes, Event
 from schemas.ids import Actor, EventId, RequestId, TenantId, derived
+from schemas.requests import Decision
 from schemas.topics import REQUESTS_ACCEPTED
 
 CHECKED = "completeness.checked"
+INCIDENT = "incident.completeness"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CompletenessWorker:
     """Reads on where its last record ended; that stands on the ledger itself.
 
+    Of two copies that read the same one appends, and the other begins again.
+
     Attributes:
         settled: how old a request must be to be counted: it has ended by then.
-        alarm: told of how many tenants' records say that something is missing.
+        alarm: told of how many logs get an incident.
+        tell: told up to which time, in seconds since 1970, all was checked.
     """
 
     accepted: AcceptedRequests
@@ -34,35 +40,46 @@ class CompletenessWorker:
     deliveries: Deliveries
     clock: Clock
     alarm: Callable[[int], None]
+    tell: Callable[[float], None]
     settled: timedelta
 
     async def round(self) -> bool:
         """Check what settled since; True: there may be more.
 
         An accepted request that is not on the ledger, or did not end exactly once, is
-        an alarm, and its tenant is told; the records say which it is.
+        an incident on its tenant's log; accepted requests that went before they could
+        be checked, and a topic that was made anew, are incidents on the root log.
 
         Raises:
-            RetryableError: something is away; the next round begins again.
+            RetryableError: something is away, or another copy was quicker; the next
+                round begins again.
         """
         now = self.clock.now()
-        begin = await self.ledger.offsets(REQUESTS_ACCEPTED.name)
-        span = await self.accepted.read(begin, now - self.settled)
-        if span.ends == span.begins:
+        read = await self.ledger.source(REQUESTS_ACCEPTED.name)
+        before = now - self.settled
+        span = await self.accepted.read(read.next_offsets, before, read.before)
+        if span.ends == span.begins and not (span.expired or span.anew):
+            self.tell(span.until.timestamp())
             return False
-        checked = await self._checked(span)
-        events = [_of_tenant(each, found, span, now) for each, found in checked]
-        source = SourceOffsets(REQUESTS_ACCEPTED.name, span.ends)
-        await self.ledger.append([*events, _of_root(span, now)], source)
-        lacking = [
-            event
-            for event, (_, found) in zip(events, checked, strict=True)
-            if not found.complete
-        ]
-        if lacking:
-            await self._announced(lacking, now)
-            self.alarm(len(lacking))
+        events = await self._events(_Round(span, read, now))
+        await self._raised([e for e in events if e.data.action == INCIDENT], now)
+        source = SourceOffsets(read.topic, span.ends, read.next_offsets, before)
+        await self.ledger.append(events, source)
+        self.tell(span.until.timestamp())
         return True
+
+    async def _events(self, this: "_Round") -> Sequence[Recorded]:
+        checked = await self._checked(this.span)
+        return [
+            *(event for tenant, found in checked for event in this.of(tenant, found)),
+            *this.of_root(),
+        ]
+
+    async def _raised(self, incidents: Sequence[Recorded], now: datetime) -> None:
+        """Before the append: whoever dies in between raises it again, not never."""
+        if incidents:
+            self.alarm(len(incidents))
+            await self._announced(incidents, now)
 
     async def _announced(self, incidents: Sequence[Recorded], now: datetime) -> None:
         """Keep deliveries for those who want to know; the sweeper brings them on."""
@@ -83,51 +100,74 @@ class CompletenessWorker:
         ]
 
 
-def _of_tenant(
-    tenant: TenantId, found: Completeness, span: Span, now: datetime
-) -> Recorded:
-    missing = (*found.unrecorded, *found.unended)
-    counted = Reconciled(
-        accepted=found.accepted,
-        unrecorded=len(found.unrecorded),
-        unended=len(found.unended),
-        twice=len(found.twice),
-        missing=tuple(dict.fromkeys(missing))[:MAX_MISSING],
-    )
-    status = "complete" if found.complete else "incomplete"
-    return _event(tenant, span, now, status=status, completeness=counted)
+@dataclass(frozen=True, slots=True)
+class _Round:
+    """What one round says. The same reading gives the same events."""
+
+    span: Span
+    read: SourceOffsets
+    now: datetime
+
+    def of(self, tenant: TenantId, found: Completeness) -> Iterator[Recorded]:
+        """What became of a tenant's requests, and the incident where it is not all."""
+        missing = (*found.unrecorded, *found.unended, *found.twice)
+        counted = Reconciled(
+            accepted=found.accepted,
+            unrecorded=len(found.unrecorded),
+            unended=len(found.unended),
+            twice=len(found.twice),
+            missing=tuple(dict.fromkeys(missing))[:MAX_MISSING],
+        )
+        status = "complete" if found.complete else "incomplete"
+        yield self._event(tenant, CHECKED, status=status, completeness=counted)
+        if not found.complete:
+            yield self._event(tenant, INCIDENT, status=status, completeness=counted)
+
+    def of_root(self) -> Iterator[Recorded]:
+        """Which offsets were read, and those that nobody can read any more."""
+        begins, ends = self.span.begins, self.span.ends
+        read = {at: range(begin, ends[at]) for at, begin in begins.items()}
+        yield self._event(ROOT, CHECKED, offsets=_ranges(read))
+        if self.span.expired or self.span.anew:
+            yield self._event(
+                ROOT,
+                INCIDENT,
+                status="unread",
+                decision=tuple(_unread(self.span)),
+                offsets=_ranges(self.span.expired),
+            )
+
+    def _event(self, tenant: TenantId, action: str, **facts: Any) -> Recorded:
+        read = (self.read.before, *map(sorted, _items(self.read, self.span)))
+        attributes = Attributes(
+            id=EventId(derived(tenant, action, repr(read))),
+            type=AuditRecorded.kind,
+            source="/sluice/completeness",
+            subject=CHECKED,
+            tenant=tenant,
+            time=self.now,
+        )
+        actor = Actor("system:completeness")
+        return Event(attributes, AuditRecorded(action=action, actor=actor, **facts))
 
 
-def _of_root(span: Span, now: datetime) -> Recorded:
-    ranges = tuple(
-        OffsetRange(partition=at, begin=begin, end=span.ends[at])
-        for at, begin in sorted(span.begins.items())
-    )
-    return _event(ROOT, span, now, offsets=ranges)
+def _items(read: SourceOffsets, span: Span) -> Sequence[Collection[tuple[int, int]]]:
+    return read.next_offsets.items(), span.ends.items()
 
 
-def _event(
-    tenant: TenantId,
-    span: Span,
-    now: datetime,
-    *,
-    status: str | None = None,
-    completeness: Reconciled | None = None,
-    offsets: tuple[OffsetRange, ...] = (),
-) -> Recorded:
-    attributes = Attributes(
-        id=EventId(derived(tenant, CHECKED, repr(sorted(span.ends.items())))),
-        type=AuditRecorded.kind,
-        source="/sluice/completeness",
-        subject=CHECKED,
-        tenant=tenant,
-        time=now,
+def _ranges(read: Mapping[int, range]) -> tuple[OffsetRange, ...]:
+    return tuple(
+        OffsetRange(partition=at, begin=each.start, end=each.stop)
+        for at, each in sorted(read.items())
     )
-    data = AuditRecorded(
-        action=CHECKED,
-        actor=Actor("system:completeness"),
-        status=status,
-        completeness=completeness,
-        offsets=offsets,
-    )
-    return Event(attributes, data)
+
+
+def _unread(span: Span) -> Iterator[Decision]:
+    for verdict, partitions in (("expired", span.expired), ("made_anew", span.anew)):
+        for at in sorted(partitions):
+            yield Decision(
+                stage="ledger",
+                control="completeness",
+                verdict=verdict,
+                rule=f"partition_{at}",
+            )

@@ -5,6 +5,7 @@ operator's auditor alone. What may not be read is answered like what is not ther
 
 /                      the logs that the caller may read
 /<log id>/checkpoint   the last signed note; /tile/... what it counts (tlog-tiles)
+/<log id>/vkeys.json   the keys that sign it, and when; hold them against another way
 /<log id>/proof/<seq>  a record's way up to that note (tlog-proof)
 /<log id>/records      ?request, actor, action, since, until; after, limit; format
 /<log id>/root         that the root log holds a checkpoint of this log, and since when
@@ -14,6 +15,7 @@ import json
 from base64 import b64encode
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, TypeAlias
 
 from starlette.requests import Request
@@ -53,8 +55,20 @@ class Log:
     size: int
 
 
-def evidence(logs: Logs, readable: Readable, anchors: Anchors | None = None) -> Router:
-    """The application; ``anchors``: what others gave for the root log, if anything."""
+def evidence(
+    logs: Logs,
+    readable: Readable,
+    anchors: Anchors | None = None,
+    vkeys: Callable[[str], str] | None = None,
+) -> Router:
+    """The application.
+
+    Args:
+        logs: what is served.
+        readable: whose logs a caller may read.
+        anchors: what others gave for the root log, if anything.
+        vkeys: the ``vkeys.json`` of a log, by its origin, where keys are told.
+    """
 
     def route(path: str, answer: Answer) -> Route:
         async def endpoint(request: Request) -> Response:
@@ -67,18 +81,6 @@ def evidence(logs: Logs, readable: Readable, anchors: Anchors | None = None) -> 
 
         return Route("/{log}" + path, endpoint, methods=["GET"])
 
-    async def tile(log: Log, request: Request) -> Response | None:
-        return await _tile(logs, log, request)
-
-    async def proof(log: Log, request: Request) -> Response | None:
-        return await _proof(logs, log, request)
-
-    async def records(log: Log, request: Request) -> Response | None:
-        return await _records(logs, log, request)
-
-    async def root(log: Log, _: Request) -> Response | None:
-        return await _root(logs, anchors, log) if anchors else None
-
     async def listed(request: Request) -> Response:
         tenants = await readable(request)
         return _refused(_MISSING) if tenants is None else await _list(logs, tenants)
@@ -87,10 +89,11 @@ def evidence(logs: Logs, readable: Readable, anchors: Anchors | None = None) -> 
         [
             Route("/", listed, methods=["GET"]),
             route("/checkpoint", _checkpoint),
-            route("/tile/{path:path}", tile),
-            route("/proof/{seq:int}", proof),
-            route("/records", records),
-            route("/root", root),
+            route("/vkeys.json", partial(_vkeys, vkeys)),
+            route("/tile/{path:path}", partial(_tile, logs)),
+            route("/proof/{seq:int}", partial(_proof, logs)),
+            route("/records", partial(_records, logs)),
+            route("/root", partial(_root, logs, anchors)),
         ]
     )
 
@@ -165,7 +168,20 @@ async def _records(logs: Logs, log: Log, request: Request) -> Response:
     return Response(body, media_type=FORMATS[wanted.form], headers=headers)
 
 
-async def _root(logs: Logs, anchors: Anchors, log: Log) -> Response | None:
+async def _vkeys(
+    vkeys: Callable[[str], str] | None, log: Log, _: Request
+) -> Response | None:
+    if vkeys is None:
+        return None
+    told = vkeys(parse_note(log.note).origin)
+    return Response(told, media_type=JSON, headers=FRESH)
+
+
+async def _root(
+    logs: Logs, anchors: Anchors | None, log: Log, _: Request
+) -> Response | None:
+    if anchors is None:
+        return None
     found = await prove_root(logs, anchors, log.tenant)
     if found is None:
         return None

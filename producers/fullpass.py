@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 
 from infra.log import Log
-from pipeline.audit import ROOT, Recorded
+from pipeline.audit import ROOT
 from pipeline.checkpoint import VerifyKey
 from pipeline.errors import IntegrityError
 from pipeline.passes import full_pass
@@ -18,27 +18,10 @@ from pipeline.ports.signer import SignerState
 from pipeline.ports.system import Clock
 from pipeline.presence import fewer, vanished
 from pipeline.verification import Broken
-from schemas.audit import AuditRecorded
-from schemas.events import Attributes, Event
-from schemas.ids import Actor, TenantId, event_id
-from schemas.requests import Decision
+from producers.findings import Finding, incident
+from schemas.ids import TenantId
 
 INCIDENT = "incident.full_pass"
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """What does not hold; the same finding is recorded once, not each day.
-
-    Attributes:
-        tenant: whose log says so.
-        what: tells it from other findings.
-    """
-
-    tenant: TenantId
-    what: str
-    verdict: str
-    rule: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +59,10 @@ class FullPass:
         findings += [_fewer(seq) for seq in [await fewer(self.logs)] if seq is not None]
         self.tell(len(findings))
         if findings:
-            made = await self.ledger.append([self._incident(each) for each in findings])
+            now = self.clock.now()
+            made = await self.ledger.append(
+                [incident(each, INCIDENT, "full_pass", now) for each in findings]
+            )
             self.alarm(len(findings) - made.repeats)
             raise IntegrityError("a log does not hold", "full_pass")
         return False
@@ -92,29 +78,6 @@ class FullPass:
             return None
         self.log.error("log_broken", tenant=tenant, seq=report.broken.seq)
         return _broken(tenant, report.broken)
-
-    def _incident(self, found: Finding) -> Recorded:
-        attributes = Attributes(
-            id=event_id(found.what, INCIDENT),
-            type=AuditRecorded.kind,
-            source="/sluice/full_pass",
-            subject=INCIDENT,
-            tenant=found.tenant,
-            time=self.clock.now(),
-        )
-        said = Decision(
-            stage="ledger",
-            control="full_pass",
-            verdict=found.verdict,
-            rule=found.rule,
-        )
-        data = AuditRecorded(
-            action=INCIDENT,
-            actor=Actor("system:full_pass"),
-            status="broken",
-            decision=(said,),
-        )
-        return Event(attributes, data)
 
 
 def _broken(tenant: TenantId, found: Broken) -> Finding:

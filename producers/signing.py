@@ -1,5 +1,7 @@
 """The composition root of the checkpointer: whoever signs, anchors and looks again."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -13,7 +15,7 @@ from infra.metrics import CHECKPOINT_AGE, INCIDENTS, LOGS_BROKEN, Metrics
 from infra.postgres.anchors import PostgresAnchors
 from infra.postgres.ledger import PostgresLedger
 from infra.postgres.logs import PostgresLogs
-from infra.postgres.pool import open_pool
+from infra.postgres.pool import open_pool, refuse_volatile
 from infra.postgres.roles import refuse_unsafe
 from infra.settings import Settings
 from infra.signer.ed25519 import FileSigner, public_keys
@@ -61,9 +63,13 @@ class _Process:
         return Loop(timed=timed, clock=self.clock, entropy=self.entropy, log=self.log)
 
 
-async def run_checkpointer(settings: Settings, every_s: float) -> None:
-    """Sign the logs: a process, a login and a key of its own."""
-    stop = stopping()
+@asynccontextmanager
+async def _opened(settings: Settings) -> AsyncIterator[_Process]:
+    """What the workers share.
+
+    Raises:
+        ValueError: there is no signer's folder, or the database is not as it must be.
+    """
     folder = settings.ledger.signer_directory
     if folder is None:
         raise ValueError("ledger.signer_directory: expected the signer's folder")
@@ -71,23 +77,42 @@ async def run_checkpointer(settings: Settings, every_s: float) -> None:
     url = settings.database.url.get_secret_value()
     async with await open_pool(url, size=4) as pool:
         await refuse_unsafe(pool)
-        process = _Process(
+        if settings.database.durable:
+            await refuse_volatile(pool)
+        yield _Process(
             settings, folder, pool, SystemClock(), SystemEntropy(), log, metrics
         )
+
+
+async def run_checkpointer(settings: Settings, every_s: float) -> None:
+    """Sign the logs: a process, a login and a key of its own."""
+    stop = stopping()
+    async with _opened(settings) as process:
         made = (
             _checkpointing(process, every_s),
             _anchoring(process, every_s),
             _passing(process),
         )
         loops = [process.loop(each) for each in made]
+        metrics = process.metrics
         metrics.of(CHECKPOINT_AGE).alone.set_function(lambda: loops[0].idle_s)
         async with looping(settings, loops, metrics):
-            log.info("started", port=settings.health.port)
+            process.log.info("started", port=settings.health.port)
             await stop.wait()
 
 
-def _checkpointing(process: _Process, every_s: float) -> Timed:
-    worker = Checkpointer(
+async def sign_once(settings: Settings) -> None:
+    """Sign what grew, now; safe beside a checkpointer that runs.
+
+    Raises:
+        IntegrityError: a log was refused; all others were signed.
+    """
+    async with _opened(settings) as process:
+        await _checkpointer(process).round()
+
+
+def _checkpointer(process: _Process) -> Checkpointer:
+    return Checkpointer(
         ledger=process.ledger,
         logs=process.logs,
         signer=FileSigner(process.folder, process.clock),
@@ -95,9 +120,12 @@ def _checkpointing(process: _Process, every_s: float) -> Timed:
         clock=process.clock,
         log=process.log,
     )
+
+
+def _checkpointing(process: _Process, every_s: float) -> Timed:
     return Timed(
         name=Word("checkpointer"),
-        job=worker.round,
+        job=_checkpointer(process).round,
         every_s=every_s,
         alive_within_s=3 * every_s,
     )

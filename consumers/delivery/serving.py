@@ -194,9 +194,10 @@ class Member:
         self._begin = {p: at for p, at in committed.items() if at is not None}
         if self.subscription.offsets is not None:
             stored = await self.subscription.offsets(sorted(partitions))
-            for partition, offset in stored.items():
+            earlier = {p: at for p, at in stored.items() if at < self._begin.get(p, 0)}
+            for partition, offset in earlier.items():
                 self.partitions.begin(partition, offset)
-            self._begin.update(stored)
+            self._begin.update(earlier)
         bounds = await self.partitions.bounds(partitions)
         for partition, at in bounds.items():
             lost = at.start - self._begin.get(partition, at.start)

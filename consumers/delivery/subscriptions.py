@@ -13,7 +13,7 @@ C = TypeVar("C")
 Published: TypeAlias = Awaitable[Sequence[Outgoing[Any]]]
 Pair: TypeAlias = tuple[Record, Event[Data]]
 StoredOffsets: TypeAlias = Callable[[Sequence[int]], Awaitable[Mapping[int, int]]]
-"""By partition, the offset to begin at; a partition left out begins at the group's."""
+"""By partition, the offset to begin at, where the group's is not before it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,8 +137,11 @@ def ordered_batch(
     Where it raises what is not a ``RetryableError``, it is called again with one
     record at a time, to find which.
 
-    ``offsets`` is asked at assignment: where the handler's own transaction stored
-    offsets, these and not the group's say where to begin.
+    ``offsets`` is asked at assignment: where the handler's own transaction stored an
+    offset before the group's, it says where to begin, so a store that was put back
+    gets again what it lost. A partition of which the group knows nothing begins at its
+    start whatever was stored: its topic may be another of the same name. So the handler
+    must drop what it had.
     """
     return Subscription(
         topic=topic,

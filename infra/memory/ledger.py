@@ -1,6 +1,6 @@
 """The ledger in memory."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -8,6 +8,7 @@ from typing_extensions import override
 
 from pipeline.audit import Entry, Head, Recorded, empty, new_origin
 from pipeline.checkpoint import parse_note
+from pipeline.errors import RetryableError
 from pipeline.merkle import TILE_WIDTH
 from pipeline.ports.ledger import Appended, Ledger, SignedLogs, SourceOffsets, appended
 from pipeline.ports.system import Entropy
@@ -30,11 +31,16 @@ class MemoryLedger(Ledger, SignedLogs):
     _notes: dict[TenantId, dict[int, str]] = field(default_factory=dict)
     _rooted: dict[tuple[TenantId, int], Rooted] = field(default_factory=dict)
     _offsets: dict[str, dict[int, int]] = field(default_factory=dict)
+    _befores: dict[str, datetime] = field(default_factory=dict)
 
     @override
     async def append(
         self, events: Sequence[Recorded], source: SourceOffsets | None = None
     ) -> Appended:
+        if source is not None and source.after is not None:
+            if (await self.source(source.topic)).next_offsets != source.after:
+                raise RetryableError("somebody else read on")
+            self._offsets[source.topic] = {}
         grown = {each: self._grow(each, own) for each, own in by_tenant(events).items()}
         for tenant, log in grown.items():
             self._heads[tenant] = log.chained.head
@@ -43,6 +49,8 @@ class MemoryLedger(Ledger, SignedLogs):
             known = self._offsets.setdefault(source.topic, {})
             for place, offset in source.next_offsets.items():
                 known[place] = max(offset, known.get(place, 0))
+            if source.before is not None:
+                self._befores[source.topic] = source.before
         return appended(grown.values())
 
     def _grow(self, tenant: TenantId, events: Sequence[Recorded]) -> Grown:
@@ -63,8 +71,9 @@ class MemoryLedger(Ledger, SignedLogs):
         return empty(new_origin(tenant, self.domain, self.entropy.bytes(16)))
 
     @override
-    async def offsets(self, topic: str) -> Mapping[int, int]:
-        return dict(self._offsets.get(topic, {}))
+    async def source(self, topic: str) -> SourceOffsets:
+        offsets = dict(self._offsets.get(topic, {}))
+        return SourceOffsets(topic, offsets, before=self._befores.get(topic))
 
     @override
     async def tenants(self) -> Sequence[TenantId]:

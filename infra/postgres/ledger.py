@@ -40,7 +40,18 @@ select $1, n.partition, n.next_offset
 on conflict (topic, partition) do update
    set next_offset = greatest(ledger_source.next_offset, excluded.next_offset)
 """
-OFFSETS = "select partition, next_offset from sluice.ledger_source where topic = $1"
+MOVE = """
+insert into sluice.ledger_source (topic, partition, next_offset, before)
+select $1, n.partition, n.next_offset, $4
+  from unnest($2::integer[], $3::bigint[]) n (partition, next_offset)
+on conflict (topic, partition) do update
+   set next_offset = excluded.next_offset, before = excluded.before
+"""
+# No row may be there yet: so it is the topic's name that is locked.
+ALONE = "select pg_advisory_xact_lock(hashtextextended($1, 0))"
+OFFSETS = """
+select partition, next_offset, before from sluice.ledger_source where topic = $1
+"""
 
 _ORIGIN_BYTES = 16
 
@@ -73,7 +84,7 @@ class PostgresLedger(Ledger):
             if new := [(tenant, log) for tenant, log in chained if log.entries]:
                 await connection.execute(APPEND, *_columns(new))
             if source is not None:
-                await connection.execute(SOURCE, *_source(source))
+                await _store(connection, source)
         return appended(grown)
 
     def _asked(self, tenants: Mapping[TenantId, Sequence[Recorded]]) -> Sequence[Any]:
@@ -118,10 +129,9 @@ class PostgresLedger(Ledger):
                     raise RetryableError("the commit did not reach the standbys")
 
     @override
-    async def offsets(self, topic: str) -> Mapping[int, int]:
+    async def source(self, topic: str) -> SourceOffsets:
         async with self._transaction() as connection:
-            rows = await connection.fetch(OFFSETS, topic)
-        return {row["partition"]: row["next_offset"] for row in rows}
+            return await _stored(connection, topic)
 
 
 @asynccontextmanager
@@ -174,6 +184,23 @@ def _columns(logs: Sequence[tuple[TenantId, Chained]]) -> Sequence[Sequence[Any]
     )
 
 
-def _source(source: SourceOffsets) -> Sequence[Any]:
+async def _store(connection: PoolConnectionProxy, source: SourceOffsets) -> None:
     offsets = source.next_offsets
-    return source.topic, list(offsets), list(offsets.values())
+    columns = source.topic, list(offsets), list(offsets.values())
+    if source.after is None:
+        await connection.execute(SOURCE, *columns)
+        return
+    await connection.execute(ALONE, source.topic)
+    if (await _stored(connection, source.topic)).next_offsets != source.after:
+        raise RetryableError("somebody else read on")
+    await connection.execute(MOVE, *columns, source.before)
+
+
+async def _stored(connection: PoolConnectionProxy, topic: str) -> SourceOffsets:
+    rows = await connection.fetch(OFFSETS, topic)
+    moments = [row["before"] for row in rows if row["before"]]
+    return SourceOffsets(
+        topic,
+        {row["partition"]: row["next_offset"] for row in rows},
+        before=max(moments, default=None),
+    )

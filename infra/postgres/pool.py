@@ -51,6 +51,34 @@ async def answers(pool: asyncpg.Pool) -> bool:
     return True
 
 
+DURABLE = """
+select current_setting('synchronous_standby_names') <> ''
+   and current_setting('fsync') = 'on' and current_setting('full_page_writes') = 'on'
+"""
+
+
+async def durable(pool: asyncpg.Pool) -> bool:
+    """Does what is committed outlive the machine? False also where nobody answers."""
+    try:
+        with waiting():
+            return bool(await pool.fetchval(DURABLE))
+    except (RetryableError, asyncpg.PostgresError):
+        return False
+
+
+async def refuse_volatile(pool: asyncpg.Pool) -> None:
+    """Refuse to start on a database that may lose what it committed.
+
+    Raises:
+        ValueError: it has no synchronous standby, or does not sync its writes.
+    """
+    if not await durable(pool):
+        raise ValueError(
+            "database.durable: expected synchronous_standby_names to name a standby,"
+            " and fsync and full_page_writes to be on"
+        )
+
+
 async def _init(connection: asyncpg.Connection) -> None:
     await connection.set_type_codec(
         "jsonb",

@@ -129,8 +129,12 @@ def rotate_key(
 
 def public_keys(folder: Path) -> PublicKeys:
     """What the signer says its keys are; needs no right to the keys themselves."""
-    raw = (folder / PUBLIC).read_bytes()
-    return PublicKeys.model_validate_json(raw)
+    return read_public(folder / PUBLIC)
+
+
+def read_public(path: Path) -> PublicKeys:
+    """A signer's ``public.json``, or a copy of it."""
+    return PublicKeys.model_validate_json(path.read_bytes())
 
 
 def _pair(seed: bytes, now: datetime) -> _Pair:

@@ -14,10 +14,19 @@ from schemas.ids import EventId, RequestId, TenantId
 
 @dataclass(frozen=True, slots=True)
 class SourceOffsets:
-    """How far a topic was read: the next offset of each partition."""
+    """How far a topic was read: the next offset of each partition.
+
+    Attributes:
+        after: what was stored when reading began, for whom no two may read the same.
+            Where something else is stored by now, nothing is appended. Offsets may then
+            go back, as those of a topic that was made anew do; else they never do.
+        before: every record that was read is older; of a topic made anew none is.
+    """
 
     topic: str
     next_offsets: Mapping[int, int]
+    after: Mapping[int, int] | None = None
+    before: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,15 +57,16 @@ class Ledger(Protocol):
         first event opens its log.
 
         Raises:
-            RetryableError: the outcome is unknown; the same batch again is safe.
+            RetryableError: the outcome is unknown; the same batch again is safe. Or
+                somebody else read on from ``source.after``: read again.
             InvalidMessage: an event can never be recorded; nothing was.
             IntegrityError: an id came again with another decision; nothing was
                 recorded.
         """
         ...
 
-    async def offsets(self, topic: str) -> Mapping[int, int]:
-        """How far a topic was read, by what was appended; it never moves backwards."""
+    async def source(self, topic: str) -> SourceOffsets:
+        """How far a topic was read, by what was appended."""
         ...
 
 

@@ -1,11 +1,13 @@
 """``sluice audit``: verify the ledger, ask it, hand logs out, change its key."""
 
+from dataclasses import replace
 from pathlib import Path
 from uuid import UUID
 
 import click
 
 from infra.exported import ExportedLogs
+from infra.served import serving_logs
 from pipeline.anchors.cosignatures import WITNESS
 from pipeline.anchors.judging import Outsiders
 from pipeline.anchors.timestamps import parse_certificates
@@ -24,6 +26,7 @@ from producers.cli.books import (
     signer_folder,
     tenants_of,
 )
+from producers.cli.content import content
 from producers.cli.evidence import export_logs, show
 from producers.cli.judging import Trust, all_there, verify_one
 from producers.cli.query import proof, query
@@ -51,6 +54,21 @@ def audit() -> None:
     help="The log's keys as you were given them; else those that the export names.",
 )
 @click.option(
+    "--url",
+    help="Verify what a gateway serves below this address, e.g. https://host/ledger.",
+)
+@click.option(
+    "--credential-file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="The API key or token that may read it, in a file; with --url.",
+)
+@click.option(
+    "--since",
+    multiple=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A checkpoint that you kept: only what came behind it is recomputed.",
+)
+@click.option(
     "--known",
     multiple=True,
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
@@ -75,15 +93,29 @@ def verify(  # noqa: PLR0917 - click's options
     tenant: UUID | None,
     folder: Path | None,
     keys: Path | None,
+    url: str | None,
+    credential_file: Path | None,
+    since: tuple[Path, ...],
     known: tuple[Path, ...],
     authorities: tuple[Path, ...],
     witnesses: tuple[str, ...],
 ) -> None:
     """Recompute every log from its stored bytes."""
     outsiders = _outsiders(authorities, witnesses)
-    texts = [path.read_text() for path in known]
-    trust = Trust(folder, signer, keys, texts, outsiders)
-    run(_verify_all(database_url, folder, tenant, trust))
+    trust = Trust(
+        export=folder,
+        signer=signer,
+        keys=keys,
+        known=[path.read_text() for path in known],
+        since=[path.read_text() for path in since],
+        outsiders=outsiders,
+    )
+    if url is None:
+        run(_verify_all(database_url, tenant, trust))
+    elif credential_file is None or folder is not None:
+        raise click.UsageError("--url: expected --credential-file, and no --export")
+    else:
+        run(_verify_served(url, credential_file.read_text().strip(), tenant, trust))
 
 
 def _outsiders(authorities: tuple[Path, ...], witnesses: tuple[str, ...]) -> Outsiders:
@@ -95,11 +127,20 @@ def _outsiders(authorities: tuple[Path, ...], witnesses: tuple[str, ...]) -> Out
     return Outsiders([each for pem in pems for each in pem], keys)
 
 
-async def _verify_all(
-    database_url: str | None, folder: Path | None, tenant: UUID | None, trust: Trust
+async def _verify_served(
+    url: str, credential: str, tenant: UUID | None, trust: Trust
 ) -> int:
-    if folder is not None:
-        return await _verify(ExportedLogs(folder), None, tenant, trust)
+    if tenant is not None:
+        raise click.UsageError("--url: the credential says whose logs these are")
+    async with serving_logs(url, credential) as served:
+        return await _verify(served, None, None, replace(trust, served=served))
+
+
+async def _verify_all(
+    database_url: str | None, tenant: UUID | None, trust: Trust
+) -> int:
+    if trust.export is not None:
+        return await _verify(ExportedLogs(trust.export), None, tenant, trust)
     async with opened(database_url) as books:
         return await _verify(books.logs, books.anchors, tenant, trust)
 
@@ -111,10 +152,10 @@ async def _verify(
     if not tenants:
         raise LookupError("there is no log")
     hold = [await verify_one(logs, anchors, each, trust) for each in tenants]
-    if tenant is None and trust.export is None:
+    if tenant is None and anchors is not None:
         hold.append(await all_there(logs, trust))
     return HOLDS if all(hold) else BROKEN
 
 
-for command in (show, query, proof, export_logs, rotate, adopt):
+for command in (show, query, proof, export_logs, rotate, adopt, content):
     audit.add_command(command)

@@ -2,8 +2,9 @@
 
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 import click
 from rich.console import Console
@@ -11,6 +12,7 @@ from rich.progress import Progress
 
 from infra.anchors.exported import ROOT_FOLDER, read_anchors, read_root
 from infra.exports import VKEYS, notes_by_size, read_keys
+from infra.served import ServedLogs
 from infra.signer.ed25519 import public_keys
 from infra.signer.state import STATE, FileState
 from pipeline.anchors.judging import Attested, Outsiders, judge
@@ -18,43 +20,64 @@ from pipeline.anchors.rooting import RootProof, prove_root, verify_root
 from pipeline.audit import Head
 from pipeline.checkpoint import VerifyKey, parse_note
 from pipeline.errors import InvalidMessage
+from pipeline.increments import later_pass
 from pipeline.passes import Refused, Report, full_pass
 from pipeline.ports.anchors import Anchored, Anchors
 from pipeline.ports.ledger import Logs
 from pipeline.presence import fewer, vanished
 from schemas.ids import TenantId
 
+UNVOUCHED: Final = (
+    "its keys are those that came with it, for which nobody else vouches;"
+    " give --keys as you had them by another way"
+)
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Trust:
     """What a log is judged by: the keys, and what lay elsewhere.
 
     Attributes:
+        export: the folder with the logs, if they were exported.
+        served: the gateway that serves them, if one does.
         known: checkpoints that somebody else kept.
+        since: those of them behind which alone a log is verified.
         outsiders: authorities and witnesses that are believed.
     """
 
-    export: Path | None
-    signer: Path | None
-    keys: Path | None
-    known: Sequence[str]
-    outsiders: Outsiders
+    export: Path | None = None
+    served: ServedLogs | None = None
+    signer: Path | None = None
+    keys: Path | None = None
+    known: Sequence[str] = ()
+    since: Sequence[str] = ()
+    outsiders: Outsiders = field(default_factory=Outsiders)
 
-    def keys_of(self, tenant: TenantId, origin: str) -> Sequence[VerifyKey]:
+    async def keys_of(self, tenant: TenantId, origin: str) -> Sequence[VerifyKey]:
         """The keys of one log, from the best place that was given."""
         if self.keys is not None:
             return read_keys(self.keys)
-        if self.export is not None:
-            return read_keys(self.export / tenant / VKEYS)
         if self.signer is not None:
             return public_keys(self.signer).named(origin)
-        raise click.UsageError("expected --signer or --keys: who signs the log?")
+        if self.export is None and self.served is None:
+            raise click.UsageError("expected --signer or --keys: who signs the log?")
+        click.echo(f"{origin}: {UNVOUCHED}", err=True)
+        if self.export is not None:
+            return read_keys(self.export / tenant / VKEYS)
+        return await self.served.keys(tenant) if self.served else ()
 
     def root_keys(self, tenant: TenantId, origin: str) -> Sequence[VerifyKey]:
         """The root log's keys: the signer's, else those beside the proof."""
+        if self.signer is not None:
+            return public_keys(self.signer).named(origin)
         if self.export is not None:
             return read_keys(self.export / tenant / ROOT_FOLDER / VKEYS)
-        return public_keys(self.signer).named(origin) if self.signer else ()
+        return ()
+
+    def kept(self, origin: str) -> str | None:
+        """The checkpoint behind which a log is verified; None: all of it is."""
+        own = [each for each in self.since if parse_note(each).origin == origin]
+        return max(own, key=_size, default=None)
 
     async def outside(self, origin: str) -> Sequence[str]:
         """Checkpoints of one log that the ledger itself did not hand out."""
@@ -63,6 +86,10 @@ class Trust:
             signed = await FileState(self.signer / STATE).last(origin)
             notes += [signed.note] if signed else []
         return notes
+
+
+def _size(note: str) -> int:
+    return parse_note(note).size
 
 
 async def verify_one(
@@ -107,7 +134,7 @@ def _tell(report: Report) -> None:
 
 
 async def _judged(logs: Logs, tenant: TenantId, head: Head, trust: Trust) -> Report:
-    keys = trust.keys_of(tenant, head.origin)
+    keys, kept = await trust.keys_of(tenant, head.origin), trust.kept(head.origin)
     outside = await trust.outside(head.origin)
     console = Console(stderr=True)
     with Progress(
@@ -118,7 +145,10 @@ async def _judged(logs: Logs, tenant: TenantId, head: Head, trust: Trust) -> Rep
         def progress(done: int) -> None:
             bar.update(task, completed=done)
 
-        report = await full_pass(logs, tenant, keys, outside, progress)
+        if kept is None:
+            report = await full_pass(logs, tenant, keys, outside, progress)
+        else:
+            report = await later_pass(logs, tenant, keys, [kept, *outside])
     if report is None:
         raise LookupError("the log went away while it was read")
     return report

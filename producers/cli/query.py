@@ -170,7 +170,10 @@ def _signed(note: str | None, entries: Sequence[Entry]) -> Checkpoint:
     """The checkpoint, if it counts all of them."""
     signed = parse_note(note) if note else None
     if signed is None or signed.size <= entries[-1].seq:
-        raise LookupError("no checkpoint counts these records yet: ask again")
+        raise LookupError(
+            "no checkpoint counts these records yet: ask again, or let the signer sign"
+            " now (python -m producers checkpointer --once)"
+        )
     return signed
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import csv
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,9 @@ from click.testing import CliRunner, Result
 from infra.exported import ExportedLogs
 from infra.exports import export
 from infra.memory.ledger import MemoryLedger
-from infra.signer.ed25519 import ensure_key
-from infra.system import SystemEntropy
+from infra.signer.ed25519 import FileSigner, ensure_key
+from infra.system import SystemClock, SystemEntropy
+from pipeline.checkpoint import Checkpoint
 from producers.cli.audit import audit
 from tests.support.audit import NOON, TENANT, recorded, request_id
 from tests.support.exports import SIZE, Exported, make, signed
@@ -92,11 +94,15 @@ def test_a_cut_tail_with_its_checkpoint_is_told_by_what_was_kept(
     for seq in range(SIZE - 1, 257, -1):
         exported.line(seq, lambda _: b"")
     (exported.place / "checkpoints" / "601").unlink()
+    rooted = verify(exported)
+    shutil.rmtree(exported.place / "root")
 
     alone = verify(exported)
     signer = verify(exported, "--signer", str(exported.signer))
 
     assert 0 == alone.exit_code, alone.output
+    # The root log committed to a checkpoint that is not there any more.
+    assert 1 == rooted.exit_code
     assert 1 == signer.exit_code
     assert "record 258: records are missing" in signer.output
 
@@ -200,3 +206,65 @@ def test_a_table_goes_with_the_records(exported: Exported) -> None:
 
     assert [str(seq) for seq in range(SIZE)] == [row["seq"] for row in rows]
     assert request_id("300") == rows[301]["request_id"]
+
+
+def since(exported: Exported, *options: str) -> Result:
+    kept = exported.folder.parent / "kept"
+    if not kept.exists():
+        kept.write_text((exported.place / "checkpoints" / "258").read_text())
+    return verify(exported, "--since", str(kept), *options)
+
+
+def test_behind_a_kept_checkpoint_the_rest_holds(exported: Exported) -> None:
+    result = since(exported)
+
+    assert 0 == result.exit_code, result.output
+    assert "601 records, 3 checkpoints" in result.output
+
+
+@pytest.mark.parametrize("seq", [258, 300, 600])
+def test_behind_it_an_altered_record_is_named(exported: Exported, seq: int) -> None:
+    exported.line(seq, lambda line: line.replace(b"system:", b"systen:"))
+
+    result = since(exported)
+
+    assert 1 == result.exit_code
+    assert f"record {seq}:" in result.output
+
+
+def test_a_history_that_is_not_the_kept_one_is_told(
+    exported: Exported, tmp_path: Path
+) -> None:
+    """Same keys, same origin: the signer signed two histories."""
+    other = Checkpoint(origin_of(exported), 258, bytes(32))
+    signer = FileSigner(exported.signer, SystemClock())
+    kept = tmp_path / "kept"
+    kept.write_text(asyncio.run(signer.sign(other)))
+
+    result = since(exported)
+
+    assert 1 == result.exit_code
+    assert "record 258:" in result.output
+
+
+def test_a_tail_that_a_checkpoint_counts_is_missed(exported: Exported) -> None:
+    exported.line(600, lambda _: b"")
+
+    result = since(exported)
+
+    assert 1 == result.exit_code
+    assert "record 600: records are missing that a checkpoint counts" in result.output
+
+
+def origin_of(exported: Exported) -> str:
+    return (exported.place / "checkpoint").read_text().splitlines()[0]
+
+
+def test_keys_that_came_with_the_log_are_said_to_vouch_for_nothing(
+    exported: Exported,
+) -> None:
+    alone = verify(exported)
+    given = verify(exported, "--keys", str(exported.place / "vkeys.json"))
+
+    assert "nobody else vouches" in alone.stderr
+    assert "nobody else vouches" not in given.stderr

@@ -1,7 +1,7 @@
 """The completeness worker: what it records, and what it raises."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 import pytest
@@ -10,9 +10,11 @@ from typing_extensions import override
 from infra.memory.ledger import MemoryLedger
 from infra.memory.webhooks import MemoryWebhooks
 from infra.system import SystemClock, SystemEntropy
-from pipeline.audit import ROOT, record
+from pipeline.audit import ROOT, Recorded, record
+from pipeline.errors import RetryableError
 from pipeline.ports.accepted import AcceptedRequests, Span
-from producers.completeness import CHECKED, CompletenessWorker
+from pipeline.ports.ledger import Appended, SourceOffsets
+from producers.completeness import CHECKED, INCIDENT, CompletenessWorker
 from schemas.audit import AuditRecord
 from schemas.ids import RequestId, TenantId
 from schemas.webhooks import Kind
@@ -22,16 +24,37 @@ from tests.support.webhooks import bare, holder
 
 @dataclass
 class Topic(AcceptedRequests):
-    """One partition of accepted requests, with the moment of each."""
+    """One partition of accepted requests, with the moment of each.
+
+    Attributes:
+        first: what lies before it is not kept any more.
+        meanwhile: happens between reading and appending.
+    """
 
     records: list[tuple[TenantId, RequestId, datetime]] = field(default_factory=list)
+    first: int = 0
+    meanwhile: Callable[[], Awaitable[object]] | None = None
 
     @override
-    async def read(self, begin: Mapping[int, int], before: datetime) -> Span:
-        start = begin.get(0, 0)
+    async def read(
+        self, begin: Mapping[int, int], before: datetime, since: datetime | None = None
+    ) -> Span:
+        stored = begin.get(0, self.first)
+        anew = stored > len(self.records)
+        start = self.first if anew else max(self.first, stored)
         ready = [each for each in self.records[start:] if each[2] < before]
         found = tuple((tenant, request) for tenant, request, _ in ready)
-        return Span(found, {0: start}, {0: start + len(ready)})
+        if meanwhile := self.meanwhile:
+            self.meanwhile = None
+            await meanwhile()
+        return Span(
+            found,
+            {0: start},
+            {0: start + len(ready)},
+            until=before,
+            expired={0: range(stored, start)} if start > stored else {},
+            anew=frozenset({0} if anew else ()),
+        )
 
 
 @dataclass
@@ -43,6 +66,7 @@ class Scene:
     worker: CompletenessWorker
     rows: MemoryWebhooks
     alarms: list[int]
+    told: list[float]
 
     async def story(
         self, name: str, *actions: str, tenant: TenantId = TENANT, age_s: int = 3600
@@ -57,15 +81,17 @@ class Scene:
             ]
         )
 
-    async def checks(self, tenant: TenantId) -> list[AuditRecord]:
+    async def checks(
+        self, tenant: TenantId, action: str = CHECKED
+    ) -> list[AuditRecord]:
         found = [record(each.body) for each in await self.ledger.read(tenant, 0, 99)]
-        return [each for each in found if each.action == CHECKED]
+        return [each for each in found if each.action == action]
 
 
 @pytest.fixture
 def scene() -> Scene:
     ledger, topic = MemoryLedger("test.example", SystemEntropy()), Topic()
-    rows, alarms = MemoryWebhooks(), list[int]()
+    rows, alarms, told = MemoryWebhooks(), list[int](), list[float]()
     worker = CompletenessWorker(
         accepted=topic,
         ledger=ledger,
@@ -73,9 +99,10 @@ def scene() -> Scene:
         deliveries=rows,
         clock=SystemClock(),
         alarm=alarms.append,
+        tell=told.append,
         settled=timedelta(minutes=15),
     )
-    return Scene(topic, ledger, worker, rows, alarms)
+    return Scene(topic, ledger, worker, rows, alarms, told)
 
 
 async def test_what_ended_is_recorded_for_its_tenant_and_the_root(scene: Scene) -> None:
@@ -138,6 +165,8 @@ async def test_what_is_missing_is_named_and_raised(
     assert counts == (found.unrecorded, found.unended)
     assert (request_id("lost"),) == found.missing
     assert "incomplete" == check.status
+    (incident,) = await scene.checks(TENANT, INCIDENT)
+    assert check.completeness == incident.completeness
 
 
 async def test_a_redelivered_acceptance_counts_once(scene: Scene) -> None:
@@ -149,3 +178,92 @@ async def test_a_redelivered_acceptance_counts_once(scene: Scene) -> None:
     (check,) = await scene.checks(TENANT)
     assert check.completeness is not None
     assert 1 == check.completeness.accepted
+
+
+async def test_what_is_whole_is_no_incident(scene: Scene) -> None:
+    await scene.story("a", "accepted", "completed")
+
+    await scene.worker.round()
+
+    assert [] == [*scene.alarms, *await scene.checks(TENANT, INCIDENT)]
+    assert [] == await scene.checks(ROOT, INCIDENT)
+    (told,) = scene.told
+    assert 900 == pytest.approx(SystemClock().now().timestamp() - told, abs=60)
+
+
+async def test_of_two_copies_one_records(scene: Scene) -> None:
+    """The other reads more, since time went on, and begins again."""
+    await scene.story("a", "accepted")
+    await scene.story("b", "accepted", "completed", age_s=880)
+
+    async def other() -> None:
+        quick = replace(scene.worker, settled=timedelta(seconds=800))
+        await quick.round()
+
+    scene.topic.meanwhile = other
+    with pytest.raises(RetryableError):
+        await scene.worker.round()
+    again = await scene.worker.round()
+
+    assert not again
+    ranges = [each.offsets[0] for each in await scene.checks(ROOT)]
+    assert [(0, 2)] == [(each.begin, each.end) for each in ranges]
+    assert 1 == len(await scene.checks(TENANT, INCIDENT))
+
+
+async def test_what_expired_unread_is_an_incident_of_the_root(scene: Scene) -> None:
+    await scene.story("a", "accepted", "completed")
+    await scene.worker.round()
+    for name in "bcd":
+        await scene.story(name, "accepted", "completed")
+    scene.topic.first = 3
+
+    await scene.worker.round()
+    again = await scene.worker.round()
+
+    (incident,) = await scene.checks(ROOT, INCIDENT)
+    assert [("expired", "partition_0")] == [
+        (each.verdict, each.rule) for each in incident.decision
+    ]
+    assert [(0, 1, 3)] == [(r.partition, r.begin, r.end) for r in incident.offsets]
+    assert ([1], False) == (scene.alarms, again)
+
+
+async def test_a_topic_made_anew_is_an_incident_and_is_read_whole(
+    scene: Scene,
+) -> None:
+    for name in "abc":
+        await scene.story(name, "accepted", "completed")
+    await scene.worker.round()
+    scene.topic.records.clear()
+    await scene.story("new", "accepted")
+
+    rounds = [await scene.worker.round() for _ in range(2)]
+
+    (incident,) = await scene.checks(ROOT, INCIDENT)
+    assert ["made_anew"] == [each.verdict for each in incident.decision]
+    (lost,) = await scene.checks(TENANT, INCIDENT)
+    assert lost.completeness is not None
+    assert (request_id("new"),) == lost.completeness.missing
+    assert [True, False] == rounds
+
+
+async def test_a_worker_that_dies_before_it_appends_has_raised_the_alarm(
+    scene: Scene,
+) -> None:
+    await scene.story("lost", "accepted")
+
+    class Dying(MemoryLedger):
+        @override
+        async def append(
+            self, events: Sequence[Recorded], source: SourceOffsets | None = None
+        ) -> Appended:
+            raise RetryableError("killed")
+
+    dying = replace(scene.worker, ledger=Dying("test.example", SystemEntropy()))
+    with pytest.raises(RetryableError):
+        await dying.round()
+    await scene.worker.round()
+
+    assert [1, 1] == scene.alarms
+    assert 1 == len(await scene.checks(TENANT, INCIDENT))

@@ -3,6 +3,7 @@
 import csv
 from collections.abc import AsyncIterator, Collection
 from dataclasses import dataclass, replace
+from functools import partial
 from io import StringIO
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import httpx
 import pytest
 from starlette.requests import Request
 
+from infra.exports import NamedKeys, vkeys
 from infra.log import Log
 from infra.memory.anchors import MemoryAnchors
 from infra.memory.ledger import MemoryLedger
@@ -77,7 +79,8 @@ async def scene(tmp_path: Path) -> AsyncIterator[Scene]:
     await ledger.append([recorded(str(each)) for each in range(SIZE - 1)])
     await ledger.append([recorded("a", tenant=OTHER)])
     await checkpointer.round()
-    transport = httpx.ASGITransport(app=evidence(ledger, readable, MemoryAnchors()))
+    app = evidence(ledger, readable, MemoryAnchors(), partial(vkeys, keys))
+    transport = httpx.ASGITransport(app=app)
     async with httpx.AsyncClient(transport=transport, base_url="http://log") as http:
         yield Scene(ledger=ledger, keys=keys, checkpointer=checkpointer, http=http)
 
@@ -337,3 +340,13 @@ async def test_the_way_to_the_root_log_is_served(scene: Scene) -> None:
         verify_root(found, note + "x", root)
     with pytest.raises(InvalidMessage):
         verify_root(replace(found, salt=bytes(32)), note, root)
+
+
+async def test_the_keys_of_a_log_are_told_to_who_may_read_it(scene: Scene) -> None:
+    answer = await scene.get("vkeys.json")
+
+    keys = NamedKeys.model_validate_json(answer.text).parsed()
+    signed = open_checkpoint((await scene.get("checkpoint")).text, keys)
+    assert SIZE == signed.size
+    assert 401 == (await scene.get("vkeys.json", "stranger")).status_code
+    assert 404 == (await scene.get("vkeys.json", "nobody")).status_code

@@ -1,6 +1,7 @@
 """What every ledger must do: the twin and Postgres."""
 
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from datetime import timedelta
 from hashlib import sha256
 from typing import Any
@@ -13,7 +14,7 @@ from infra.memory.ledger import MemoryLedger
 from pipeline.audit import empty, record
 from pipeline.checkpoint import Checkpoint, VerifyKey, sign
 from pipeline.coverage import INCIDENT
-from pipeline.errors import IntegrityError, InvalidMessage
+from pipeline.errors import IntegrityError, InvalidMessage, RetryableError
 from pipeline.merkle import root_between
 from pipeline.ports.ledger import SourceOffsets
 from pipeline.querying import Query
@@ -288,8 +289,8 @@ class LedgerContract:
         await books.ledger.append([event], SourceOffsets(topic, {0: 5, 3: 7}))
         await books.ledger.append([], SourceOffsets(topic, {3: 9}))
 
-        assert {0: 5, 3: 9} == await books.ledger.offsets(topic)
-        assert {} == await books.ledger.offsets("another")
+        assert {0: 5, 3: 9} == (await books.ledger.source(topic)).next_offsets
+        assert {} == (await books.ledger.source("another")).next_offsets
 
     async def test_offsets_never_move_backwards(
         self, books: Books, tenant: TenantId
@@ -300,7 +301,34 @@ class LedgerContract:
         await books.ledger.append([event], SourceOffsets(topic, {0: 19}))
         await books.ledger.append([event], SourceOffsets(topic, {0: 8, 1: 2}))
 
-        assert {0: 19, 1: 2} == await books.ledger.offsets(topic)
+        assert {0: 19, 1: 2} == (await books.ledger.source(topic)).next_offsets
+
+    async def test_of_two_who_read_the_same_one_appends(
+        self, books: Books, tenant: TenantId
+    ) -> None:
+        topic = ENTROPY.bytes(4).hex()
+        read = (await books.ledger.source(topic)).next_offsets
+        event, other = recorded("a", tenant=tenant), recorded("b", tenant=tenant)
+        first = SourceOffsets(topic, {0: 5}, after=read, before=NOON)
+        await books.ledger.append([event], first)
+
+        late = SourceOffsets(topic, {0: 7}, after=read, before=NOON)
+        with pytest.raises(RetryableError):
+            await books.ledger.append([other], late)
+
+        assert replace(first, after=None) == await books.ledger.source(topic)
+        assert ["log.created", "request.screened"] == await actions(books, tenant)
+
+    async def test_whoever_knows_what_is_stored_may_go_back(
+        self, books: Books, tenant: TenantId
+    ) -> None:
+        topic = ENTROPY.bytes(4).hex()
+        event = recorded("a", tenant=tenant)
+        await books.ledger.append([event], SourceOffsets(topic, {0: 9}, after={}))
+        back = SourceOffsets(topic, {0: 2}, after={0: 9})
+        await books.ledger.append([], back)
+
+        assert {0: 2} == (await books.ledger.source(topic)).next_offsets
 
     async def test_tiles_hold_every_leaf_and_fill_upwards(
         self, books: Books, tenant: TenantId
