@@ -11,10 +11,11 @@ import pytest
 
 from demo.stack import Stack
 from infra.postgres.ledger import PostgresLedger
+from infra.postgres.logs import FIND, WANTED
 from infra.system import SystemClock
 from pipeline.errors import RetryableError
 from schemas.ids import TenantId
-from tests.support.audit import recorded
+from tests.support.audit import recorded, request_id
 from tests.support.ledger import Books, Database, database, new_tenant, opened
 
 pytestmark = pytest.mark.integration
@@ -325,3 +326,28 @@ async def test_a_cancelled_append_takes_its_connection_along(
 
         entries = await books.logs.read(tenant, 0, 1000)
         assert 1 == sum(each.event_id == later.id for each in entries)
+
+
+INDEXED = {
+    "action": ("request.blocked", "ledger_entry_of_action"),
+    "actor": ("system:ledger", "ledger_entry_of_actor"),
+    "request": (request_id("r"), "ledger_entry_of_request"),
+}
+
+
+@pytest.mark.parametrize("wanted", INDEXED)
+async def test_what_is_asked_for_is_found_by_an_index(
+    made: Database, books: Books, tenant: TenantId, wanted: str
+) -> None:
+    """A thousand records, of which few are wanted, under row-level security."""
+    value, index = INDEXED[wanted]
+    many = [recorded(str(each), tenant=tenant) for each in range(1_000)]
+    few = recorded("few", "request.blocked", tenant=tenant, request="r")
+    await books.ledger.append([*many, few])
+    statement = "explain " + FIND.format(WANTED[wanted].format(4))
+    async with connected(made.admin) as connection:
+        await connection.execute("analyze sluice.ledger_entry")
+    async with claiming(made.admin, TENANT_ROLE, tenant, tenant) as tenants:
+        plan = await tenants.fetch(statement, tenant, 0, 50, value)
+
+    assert index in "".join(row[0] for row in plan)

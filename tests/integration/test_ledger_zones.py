@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 import asyncpg
 import pytest
 
+from infra.postgres.pool import durable, open_pool, refuse_volatile
 from infra.system import SystemClock
 from pipeline.audit import empty
 from pipeline.errors import RetryableError
@@ -83,6 +84,20 @@ async def test_one_zone_may_go(quorum: Zones, lost: str) -> None:
 
         assert 0 == appended.repeats
         assert event.attributes.id in await held(books, tenant)
+
+
+async def test_a_database_that_may_lose_what_it_committed_is_refused(
+    quorum: Zones,
+) -> None:
+    async with await open_pool(quorum.made.worker, size=1) as pool:
+        with_standbys = await durable(pool)
+        await refuse_volatile(pool)
+        await quorum.wanted("a", "")
+        without = await durable(pool)
+        with pytest.raises(ValueError, match="synchronous_standby_names"):
+            await refuse_volatile(pool)
+
+    assert (True, False) == (with_standbys, without)
 
 
 async def test_without_a_second_zone_nothing_is_acknowledged(quorum: Zones) -> None:
