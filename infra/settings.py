@@ -116,9 +116,6 @@ class LedgerSettings(Concern):
 
     domain: str = "sluice.localhost"
     """The first part of each log's origin: ``ledger.<domain>/<log id>``."""
-    settled_s: Annotated[int, Field(ge=0, le=86_400)] = 900
-    """Completeness counts requests accepted so many seconds ago: longer than any may
-    take (the longest deadline is 10 minutes), or open ones count as missing."""
     public_keys: Path | None = None
     """The signer's ``public.json``, or a copy: the gateway serves it as each log's
     ``vkeys.json``. Without it nobody is told the keys over HTTP."""
