@@ -10,6 +10,7 @@ from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssigno
 from aiokafka.errors import KafkaError
 from faststream.kafka import KafkaBroker
 
+from infra.kafka.connections import survive_closed_transports
 from infra.kafka.partitions import KafkaPartitions
 from infra.kafka.patient import PatientBroker
 from infra.kafka.records import tolerate_header_names
@@ -66,9 +67,13 @@ class KafkaClients:
     bootstrap: str
     consumer: Mapping[str, Any] = field(default_factory=lambda: CONSUMER)
 
+    def __post_init__(self) -> None:
+        """Mend aiokafka in this process, once and for all that is made here."""
+        tolerate_header_names()
+        survive_closed_transports()
+
     def broker(self) -> KafkaBroker:
         """FastStream's broker, for delivery: it consumes only, and creates nothing."""
-        tolerate_header_names()
         return PatientBroker(
             self.bootstrap,
             client_id="sluice",

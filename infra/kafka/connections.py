@@ -1,0 +1,31 @@
+"""Connections whose transport uvloop has closed.
+
+asyncio's transports take a write after their end and drop it; uvloop's raise
+``RuntimeError``. aiokafka 0.14 expects ``OSError`` alone: the other ends the task by
+which a member keeps its place in the group, and nothing starts that again. So a broker
+that hung and then died left groups that stood still until their process was restarted.
+"""
+
+from typing import Any
+
+from aiokafka import conn
+from aiokafka.conn import AIOKafkaConnection, CloseReason
+from aiokafka.errors import KafkaConnectionError
+from typing_extensions import override
+
+
+def survive_closed_transports() -> None:
+    """Make every aiokafka client of this process connect anew where that is so."""
+    conn.AIOKafkaConnection = Connection
+
+
+class Connection(AIOKafkaConnection):  # type: ignore[misc]
+    """One connection to a broker."""
+
+    @override
+    def send(self, request: Any, expect_response: bool = True) -> Any:
+        try:
+            return super().send(request, expect_response)
+        except RuntimeError:
+            self.close(reason=CloseReason.CONNECTION_BROKEN)
+            raise KafkaConnectionError("expected an open connection") from None
