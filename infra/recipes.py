@@ -3,8 +3,11 @@
 import json
 import zlib
 from hashlib import sha256
+from importlib.metadata import version
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 from typing import Final
+from unicodedata import unidata_version
 
 from pipeline.detection.linear import Linear
 from pipeline.detection.people import People, listed
@@ -21,6 +24,9 @@ SHA256: Final = {
     NAMES: "5bf1e0cd9648e705aecc6431d9e2fb6787aa0c9646c825bde00f94f5754c9bd4",
 }
 """What each artefact must be; another one is refused."""
+DECIDING: Final = ("injection", "intents", "output", "redaction", "screening", "tokens")
+"""Modules of the pipeline, beside the package of detection, that a verdict hangs on."""
+LIBRARIES: Final = ("google-re2", "python-stdnum", "phonenumberslite")
 
 
 def load_recipe() -> Recipe:
@@ -35,10 +41,32 @@ def load_recipe() -> Recipe:
         attacks=_linear(INJECTION),
         orders=_linear(INSTRUCTION),
         artefacts=tuple(SHA256.items()),
+        code=code(),
     )
     recipe.data.hits(b"")
     recipe.words.hits(b"")
     return recipe
+
+
+def code() -> str:
+    """SHA-256 of all that decides besides the artefacts: modules, tables, libraries.
+
+    A change of a comment changes it too; a change of a check never goes unseen.
+    """
+    digest = sha256()
+    package = files("pipeline")
+    modules = [each for each in (package / "detection").iterdir() if _is_module(each)]
+    modules += [package / f"{name}.py" for name in DECIDING]
+    for module in sorted(modules, key=lambda each: each.name):
+        source = module.read_bytes()
+        digest.update(f"{module.name} {len(source)}\n".encode() + source)
+    told = [f"{name} {version(name)}" for name in LIBRARIES]
+    digest.update("\n".join([*told, unidata_version]).encode())
+    return digest.hexdigest()
+
+
+def _is_module(each: Traversable) -> bool:
+    return each.name.endswith(".py")
 
 
 def _artefact(name: str) -> bytes:

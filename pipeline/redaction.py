@@ -90,7 +90,7 @@ def redact(
         _part(index, part, policy, recipe, given) for index, part in enumerate(parts)
     )
     failures = _failures(policy, given.failed)
-    if any(policy.guard(g).on_failure is Failing.CLOSED for g in failures):
+    if closed(given.failed, policy):
         return RedactionUnavailable(
             decisions=tuple(failures.values()),
             looked=(looked_by(STAGE, recipe, given.signals),),
@@ -278,6 +278,12 @@ def _tokens(
         given.acted.append(Acted(index, finding, mode.value, token))
         found.append((finding, token))
     return found
+
+
+def closed(failed: Collection[Guard], policy: PolicyDocument) -> bool:
+    """Whether a guard is among them that must run and must not fail."""
+    rules = [policy.guard(guard) for guard in failed]
+    return any(r.required and r.on_failure is Failing.CLOSED for r in rules)
 
 
 def _failures(

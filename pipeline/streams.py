@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from pipeline import operators
-from pipeline.detection.engine import Finding, Recipe
-from pipeline.redaction import judged, united
+from pipeline.detection.engine import Finding, GuardFailed, Recipe
+from pipeline.detection.secrets import PEM_END
+from pipeline.redaction import closed, judged, united
 from pipeline.text import Channel
 from pipeline.tokens import Session, restored
 from schemas.policies import Mode, PolicyDocument, Reveal
@@ -25,8 +26,12 @@ CONTEXT: Final = 64
 MAX_WINDOW: Final = 8_192
 """A stretch without a safe break that is longer than this is cut all the same."""
 MAX_LINE: Final = 1_024
+CLOSING: Final = 128
+"""Characters that the end of a key may take."""
 
 _BREAK: Final = re.compile(r"\s")
+_PEM: Final = "private_key"
+_PEM_END: Final = re.compile(PEM_END)
 _WHOLE: Final = re.compile(r"[A-Za-z0-9_<>&;\\%‹›]*\Z")  # noqa: RUF001
 Chosen = list[tuple[Finding, Mode]]
 
@@ -35,8 +40,8 @@ Chosen = list[tuple[Finding, Mode]]
 class StreamRedactor:
     """Redacts one text of a completion: one choice, content block or tool call.
 
-    Law: for every chunking, the joined output is the same. A match is never cut, but
-    where it is longer than ``MAX_WINDOW``.
+    Law: for every chunking, the joined output is the same. A match is never cut: of one
+    longer than ``MAX_WINDOW`` the token leaves, and the rest is dropped to its end.
 
     Raises:
         GuardFailed: from ``feed`` and ``end``; nothing undecided has left.
@@ -47,6 +52,7 @@ class StreamRedactor:
     session: Session
     _out: str = field(default="", repr=False)
     _held: str = field(default="", repr=False)
+    _open: str | None = None
 
     def feed(self, chunk: str) -> str:
         """What may leave now."""
@@ -58,10 +64,15 @@ class StreamRedactor:
 
     def end(self) -> str:
         """The rest; the stream is over."""
-        return self._released(len(self._held), self._chosen(len(self._held)))
+        if self._open is not None:
+            self._skip(ended=True)
+        rest = len(self._held)
+        return self._released(rest, self._chosen(rest), ended=True)
 
     def _ready(self) -> str | None:
         """The next piece; None: not enough of the text is there."""
+        if self._open is not None and not self._skip():
+            return None
         window = WINDOW
         while len(self._held) >= window:
             chosen = self._chosen(window)
@@ -71,12 +82,33 @@ class StreamRedactor:
             window *= 2
         return None
 
+    def _skip(self, *, ended: bool = False) -> bool:
+        """Drop what belongs to an open block; True: its end was found.
+
+        A key goes on to its END line, anything else to the next break. Its token has
+        left already. What may be the beginning of an END line is kept.
+        """
+        closing = _PEM_END if self._open == _PEM else _BREAK
+        found = closing.search(self._held)
+        if found is not None:
+            kept = found.end() if self._open == _PEM else found.start()
+        else:
+            kept = len(self._held) if ended else max(0, len(self._held) - CLOSING)
+        self._held = self._held[kept:]
+        if found is not None:
+            self._open, self._out = None, ""
+        return found is not None
+
     def _chosen(self, window: int) -> Chosen:
         """What is replaced in the window, in its offsets; what is out is context."""
         context = self._out[-CONTEXT:]
         text = context + self._held[:window]
-        found = judged(text, Channel.COMPLETION, self.policy, self.recipe).found
-        acting = [(f, m) for f, m in found if m is Mode.STRICT or m is Mode.REVERSIBLE]
+        told = judged(text, Channel.COMPLETION, self.policy, self.recipe)
+        if closed(told.failed, self.policy):
+            raise GuardFailed("a guard that fails closed could not look at a stream")
+        acting = [
+            (f, m) for f, m in told.found if m is Mode.STRICT or m is Mode.REVERSIBLE
+        ]
         return [
             (_moved(f, -len(context)), m)
             for f, m in united(acting)
@@ -91,15 +123,25 @@ class StreamRedactor:
                 return place
         return window if window >= MAX_WINDOW else None
 
-    def _released(self, cut: int, chosen: Chosen) -> str:
+    def _released(self, cut: int, chosen: Chosen, *, ended: bool = False) -> str:
         piece, self._held = self._held[:cut], self._held[cut:]
         self._out = (self._out + piece)[-CONTEXT:]
+        if cut >= MAX_WINDOW and not ended:
+            self._open = _going_on(piece, chosen)
         tokens = [
             (found, self.session.token(found.data_class, value, reversible=False))
             for found, _ in chosen
             if found.start < cut and (value := piece[found.start : found.end])
         ]
         return operators.replaced(piece, [(_within(f, cut), t) for f, t in tokens])
+
+
+def _going_on(piece: str, chosen: Chosen) -> str | None:
+    """The kind of what reaches the end of a piece, and so goes on in what follows."""
+    last = next((found for found, _ in chosen if found.end >= len(piece)), None)
+    if last is None or (last.kind == _PEM and _PEM_END.search(piece, last.start)):
+        return None
+    return last.kind
 
 
 def _moved(found: Finding, by: int) -> Finding:

@@ -41,6 +41,8 @@ MIN_DIGITS: Final = 7
 MAX_DIGITS: Final = 19
 EXTENSION: Final = 6
 MAX_GROUPS: Final = 8
+COST: Final = 2
+"""Candidates that one stretch counts for: it is read as many kinds of number."""
 SHORT: Final = 40
 """Bytes of a run whose stretches share their context."""
 _CARD_DIGITS: Final = range(12, 20)
@@ -98,7 +100,7 @@ class Reader:
         while first < len(groups):
             taken = 1
             for last in _ends(groups, first):
-                if not self.work.spend():
+                if not self.work.spend(COST):
                     yield unread(groups[first][0], groups[-1][1])
                     return
                 found = self._best(groups[first:last], start, end)

@@ -23,7 +23,7 @@ _PASSPORT: Final = (
     r"passport|pasaporte|passeport|reisepass|passaporto|passaporte|paspoort|paszport|"
     r"pasport|паспорт|护照|旅券|パスポート"
 )
-_NUMBER: Final = r"(?:[ _-]?(?:no|nos|number|num|nr|id|code|n[°º]|nummer|número|numero|numéro|#)\b\.?)?"
+_NUMBER: Final = r"(?:[ _-]?(?:(?:no|nos|number|num|nr|id|code|nummer|número|numero|numéro)\b|n[°º]|#)\.?)?"
 _GAP: Final = r"[\"']?\s{0,3}(?:is|are|was|:|=|#|->|ist|es|est|è|é|>|：)?\s{0,3}[\"'#]?"
 
 

@@ -63,12 +63,20 @@ class Phones:
         if score is None or _DATE.fullmatch(s.text):
             return
         score += s.hint(HINTS)
-        if _AMBIGUOUS[0] < score < _AMBIGUOUS[1] and not lead and self._valid(s.text):
+        if _AMBIGUOUS[0] < score < _AMBIGUOUS[1] and not lead and self.valid(s.text):
             score += VALID
         yield Candidate(DataClass.PHONE, "number", "phone", first, s.end, score)
 
-    def _valid(self, text: str) -> bool:
-        """Whether it is a number of a region that the tenant expects."""
+    @property
+    def parsed(self) -> int:
+        """How many numbers were parsed."""
+        return len(self._parsed)
+
+    def valid(self, text: str) -> bool:
+        """Whether it is a number of a region that the tenant expects.
+
+        Beyond ``MAX_PARSED`` nobody knows; shape and context decide alone.
+        """
         found = self._parsed.get(text)
         if found is None and len(self._parsed) < MAX_PARSED:
             found = any(_is_valid(text, region) for region in self._regions)

@@ -44,14 +44,14 @@ class Work:
         self._clock = clock
         self._until = clock() + budget_s(size) if clock else 0.0
 
-    def spend(self) -> bool:
+    def spend(self, cost: int = 1) -> bool:
         """One candidate more is to be looked at; False: none may be.
 
         Raises:
             GuardTimedOut: the time is over.
         """
-        self.left -= 1
-        if self.left % LOOK_EVERY == 0:
+        self.left -= cost
+        if self.left % LOOK_EVERY < cost:
             self.look()
         if self.left < 0:
             self.signals.add(LIMIT)

@@ -1,15 +1,19 @@
 """Recipes: what is shipped is what was trained, and finds names."""
 
+from dataclasses import replace
 from hashlib import sha256
 
 import pytest
 
-from infra.recipes import SHA256, load_recipe
+from infra import recipes
+from infra.recipes import SHA256, code, load_recipe
 from pipeline.detection.engine import build, inspect
+from pipeline.errors import IntegrityError
 from pipeline.policies import default_policy
 from pipeline.redaction import Redacted, redact
 from pipeline.screening import Screened, screen
 from pipeline.text import Channel, TextPart
+from schemas.policies import DataClass
 from tests.support.shared import shared
 from training import linear, names
 
@@ -97,3 +101,42 @@ def test_every_required_guard_is_told_to_have_run() -> None:
     assert isinstance(done, Redacted)
     assert ("injection", "instruction", "intent") == seen.guards_ran
     assert ("pii", "secrets", "names", "health") == done.guards_ran
+
+
+def test_the_id_changes_with_every_input() -> None:
+    rule = RECIPE.rules[0]
+    assert RECIPE.attacks is not None
+    others = [
+        replace(RECIPE, code="0" * 64),
+        replace(RECIPE, artefacts=RECIPE.artefacts[1:]),
+        replace(RECIPE, people=None),
+        replace(RECIPE, attacks=replace(RECIPE.attacks, bias=9.0)),
+        replace(RECIPE, phrases=RECIPE.phrases[1:]),
+        replace(RECIPE, calibration={DataClass.EMAIL: (1.0, 0.5)}),
+        *(
+            replace(RECIPE, rules=(replace(rule, **change), *RECIPE.rules[1:]))
+            for change in (
+                {"pattern": "x"}, {"base": 9.0}, {"kind": "x"}, {"accepts": 0.5},
+                {"hints": frozenset({"x"})}, {"joined": True}, {"check": len},
+                {"data_class": DataClass.CARD},
+            )
+        ),
+    ]  # fmt: skip
+
+    ids = {each.id for each in (RECIPE, *others)}
+
+    assert 1 + len(others) == len(ids)
+
+
+def test_the_id_covers_the_code_of_every_module_of_detection() -> None:
+    assert code() == RECIPE.code
+    assert code() != sha256().hexdigest()
+
+
+def test_an_artefact_that_was_not_trained_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(recipes.SHA256, recipes.NAMES, "0" * 64)
+
+    with pytest.raises(IntegrityError):
+        load_recipe()

@@ -17,9 +17,11 @@ from pipeline.detection.engine import (
     inspect,
 )
 from pipeline.detection.normalise import _LETTERS, normalise
+from pipeline.detection.phones import MAX_PARSED, Phones
 from pipeline.detection.rules import Rule
 from pipeline.detection.sets import PatternSet
 from pipeline.detection.work import PER_BYTES as CHUNK
+from pipeline.detection.work import GuardTimedOut
 from schemas.policies import DataClass, Guard
 
 RECIPE = build()
@@ -95,6 +97,10 @@ POSITIVE = [
     ("ADDRESS", "send it to {}", "PO Box 1187"),
     ("HEALTH", "the patient was diagnosed with {}", "asthma"),
     ("HEALTH", "she takes {} for her condition", "sertraline"),
+    ("GOV_ID", "my SSN: {}", "219099999"),
+    ("GOV_ID", "Reisepass {}", "C01X00T47"),
+    ("GOV_ID", "passeport n° {}", "12AB34567"),
+    ("BIOMETRIC", '{{"face_template": "{}"}}', "aGVsbG8gd29ybGQgdGhpcyBpcyBh"),
     ("BIOMETRIC", "stored {} of the employee", "fingerprint template"),
     ("URL", "see {}", "https://wiki.example/page?id=4"),
 ]
@@ -179,6 +185,60 @@ def test_a_set_that_never_compiled_does_not_look_like_a_clean_text() -> None:
     silent = PatternSet(["a+"], compiled=False)
 
     assert [0] == silent.hits(b"xxaxx")
+
+
+def test_letters_beyond_ascii_end_no_word_of_context() -> None:
+    assert [] == of_class("éssné 219099999", "GOV_ID")
+    assert of_class("ssn 219099999", "GOV_ID")
+
+
+def test_a_closed_private_key_ends_where_it_ends() -> None:
+    begin, end = "-----BEGIN PRIVATE KEY-----", "-----END PRIVATE KEY-----"
+    text = f"see {begin}\nMIIEow\n{end} and more"
+
+    [finding] = of_class(text, "SECRET")
+
+    assert ("private_key", 4) == (finding.kind, finding.start)
+    assert text[: finding.end].endswith(end)
+
+
+@pytest.mark.parametrize("growing", ["ﷺ", "㎏", "ﬁ", "½", "…"])
+def test_a_character_that_grows_moves_no_offset(growing: str) -> None:
+    text = f"{growing * 9} nora.lind@mail.example {growing}"
+
+    assert ("EMAIL", "nora.lind@mail.example") in found(text)
+
+
+def test_digits_of_an_iban_are_not_read_as_something_else() -> None:
+    assert {("BANK", "DE89 3704 0044 0532 0130 00")} == found(
+        "iban DE89 3704 0044 0532 0130 00"
+    )
+
+
+def test_the_clock_is_looked_at_only_where_one_is_given() -> None:
+    text = "nora.lind@mail.example " * 400
+    late = iter([0.0] + [1_000.0] * 9)
+
+    with pytest.raises(GuardTimedOut):
+        inspect(text, RECIPE, clock=lambda: next(late))
+    assert inspect(text, RECIPE) == inspect(text, RECIPE, clock=lambda: 0.0)
+
+
+def test_regions_tell_which_bare_numbers_are_phones() -> None:
+    def confidence(*regions: str) -> float:
+        seen = inspect("ask for 0309012345 tomorrow", RECIPE, regions=regions)
+        return max((f.confidence for f in seen.findings), default=0.0)
+
+    assert confidence("DE") > confidence("US")
+    assert confidence("US") == confidence()
+
+
+def test_no_more_numbers_than_may_be_are_parsed() -> None:
+    phones = Phones(b"", ("US",))
+    for number in range(2 * MAX_PARSED):
+        phones.valid(f"20155{number:05}")
+
+    assert MAX_PARSED == phones.parsed
 
 
 def test_a_text_beyond_the_limit_is_refused() -> None:

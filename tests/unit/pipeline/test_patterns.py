@@ -6,12 +6,19 @@ from pathlib import Path
 from pipeline.detection.engine import Recipe
 
 ON_LINE = ("check_vies", "check_dgii", "check_vkn", "check_ebill", "get_soap_client")
+SLOW = ("PhoneNumberMatcher",)
 
 
 def test_no_check_goes_on_line() -> None:
     sources = Path(__file__).parents[3].joinpath("pipeline").rglob("*.py")
 
     assert [] == [p.name for p in sources if any(o in p.read_text() for o in ON_LINE)]
+
+
+def test_no_text_is_searched_by_the_slow_matcher_of_phones() -> None:
+    sources = Path(__file__).parents[3].joinpath("pipeline").rglob("*.py")
+
+    assert [] == [p.name for p in sources if any(o in p.read_text() for o in SLOW)]
 
 
 def test_rule_ids_are_told_once() -> None:

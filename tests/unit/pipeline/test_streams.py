@@ -1,12 +1,19 @@
 """Streams: every chunking gives what one chunk gives."""
 
+from dataclasses import replace
+
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.detection.engine import build
+from pipeline.detection.engine import GuardFailed, build
+from pipeline.detection.rules import Rule
 from pipeline.policies import default_policy
+from pipeline.redaction import Redacted, redact
 from pipeline.streams import StreamRedactor, StreamRestorer
+from pipeline.text import Channel, TextPart
 from pipeline.tokens import Session, restored
+from schemas.policies import DataClass
 
 RECIPE = build()
 NONCE = "K7QX"
@@ -70,6 +77,54 @@ def test_no_card_leaves_in_pieces(text: str, sizes: list[int]) -> None:
 @given(LINKS, SIZES)
 def test_restoring_does_not_depend_on_chunks(text: str, sizes: list[int]) -> None:
     assert restored(text, VAULT, NONCE) == restored_stream(chunked(text, sizes))
+
+
+@settings(max_examples=80, deadline=None)
+@given(TEXTS, SIZES)
+def test_a_stream_is_redacted_as_the_whole_is(text: str, sizes: list[int]) -> None:
+    assert whole(text) == redacted(chunked(text, sizes))
+
+
+def whole(text: str) -> str:
+    parts = [TextPart(("text",), Channel.COMPLETION, text)]
+    done = redact(parts, default_policy(), RECIPE, NONCE)
+    assert isinstance(done, Redacted)
+    return done.parts[0].text
+
+
+KEY = "MIIEowIBAAKCAQEA0Z3VS5JJcds3xfn/ygWyF8PbnGy0AHB7MaVQ\n" * 300
+BEGIN, END = "-----BEGIN RSA PRIVATE KEY-----", "-----END RSA PRIVATE KEY-----"
+
+
+@pytest.mark.parametrize("size", [7, 500, 100_000])
+def test_a_key_longer_than_a_window_is_dropped_to_its_end(size: int) -> None:
+    text = f"see\n{BEGIN}\n{KEY}{END}\nbye, card 4111 1111 1111 1111"
+
+    assert whole(text) == redacted(chunked(text, [size]))
+
+
+@pytest.mark.parametrize("size", [7, 500, 100_000])
+def test_a_key_without_an_end_is_dropped_to_the_end(size: int) -> None:
+    text = f"see\n{BEGIN}\n{KEY}"
+
+    assert whole(text) == redacted(chunked(text, [size]))
+
+
+def test_a_guard_that_fails_closed_ends_the_stream() -> None:
+    rule = Rule(id="b", data_class=DataClass.CARD, pattern="zq", base=1.0, check=broken)
+    stream = StreamRedactor(
+        policy=default_policy(),
+        recipe=replace(RECIPE, rules=(*RECIPE.rules, rule)),
+        session=Session(NONCE),
+    )
+    stream.feed("zq")
+
+    with pytest.raises(GuardFailed):
+        stream.end()
+
+
+def broken(_: str) -> bool:
+    raise RuntimeError("a check went wrong")
 
 
 def test_plain_words_are_not_held_longer_than_a_window() -> None:
