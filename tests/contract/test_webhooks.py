@@ -1,6 +1,8 @@
 """Endpoints and deliveries: the twin and Postgres keep one contract."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
@@ -528,6 +530,78 @@ class TestPostgresWebhooks(EndpointsContract, DeliveriesContract):
     @pytest.fixture
     async def other(self, pool: asyncpg.Pool) -> TenantId:
         return await known(pool)
+
+    async def test_of_several_sweepers_each_takes_what_no_other_has(
+        self, house: House, tenant: TenantId
+    ) -> None:
+        await house.endpoint(tenant)
+        kept = [each for n in range(60) for each in await house.told(tenant, f"{n}")]
+        found: list[Due] = []
+        while took := await self.swept_at_once(house, tenant):
+            found += took
+
+        assert sorted(each.delivery for each in kept) == sorted(
+            each.delivery for each in found
+        )
+
+    async def swept_at_once(self, house: House, tenant: TenantId) -> list[Due]:
+        later = house.now + 2 * SWEPT_AFTER
+        rounds = await asyncio.gather(
+            *(house.deliveries.sweep(later, 7) for _ in range(4))
+        )
+        return [each for one in rounds for each in one if each.tenant_id == tenant]
+
+    async def test_an_attempt_is_kept_with_what_follows_or_not_at_all(
+        self,
+        house: House,
+        tenant: TenantId,
+        pool: asyncpg.Pool,
+        installation: Installation,
+    ) -> None:
+        await house.endpoint(tenant)
+        (due,) = await house.told(tenant)
+        assert await house.deliveries.claim(due, house.now, LEASE)
+        async with failing_last(installation):
+            with pytest.raises(asyncpg.RaiseError):
+                await self.settled(house, due)
+        between = await self.attempts(pool, tenant)
+        after = await self.settled(house, due)
+
+        assert (0, 1) == (between, await self.attempts(pool, tenant))
+        assert Delivered() == after
+
+    async def settled(self, house: House, due: Due) -> Next:
+        found = await house.deliveries.settle(
+            due, OK, took=TOOK, now=house.now, jitter=0.0
+        )
+        return found.next
+
+    async def attempts(self, pool: asyncpg.Pool, tenant: TenantId) -> int:
+        async with as_tenant(pool, tenant) as connection:
+            count: int = await connection.fetchval(
+                "select count(*) from sluice.webhook_attempt"
+            )
+        return count
+
+
+@asynccontextmanager
+async def failing_last(installation: Installation) -> AsyncIterator[None]:
+    """The endpoint's row, which is written last, cannot be."""
+    admin = await asyncpg.connect(installation.superuser)
+    await admin.execute(FAILING)
+    try:
+        yield
+    finally:
+        await admin.execute("drop function sluice.fails cascade")
+        await admin.close()
+
+
+FAILING = """
+create function sluice.fails() returns trigger language plpgsql
+  as $$ begin raise exception 'this row cannot be written'; end $$;
+create trigger fails before update on sluice.webhook_endpoint
+  for each row execute function sluice.fails();
+"""
 
 
 async def known(pool: asyncpg.Pool) -> TenantId:
