@@ -9,6 +9,7 @@ from pipeline.announcements import due, of_receipt
 from pipeline.contents import Contents
 from pipeline.erasure import SOURCE, completed
 from pipeline.errors import InvalidMessage, RetryableError
+from pipeline.keystore import partition_named
 from pipeline.ports.inbox import InboxKeys
 from pipeline.ports.keys import (
     Destroyed,
@@ -56,7 +57,9 @@ class RetentionConsumer:
         """Carry out one order; the record of it goes onto the tenant's log."""
         plan = await self.purges.begin(await self._plan(event))
         rows = await self.purges.delete_rows(plan)
-        await self._destroy(plan)
+        day = plan.scope.kind == "class"
+        if not day:
+            await self._destroy(plan)
         await self._read_back(plan)
         probe = await self._tried(plan)
         left = await self._left(plan)
@@ -68,7 +71,8 @@ class RetentionConsumer:
             requested_at=plan.requested_at,
             as_of=plan.as_of,
             completed_at=self.clock.now(),
-            keys=[ref.key_id for ref in plan.keys],
+            keys=[] if day else [ref.key_id for ref in plan.keys],
+            dropped=event.data.keys if day else None,
             rows=rows,
             exceptions=left,
             probe=probe,
@@ -89,7 +93,7 @@ class RetentionConsumer:
     async def _plan(self, event: Event[ErasureOrdered]) -> Plan:
         attributes, order = event.attributes, event.data
         as_of = self.clock.now()
-        keys = await self.keeper.of(_selector(event))
+        keys, probe = await self._covered(event)
         return Plan(
             job=attributes.id,
             tenant=attributes.tenant,
@@ -97,8 +101,23 @@ class RetentionConsumer:
             requested_at=attributes.time,
             as_of=as_of,
             keys=tuple(keys),
-            probe=await self._probe(keys),
+            probe=probe,
         )
+
+    async def _covered(
+        self, event: Event[ErasureOrdered]
+    ) -> tuple[Sequence[KeyRef], bytes | None]:
+        """The keys of an order, and what one of them sealed.
+
+        A day of keys is gone already: one of them is tried, on an answer that it
+        sealed.
+        """
+        if event.data.scope == "class":
+            day = partition_named(event.data.ref)
+            found = await self.purges.sample(event.attributes.tenant, day)
+            return ((), None) if found is None else ((found[0],), found[1])
+        keys = await self.keeper.of(_selector(event))
+        return keys, await self._probe(keys)
 
     async def _probe(self, keys: Sequence[KeyRef]) -> bytes | None:
         """A canary under the first key that is there."""

@@ -68,6 +68,11 @@ class Partition:
     day: date
 
     @property
+    def name(self) -> str:
+        """How orders and records call it: ``<class>:<day>``."""
+        return f"{self.retention_class.name}:{self.day.isoformat()}"
+
+    @property
     def drops_at(self) -> datetime:
         """From then on the partition is dropped, and its content unreadable.
 
@@ -75,6 +80,18 @@ class Partition:
         """
         midnight = datetime.combine(self.day + timedelta(days=1), time(), UTC)
         return midnight + (self.retention_class.period or _TRANSIENT_GRACE)
+
+
+def partition_named(text: str) -> Partition:
+    """The partition that orders and records call ``<class>:<day>``.
+
+    Law: ``partition_named(p.name) == p``.
+
+    Raises:
+        ValueError: no class, or no day.
+    """
+    name, _, day = text.partition(":")
+    return Partition(class_named(name), date.fromisoformat(day))
 
 
 def last_dropped(retention_class: RetentionClass, now: datetime) -> date:

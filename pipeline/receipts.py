@@ -53,6 +53,7 @@ class Destruction:
     """All that a receipt is made of.
 
     Attributes:
+        dropped: of a whole day of keys, how many there were; else None.
         rows: what was deleted beside the keys.
         exceptions: copies that can still be read.
         probe: what became of opening what one of the keys had sealed; None where there
@@ -66,6 +67,7 @@ class Destruction:
     as_of: datetime
     completed_at: datetime
     keys: Collection[KeyId]
+    dropped: int | None = None
     rows: Sequence[Target]
     exceptions: Sequence[Exemption]
     probe: Probe | None
@@ -168,8 +170,8 @@ def _shredded(done: Destruction) -> tuple[Target, ...]:
     keys = Target(
         store="keystore",
         object="dek",
-        method="delete",
-        deleted=len(done.keys),
+        method="delete" if done.dropped is None else "partition_drop",
+        deleted=len(done.keys) if done.dropped is None else done.dropped,
         remaining=0,
     )
     kafka = Target(

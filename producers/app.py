@@ -5,7 +5,7 @@ import signal
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, time, timedelta
 from functools import partial
 from typing import Final
 
@@ -56,6 +56,7 @@ from infra.signer.ed25519 import read_public
 from infra.signer.receipts import RECEIPTS, published
 from infra.webhooks.sender import HttpSender
 from pipeline.admission import READ
+from pipeline.keystore import TRANSIENT, Partition
 from producers.auth import Attempts, Door
 from producers.completeness import CompletenessWorker
 from producers.contentpass import ContentPass
@@ -366,7 +367,17 @@ async def _expired_rows(_: AsyncExitStack, opened: Resources) -> Timed:
 
 
 async def _days(stack: AsyncExitStack, opened: Resources) -> Expiry:
+    sweep = PostgresSweep(opened.pool)
+
+    async def users(partition: Partition) -> Collection[TenantId]:
+        """Transient keys went with their requests: who had any that day."""
+        if partition.retention_class is not TRANSIENT:
+            return ()
+        begin = datetime.combine(partition.day, time(), UTC)
+        return await sweep.transient(begin, partition.drops_at)
+
     return Expiry(
+        users=users,
         partitions=PostgresKeyPartitions(await keeper_pool(stack, opened.settings)),
         publisher=opened.publisher,
         clock=opened.clock,

@@ -1,8 +1,10 @@
 """Days of keys come and go: made ahead, dropped when their period is over."""
 
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime
 
+from pipeline.erasure import order
 from pipeline.keystore import Partition
 from pipeline.ports.bus import Publisher
 from pipeline.ports.keys import KeyPartitions
@@ -11,16 +13,23 @@ from pipeline.retention import ahead, expired
 from schemas.audit import AuditRecorded, Erase, Retained
 from schemas.events import Attributes, Event, timestamp
 from schemas.ids import Actor, EventId, TenantId, derived
-from schemas.topics import AUDIT_RECORDED, Outgoing
+from schemas.retention import ErasureOrdered
+from schemas.topics import AUDIT_RECORDED, RETENTION_DUE, Outgoing
 
 SOURCE = "/sluice/expiry"
 ACTION = "retention.expired"
+ACTOR = Actor("system:expiry")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Expiry:
-    """A timed worker, safe in several copies: each step can be repeated."""
+    """A timed worker, safe in several copies: each step can be repeated.
 
+    Attributes:
+        users: who else is owed a receipt of a day: their keys went one by one.
+    """
+
+    users: Callable[[Partition], Awaitable[Collection[TenantId]]]
     partitions: KeyPartitions
     publisher: Publisher
     clock: Clock
@@ -29,7 +38,8 @@ class Expiry:
         """Make the days ahead, then drop the oldest that is due; True: there was one.
 
         A day is detached first: from then on nobody reads its keys. Then the ledgers
-        are told, and only then the table goes, because it knows whom to tell.
+        are told and receipts ordered, and only then the table goes, because it knows
+        whom to tell.
         """
         now = self.clock.now()
         await self.partitions.prepare(ahead(now))
@@ -37,8 +47,16 @@ class Expiry:
         if not due:
             return False
         keys = await self.partitions.detach(due[0])
+        told = {**dict.fromkeys(await self.users(due[0]), 0), **keys}
         await self.publisher.publish(
-            [_recorded(tenant, due[0], now) for tenant in keys]
+            [
+                outgoing
+                for tenant, count in told.items()
+                for outgoing in (
+                    _recorded(tenant, due[0], now),
+                    _due(tenant, due[0], count, now),
+                )
+            ]
         )
         await self.partitions.retire(due[0])
         return True
@@ -54,10 +72,10 @@ def _recorded(
 ) -> Outgoing[AuditRecorded]:
     """For the log of a tenant that had keys there: why its content opens no more."""
     name, day = partition.retention_class.name, partition.day.isoformat()
-    ref = f"{name}:{day}"
+    ref = partition.name
     data = AuditRecorded(
         action=ACTION,
-        actor=Actor("system:expiry"),
+        actor=ACTOR,
         status="ok",
         retention=Retained(retention_class=name, day=day),
         erase=Erase(scope="class", ref=ref, as_of=timestamp(now)),
@@ -71,3 +89,12 @@ def _recorded(
         time=now,
     )
     return Outgoing(AUDIT_RECORDED, Event(attributes, data))
+
+
+def _due(
+    tenant: TenantId, partition: Partition, keys: int, now: datetime
+) -> Outgoing[ErasureOrdered]:
+    """The order to delete what lay under these keys, and to sign that they are gone."""
+    job = EventId(derived(tenant, partition.name, ErasureOrdered.kind))
+    data = ErasureOrdered(actor=ACTOR, scope="class", ref=partition.name, keys=keys)
+    return Outgoing(RETENTION_DUE, order(tenant, data, job, SOURCE, now))

@@ -17,23 +17,38 @@ Scope = Literal["request", "subject", "class", "tenant"]
 class ErasureOrdered(Schema):
     """Somebody with the right to it ordered to forget a request, or a person.
 
+    Or the time of a class and a day was over, and its keys are gone already.
+
     The event's id is the job's; who ordered it was settled before this was published.
 
     Attributes:
-        ref: a request id; or a person's pseudonym, 64 hex digits.
+        ref: a request id; a person's pseudonym, 64 hex digits; or ``<class>:<day>``.
+        keys: of a class and day, how many of the tenant's were there at the end.
     """
 
     kind: ClassVar[str] = "retention.due.v1"
 
     actor: ActorName
-    scope: Literal["request", "subject"]
-    ref: Annotated[str, Field(pattern=r"^[0-9a-f-]{36}$|^[0-9a-f]{64}$")]
+    scope: Literal["request", "subject", "class"]
+    ref: Annotated[
+        str,
+        Field(
+            pattern=r"^[0-9a-f-]{36}$|^[0-9a-f]{64}$|^[a-z0-9]{1,16}:\d{4}-\d\d-\d\d$"
+        ),
+    ]
+    keys: Count = 0
 
     @model_validator(mode="after")
     def _ref_is_of_its_scope(self) -> Self:
-        if (len(self.ref) == 36) != (self.scope == "request"):  # noqa: PLR2004 - a UUID
+        if self.scope != _scope_of(self.ref):
             raise ValueError("expected a ref of the scope's kind")
         return self
+
+
+def _scope_of(ref: str) -> Scope:
+    if ":" in ref:
+        return "class"
+    return "request" if len(ref) == 36 else "subject"  # noqa: PLR2004 - a UUID
 
 
 class Forgotten(Schema):
@@ -113,7 +128,8 @@ class Receipt(Schema):
     Attributes:
         as_of: keys made after it are not covered.
         exceptions: copies that the destroyed keys do not reach.
-        keys: ids of the data keys that were destroyed, sorted.
+        keys: ids of the data keys that were destroyed, sorted; none where a whole day
+            of keys was dropped.
         keystore_backup_horizon: from then on no backup of the keystore holds them.
         keystore_residue_until: from then on neither its files nor its WAL do.
         key_cache_max_staleness_s: for so long after ``completed_at`` a process that

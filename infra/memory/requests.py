@@ -98,6 +98,10 @@ class MemoryRequests(Requests, Sweep):
         ][:limit]
 
     @override
+    async def transient(self, since: datetime, until: datetime) -> Sequence[TenantId]:
+        return sorted({ref.tenant_id for ref in await self.passing(since, until)})
+
+    @override
     async def passing(self, since: datetime, until: datetime) -> Sequence[KeyRef]:
         return [
             KeyRef(row.tenant_id, row.request_id, KeyId(row.terms.key_id))

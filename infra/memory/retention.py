@@ -7,7 +7,8 @@ from datetime import datetime
 
 from typing_extensions import override
 
-from pipeline.keystore import KeyId
+from pipeline.keystore import KeyId, Partition
+from pipeline.ports.keys import KeyRef
 from pipeline.ports.retention import Plan, Purges
 from pipeline.receipts import unverified
 from schemas.events import timestamp
@@ -25,10 +26,16 @@ class MemoryPurges(Purges):
 
     Attributes:
         rows: which requests left something in it.
+        days: of which requests the keys are of which class and day, by its name.
+        samples: a sealed answer under a key of a class and day.
         arrived: which requests came by the inbox, how, and when they were accepted.
     """
 
     rows: set[Row] = field(default_factory=set)
+    days: dict[Row, str] = field(default_factory=dict)
+    samples: dict[tuple[TenantId, str], tuple[KeyRef, bytes]] = field(
+        default_factory=dict
+    )
     arrived: dict[Row, tuple[Arrival, datetime]] = field(default_factory=dict)
     _plans: dict[Job, Plan] = field(default_factory=dict)
     _deleted: Counter[Job] = field(default_factory=Counter)
@@ -39,8 +46,23 @@ class MemoryPurges(Purges):
         return self._plans.setdefault((plan.tenant, plan.job), plan)
 
     @override
+    async def sample(
+        self, tenant: TenantId, partition: Partition
+    ) -> tuple[KeyRef, bytes] | None:
+        return self.samples.get((tenant, partition.name))
+
+    def _of(self, plan: Plan) -> set[Row]:
+        if plan.scope.kind == "class":
+            return {
+                row
+                for row, day in self.days.items()
+                if (row[0], day) == (plan.tenant, plan.scope.ref)
+            }
+        return {(plan.tenant, each) for each in plan.requests}
+
+    @override
     async def delete_rows(self, plan: Plan) -> Sequence[Target]:
-        gone = self.rows & {(plan.tenant, each) for each in plan.requests}
+        gone = self.rows & self._of(plan)
         self.rows.difference_update(gone)
         self._deleted[plan.tenant, plan.job] += len(gone)
         return [
@@ -55,7 +77,7 @@ class MemoryPurges(Purges):
 
     @override
     async def arrivals(self, plan: Plan) -> Mapping[Arrival, datetime]:
-        rows = {(plan.tenant, each) for each in plan.requests}
+        rows = self._of(plan)
         found = sorted(
             (at, how) for row, (how, at) in self.arrived.items() if row in rows
         )

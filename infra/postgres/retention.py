@@ -10,12 +10,18 @@ import asyncpg
 from typing_extensions import override
 
 from infra.postgres.pool import as_tenant
-from pipeline.keystore import KeyId, key_id_bytes
+from pipeline.keystore import (
+    KeyId,
+    Partition,
+    key_id_bytes,
+    partition_named,
+    partition_prefix,
+)
 from pipeline.ports.keys import KeyRef
 from pipeline.ports.retention import Plan, Purges
 from pipeline.receipts import unverified
 from schemas.ids import EventId, RequestId, TenantId
-from schemas.requests import Arrival
+from schemas.requests import Arrival, SealedContent
 from schemas.retention import Forgotten, Target
 
 BATCH = 1_000
@@ -96,6 +102,39 @@ select terms ->> 'arrival' as arrival, max(accepted_at) as last
  where id = any ($1) and terms ->> 'arrival' is not null
  group by 1
 """
+SAMPLE = """
+select id, terms ->> 'key_id' as key_id, finished -> 'answer' as answer
+  from sluice.request
+ where tenant_id = (select auth.tenant_id())
+   and substr(terms ->> 'key_id', 5, 2) = $1 and substr(terms ->> 'key_id', 1, 4) = $2
+   and jsonb_typeof(finished -> 'answer') = 'object'
+ limit 1
+"""
+LEFT_OF_DAY = """
+select count(*) from sluice.request
+ where tenant_id = (select auth.tenant_id())
+   and substr(terms ->> 'key_id', 5, 2) = $1 and substr(terms ->> 'key_id', 1, 4) = $2
+   and jsonb_typeof(finished -> 'answer') = 'object'
+"""
+DELETE_DAY = """
+with old as (
+  select id from sluice.request
+   where tenant_id = (select auth.tenant_id())
+     and substr(terms ->> 'key_id', 5, 2) = $1 and substr(terms ->> 'key_id', 1, 4) = $2
+     and jsonb_typeof(finished -> 'answer') = 'object'
+   limit $3 for update
+)
+update sluice.request r set finished = r.finished - 'answer' from old
+ where r.id = old.id and r.tenant_id = (select auth.tenant_id())
+"""
+ARRIVED_THAT_DAY = """
+select terms ->> 'arrival' as arrival, max(accepted_at) as last
+  from sluice.request
+ where tenant_id = (select auth.tenant_id())
+   and substr(terms ->> 'key_id', 5, 2) = $1 and substr(terms ->> 'key_id', 1, 4) = $2
+   and terms ->> 'arrival' is not null
+ group by 1
+"""
 FINISH = """
 update sluice.purge_job set receipt = $2, finished_at = now()
  where id = $1 and receipt is null
@@ -124,15 +163,33 @@ class PostgresPurges(Purges):
         return _plan(plan.tenant, kept)
 
     @override
+    async def sample(
+        self, tenant: TenantId, partition: Partition
+    ) -> tuple[KeyRef, bytes] | None:
+        async with as_tenant(self.pool, tenant, readonly=True) as connection:
+            row = await connection.fetchrow(SAMPLE, *_day(partition))
+        if row is None:
+            return None
+        answer = SealedContent.model_validate_json(row["answer"])
+        ref = KeyRef(tenant, RequestId(str(row["id"])), KeyId(row["key_id"]))
+        return ref, answer.sealed
+
+    @override
     async def delete_rows(self, plan: Plan) -> Sequence[Target]:
+        if plan.scope.kind == "class":
+            return [await self._delete_day(plan)]
         content = [name for name, each in TABLES.items() if each.holds is Holds.CONTENT]
         return [await self._delete(plan, name) for name in sorted(content)]
 
     @override
     async def arrivals(self, plan: Plan) -> Mapping[Arrival, datetime]:
-        requests = sorted(map(UUID, plan.requests))
         async with as_tenant(self.pool, plan.tenant, readonly=True) as connection:
-            rows = await connection.fetch(ARRIVALS, requests)
+            if plan.scope.kind == "class":
+                day = _day(partition_named(plan.scope.ref))
+                rows = await connection.fetch(ARRIVED_THAT_DAY, *day)
+            else:
+                requests = sorted(map(UUID, plan.requests))
+                rows = await connection.fetch(ARRIVALS, requests)
         return {Arrival(row["arrival"]): row["last"] for row in rows}
 
     @override
@@ -157,6 +214,25 @@ class PostgresPurges(Purges):
             rows = await connection.fetch(RECEIPTS)
         return [row["receipt"] for row in rows]
 
+    async def _delete_day(self, plan: Plan) -> Target:
+        day = _day(partition_named(plan.scope.ref))
+        deleted, remaining, count = 0, 0, BATCH
+        while count == BATCH:
+            async with as_tenant(self.pool, plan.tenant) as connection:
+                status = await connection.execute(DELETE_DAY, *day, BATCH)
+                count = int(status.rpartition(" ")[2])
+                deleted = await connection.fetchval(
+                    COUNT, UUID(plan.job), "request", count
+                )
+                remaining = await connection.fetchval(LEFT_OF_DAY, *day)
+        return Target(
+            store="postgres",
+            object="request",
+            method="delete",
+            deleted=deleted,
+            remaining=remaining,
+        )
+
     async def _delete(self, plan: Plan, name: str) -> Target:
         table, requests = TABLES[name], sorted(map(UUID, plan.requests))
         deleted = remaining = 0
@@ -174,6 +250,12 @@ class PostgresPurges(Purges):
             deleted=deleted,
             remaining=remaining,
         )
+
+
+def _day(partition: Partition) -> tuple[str, str]:
+    """Class and day, as key ids hold them."""
+    prefix = partition_prefix(partition)
+    return prefix[4:], prefix[:4]
 
 
 def _row(plan: Plan) -> tuple[object, ...]:

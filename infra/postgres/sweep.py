@@ -54,6 +54,10 @@ class PostgresSweep(Sweep):
         return found
 
     @override
+    async def transient(self, since: datetime, until: datetime) -> Sequence[TenantId]:
+        return await finding(self.pool, WHO + _PASSING, since, until)
+
+    @override
     async def passing(self, since: datetime, until: datetime) -> Sequence[KeyRef]:
         found = []
         for tenant in await finding(self.pool, WHO + _PASSING, since, until):

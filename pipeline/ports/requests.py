@@ -98,6 +98,10 @@ class Sweep(Protocol):
         """The ``transient`` keys of requests with a deadline in (since, until]."""
         ...
 
+    async def transient(self, since: datetime, until: datetime) -> Sequence[TenantId]:
+        """Whose ``transient`` requests have a deadline in (since, until]."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Taken:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Protocol
 
-from pipeline.keystore import KeyId, RetentionClass
+from pipeline.keystore import KeyId, Partition, RetentionClass
 from pipeline.ports.keys import KeyRef
 from schemas.ids import EventId, RequestId, TenantId
 from schemas.requests import Arrival
@@ -47,8 +47,16 @@ class Purges(Protocol):
         """Keep the plan; the first one of a job wins, and is returned."""
         ...
 
+    async def sample(
+        self, tenant: TenantId, partition: Partition
+    ) -> tuple[KeyRef, bytes] | None:
+        """Some sealed answer under a key of this day, and its key; None: none."""
+        ...
+
     async def delete_rows(self, plan: Plan) -> Sequence[Target]:
         """Delete what the requests of the plan left in tables; count what is left.
+
+        Of a class and day: every answer under its keys.
 
         A repeat counts what was deleted before too. What is on the ledger stays: it
         holds commitments, never content.

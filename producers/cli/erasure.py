@@ -7,7 +7,14 @@ from uuid import UUID
 import click
 
 from infra.postgres.admin import Admin
+from infra.postgres.logs import PostgresLogs
 from infra.postgres.retention import PostgresPurges
+from pipeline.checkpoint import parse_note
+from pipeline.erasure import COMPLETED
+from pipeline.erasures import every
+from pipeline.ports.ledger import Logs
+from pipeline.proofs import prove
+from pipeline.querying import Query
 from pipeline.receipts import unverified
 from producers.cli.desk import at_the_desk, of_tenant
 from schemas.ids import RequestId, TenantId
@@ -42,6 +49,36 @@ async def subject(admin: Admin, tenant: TenantId, person: str) -> Mapping[str, A
 @of_tenant
 @at_the_desk
 async def receipts(admin: Admin, tenant: TenantId) -> Sequence[Mapping[str, Any]]:
-    """What was forgotten, and the signed receipts of it (compact JWS)."""
+    """What was forgotten, and the signed receipts of it (compact JWS).
+
+    Beside each the record on the ledger that it names, and the record's .tlog-proof,
+    once a checkpoint counts it.
+    """
     found = await PostgresPurges(admin.pool).receipts(tenant)
-    return [{"job": unverified(token).id, "jws": token} for token in found]
+    places = await _places(PostgresLogs(pool=admin.pool, role="sluice_tenant"), tenant)
+    return [_told(token, places) for token in found]
+
+
+Place = Mapping[str, str]
+
+
+def _told(token: str, places: Mapping[str, Place]) -> Mapping[str, Any]:
+    stated = unverified(token)
+    place = places.get(stated.ledger.event_id, {})
+    return {"job": stated.id, "jws": token, **place}
+
+
+async def _places(logs: Logs, tenant: TenantId) -> Mapping[str, Place]:
+    """The records of erasures that a checkpoint counts, by their events' ids."""
+    note = await logs.latest(tenant)
+    if note is None:
+        return {}
+    signed = parse_note(note)
+    return {
+        entry.event_id: {
+            "record": entry.body.decode(),
+            "proof": (await prove(logs, tenant, entry.seq, signed, note)).text,
+        }
+        async for entry in every(logs, tenant, Query(action=COMPLETED))
+        if entry.seq < signed.size
+    }

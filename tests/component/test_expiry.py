@@ -17,9 +17,12 @@ from pipeline.ports.bus import Publisher
 from pipeline.ports.keys import Destroyed, KeyRef, NewKey
 from producers.expiry import Expiry
 from schemas.ids import RequestId, TenantId
-from schemas.topics import Outgoing
+from schemas.retention import ErasureOrdered
+from schemas.topics import AUDIT_RECORDED, RETENTION_DUE, Outgoing, Topic
 
 ENTROPY = SystemEntropy()
+OTHER = TenantId(ENTROPY.uuid7())
+FIRST = Partition(TRANSIENT, date(2026, 11, 22))
 WEEK = Partition(class_named("7d"), date(2026, 11, 22))
 
 
@@ -47,9 +50,22 @@ class Published(Publisher):
             raise RetryableError("the bus is away")
         self.sent += outgoing
 
+    def of(self, topic: Topic[Any], partition: Partition) -> list[Outgoing[Any]]:
+        """What was published to a topic about a day of keys."""
+        return [
+            each
+            for each in self.sent
+            if each.topic == topic and _ref(each) == partition.name
+        ]
+
     @override
     async def publish_raw(self, records: Any) -> None:
         raise NotImplementedError
+
+
+def _ref(outgoing: Outgoing[Any]) -> str:
+    data = outgoing.event.data
+    return str(data.ref if isinstance(data, ErasureOrdered) else data.erase.ref)
 
 
 @dataclass(frozen=True)
@@ -77,7 +93,11 @@ class World:
 async def here() -> World:
     clock, published = Calendar(), Published()
     keys = MemoryKeys(clock)
-    expiry = Expiry(partitions=keys, publisher=published, clock=clock)
+
+    async def users(partition: Partition) -> list[TenantId]:
+        return [OTHER] if partition == FIRST else []
+
+    expiry = Expiry(users=users, partitions=keys, publisher=published, clock=clock)
     await expiry.round()
     return World(clock, keys, published, expiry)
 
@@ -113,7 +133,7 @@ async def test_the_ledger_of_each_tenant_that_had_keys_is_told(here: World) -> N
     here.clock.at += timedelta(days=30)
     await here.until_idle()
 
-    told = here.published.sent
+    told = here.published.of(AUDIT_RECORDED, WEEK)
     assert {ref.tenant_id for ref in refs} == {
         each.event.attributes.tenant for each in told
     }
@@ -123,7 +143,9 @@ async def test_the_ledger_of_each_tenant_that_had_keys_is_told(here: World) -> N
 
 async def test_a_day_goes_only_when_the_ledgers_were_told(here: World) -> None:
     ref = await here.key()
-    here.clock.at += timedelta(days=30)
+    here.clock.at += timedelta(days=7)
+    await here.until_idle()
+    here.clock.at += timedelta(hours=12)
     here.published.away = True
     with pytest.raises(RetryableError):
         await here.until_idle()
@@ -136,6 +158,26 @@ async def test_a_day_goes_only_when_the_ledgers_were_told(here: World) -> None:
     assert Destroyed() == unread
     assert WEEK in there
     assert [ref.tenant_id] == [
-        each.event.attributes.tenant for each in here.published.sent
+        each.event.attributes.tenant for each in here.published.of(AUDIT_RECORDED, WEEK)
     ]
     assert WEEK not in await here.keys.there()
+
+
+async def test_a_receipt_is_ordered_for_each_tenant_that_had_keys(here: World) -> None:
+    ref = await here.key()
+
+    here.clock.at += timedelta(days=30)
+    await here.until_idle()
+
+    (due,) = here.published.of(RETENTION_DUE, WEEK)
+    assert ref.tenant_id == due.event.attributes.tenant
+    assert ("class", 1) == (due.event.data.scope, due.event.data.keys)
+
+
+async def test_who_had_transient_keys_gets_one_for_the_day(here: World) -> None:
+    here.clock.at += timedelta(days=30)
+    await here.until_idle()
+
+    (due,) = here.published.of(RETENTION_DUE, FIRST)
+    assert OTHER == due.event.attributes.tenant
+    assert 0 == due.event.data.keys

@@ -22,9 +22,9 @@ from pipeline.contents import Contents
 from pipeline.errors import RetryableError
 from pipeline.inbox import key_at
 from pipeline.keystore import KeyId, Partition, class_named
-from pipeline.ports.keys import Destroyed, KeyRef, NewKey
+from pipeline.ports.keys import Destroyed, KeyRef, NewKey, OfRequest
 from pipeline.receipts import sign
-from pipeline.sealing import DataKey, key_id_of
+from pipeline.sealing import DataKey, Purpose, key_id_of
 from producers.replay import Replay
 from schemas.audit import AuditRecorded
 from schemas.events import Attributes, Event
@@ -351,6 +351,43 @@ async def test_what_the_inbox_still_holds_is_an_exception_in_the_receipt(
 
     assert ["inbox_key"] == [each.basis for each in before.exceptions]
     assert () == after.exceptions
+
+
+async def test_the_end_of_a_day_is_receipted_with_what_lay_under_its_keys(
+    here: World,
+) -> None:
+    gone, stays = await here.request(), await here.request()
+    key = (await here.keys.fetch([gone]))[gone]
+    assert isinstance(key, DataKey)
+    answer = CONTENTS.seal(key, Purpose.COMPLETION, b"an answer").sealed
+    here.purges.days[here.tenant, gone.request_id] = MONTH.name
+    here.purges.samples[here.tenant, MONTH.name] = gone, answer
+
+    with pytest.raises(RetryableError):
+        await here.erase(scope="class", ref=MONTH.name, keys=7)
+    before = await here.receipts()
+    await here.keys.destroy(OfRequest(here.tenant, gone.request_id))
+    receipt = await here.erase(scope="class", ref=MONTH.name, keys=7)
+
+    assert [] == before, "the control: the day's keys are read still"
+    assert ("class", "30d:2026-11-22") == (receipt.scope.kind, receipt.scope.ref)
+    assert () == receipt.keys
+    assert ["partition_drop", "crypto_shred", "delete"] == [
+        each.method for each in receipt.targets
+    ]
+    assert [7, 0, 1] == [each.deleted for each in receipt.targets]
+    assert {(here.tenant, stays.request_id)} == here.purges.rows
+    assert receipt.verification.decrypt_probe is not None
+    digest = receipt.verification.decrypt_probe.ciphertext_sha256
+    assert sha256(answer).hexdigest() == digest
+    assert Destroyed() != (await here.keys.fetch([stays]))[stays]
+
+
+async def test_a_day_without_rows_is_receipted_too(here: World) -> None:
+    receipt = await here.erase(scope="class", ref=MONTH.name, keys=3)
+
+    assert [3, 0, 0] == [each.deleted for each in receipt.targets]
+    assert receipt.verification.decrypt_probe is None
 
 
 async def test_what_a_restored_backup_brings_back_goes_again(here: World) -> None:

@@ -11,6 +11,10 @@ import pytest
 from openai import OpenAI
 
 from demo.launch import Access, Sluice
+from infra.signer.ed25519 import public_keys
+from pipeline.checkpoint import parse_note
+from pipeline.errors import InvalidMessage
+from pipeline.proofs import parse_proof, verify_proof
 
 pytestmark = pytest.mark.e2e
 
@@ -81,9 +85,30 @@ def test_a_request_is_forgotten_on_order_and_its_neighbour_is_not(
     claims = jwt.decode(receipt["jws"], options={"verify_signature": False})
     assert "request" == claims["scope"]["kind"]
     assert 1 == len(claims["keys"])
+    proved(made, tenant, job, claims["ledger"]["event_id"])
     story = made.run("audit", "show", request, *tenant, "--raw").stdout
     assert "erasure.completed" in story
     assert 0 == made.run("audit", "verify", *tenant).returncode
+
+
+def proved(made: Sluice, tenant: tuple[str, ...], job: str, event: str) -> None:
+    """The record that a receipt names is proved beside it, once it is signed for."""
+    deadline = time.monotonic() + 40
+    while "proof" not in (
+        found := next(r for r in made.ask("receipts", *tenant) if r["job"] == job)
+    ):
+        assert time.monotonic() < deadline
+        time.sleep(0.5)
+    proof, record = parse_proof(found["proof"]), found["record"].encode()
+    keys = public_keys(made.root / "signer")
+    named = keys.named(parse_note(proof.note).origin)
+
+    assert json.loads(record)["event_id"] == event
+    assert verify_proof(proof, record, named).size > proof.index
+    with pytest.raises(InvalidMessage):
+        verify_proof(
+            proof, record.replace(b"erasure.completed", b"erasure.complete!"), named
+        )
 
 
 def receipted(made: Sluice, tenant: tuple[str, ...]) -> list[dict[str, str]]:

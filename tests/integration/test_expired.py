@@ -11,10 +11,14 @@ import pytest
 from demo.stack import Stack
 from infra.postgres.expired import PostgresExpired
 from infra.postgres.pool import as_tenant, open_pool
+from infra.postgres.retention import PostgresPurges
 from pipeline.keystore import Partition, class_named, key_id
+from pipeline.ports.retention import Plan
 from pipeline.retention import last_expired
 from producers.expired import Expired
-from schemas.ids import RequestId, TenantId
+from schemas.ids import EventId, RequestId, TenantId
+from schemas.requests import Arrival
+from schemas.retention import Forgotten
 from tests.support.gateway import HeldClock
 from tests.support.installation import ENTROPY, new_request_id, new_tenant, terms
 from tests.support.ledger import Database, database
@@ -27,7 +31,8 @@ REQUEST = """
 insert into sluice.request
   (id, terms, fingerprint, accepted_at, deadline, finished_at, finished_by, finished)
 values ($1, $2, sha256(''), now(), now(), now(), $1,
-        '{"outcome": "completed", "answer": {"sealed": "AA==", "commit": "x"}}')
+        jsonb_build_object('outcome', 'completed', 'answer', jsonb_build_object(
+          'sealed', 'AA==', 'commit', repeat('0', 64))))
 """
 CALL = """
 insert into sluice.provider_call (request_id, lease_until, result)
@@ -44,11 +49,13 @@ class World:
     rows: PostgresExpired
     tenant: TenantId
 
-    async def answered(self, name: str, day: date) -> RequestId:
+    async def answered(
+        self, name: str, day: date, arrival: Arrival | None = None
+    ) -> RequestId:
         """A request whose answer lies under a key of this class and day."""
         request = new_request_id()
         key = key_id(Partition(class_named(name), day), ENTROPY.bytes(13))
-        known = terms(key_id=key).model_dump_json().encode()
+        known = terms(key_id=key, arrival=arrival).model_dump_json().encode()
         async with as_tenant(self.pool, self.tenant) as connection:
             await connection.execute(REQUEST, UUID(request), known)
         return request
@@ -154,3 +161,39 @@ async def test_a_round_does_all_tenants_to_the_end(world: World) -> None:
     assert not more
     assert set() == await world.left(ANSWERED)
     assert set() == await world.left(CALLED)
+
+
+async def test_the_end_of_a_day_deletes_its_answers_and_knows_how_they_came(
+    world: World,
+) -> None:
+    day = NOW.date() - timedelta(days=2)
+    gone = await world.answered("1d", day, Arrival.PLAIN)
+    stay = {
+        await world.answered("1d", day - timedelta(days=1), Arrival.LETTER),
+        await world.answered("7d", day, Arrival.LETTER),
+    }
+    purges = PostgresPurges(world.pool)
+    partition = Partition(class_named("1d"), day)
+    sample = await purges.sample(world.tenant, partition)
+    plan = await purges.begin(
+        Plan(
+            job=EventId(ENTROPY.uuid7()),
+            tenant=world.tenant,
+            scope=Forgotten(kind="class", ref=partition.name),
+            requested_at=NOW,
+            as_of=NOW,
+            keys=(sample[0],) if sample else (),
+            probe=sample[1] if sample else None,
+        )
+    )
+
+    (target,) = await purges.delete_rows(plan)
+    again = await purges.delete_rows(plan)
+
+    assert sample is not None
+    assert (gone, b"\0") == (sample[0].request_id, sample[1])
+    assert (1, 0) == (target.deleted, target.remaining)
+    assert [target] == list(again)
+    assert stay == await world.left(ANSWERED)
+    assert [Arrival.PLAIN] == list(await purges.arrivals(plan))
+    assert None is await purges.sample(world.tenant, partition)

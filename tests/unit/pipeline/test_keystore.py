@@ -14,6 +14,7 @@ from pipeline.keystore import (
     RetentionClass,
     class_named,
     key_id,
+    partition_named,
     partition_of,
     partition_prefix,
 )
@@ -35,6 +36,17 @@ def test_a_key_id_is_day_class_and_randomness() -> None:
 @given(partitions, st.binary(min_size=13, max_size=13))
 def test_a_key_id_names_its_partition(partition: Partition, random: bytes) -> None:
     assert partition == partition_of(key_id(partition, random))
+
+
+@given(partitions)
+def test_a_partition_is_found_by_its_name(partition: Partition) -> None:
+    assert partition == partition_named(partition.name)
+
+
+@pytest.mark.parametrize("text", ["", "1d", "1d:", "2d:2026-11-22", "1d:2026-13-01"])
+def test_what_names_no_partition_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"expected|Invalid|month"):
+        partition_named(text)
 
 
 @given(st.sampled_from(CLASSES), st.lists(st.dates(DAY), min_size=2, max_size=2))

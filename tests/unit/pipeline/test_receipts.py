@@ -151,7 +151,12 @@ def test_the_published_keys_are_public() -> None:
 
 @pytest.mark.parametrize(
     ("scope", "ref"),
-    [("request", "ab" * 32), ("subject", DONE.job), ("class", "30d:2026-11-22")],
+    [
+        ("request", "ab" * 32),
+        ("subject", DONE.job),
+        ("class", DONE.job),
+        ("request", "30d:2026-11-22"),
+    ],
 )
 def test_an_order_names_what_its_scope_is_about(scope: str, ref: str) -> None:
     with pytest.raises(ValidationError):
