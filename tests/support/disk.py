@@ -49,36 +49,45 @@ class Disk:
     """A copy of all files, taken at one moment.
 
     Attributes:
-        kafka: the broker's log directories.
-        postgres: the data directory of both databases, with its WAL.
-        dumps: of both databases, plain SQL.
-        sluice: the installation's own folder, with its keys and logs.
+        root: below it ``kafka``, the broker's log directories; ``log``, Postgres's WAL
+            before a checkpoint; ``postgres``, the data directory of both databases
+            after it, with the WAL that is kept; ``dumps`` of both; and ``sluice``, the
+            installation's own folder, with its keys and its lines.
     """
 
-    kafka: Path
-    postgres: Path
-    dumps: Path
-    sluice: Path
+    root: Path
 
     def places(self) -> Mapping[str, Path]:
         """Where content may lie."""
         return {
-            "kafka": self.kafka,
-            "tables": self.postgres / "base",
-            "wal": self.postgres / "pg_wal",
-            "dumps": self.dumps,
+            "kafka": self.root / "kafka",
+            "log": self.root / "log",
+            "tables": self.root / "postgres",
+            "dumps": self.root / "dumps",
         }
+
+    @property
+    def sluice(self) -> Path:
+        """The installation's own folder."""
+        return self.root / "sluice"
 
     def keys(
         self, owners: Iterable[Owner], wrapped_keks: Mapping[TenantId, bytes]
     ) -> Mapping[KeyId, DataKey]:
-        """Every data key that can be had: from any file, with the key files here."""
+        """Every data key that can be had: from any file, with the key files here.
+
+        Not from ``log``: WAL is kept for a time that receipts state.
+        """
         keks = {
             tenant: kek
             for tenant, wrapped in wrapped_keks.items()
             if (kek := self._kek(tenant, wrapped)) is not None
         }
-        files = [*bytes_below(self.postgres), *bytes_below(self.dumps)]
+        files = [
+            data
+            for name in ("postgres", "dumps", "kafka", "sluice")
+            for data in bytes_below(self.root / name)
+        ]
         return {
             owner.key_id: DataKey(owner.key_id, owner.tenant, owner.request, dek)
             for owner in owners
