@@ -4,7 +4,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 PACKAGES := schemas pipeline infra consumers producers demo benchmarks training evaluation examples tests
 
-.PHONY: help install demo up down test check fmt lint types imports shape unit integration e2e simulate chaos bench docs wheel lock clean
+.PHONY: help install demo up down test check fmt lint types imports shape unit integration e2e simulate chaos bench docs wheel wheel-test lock clean
 .DEFAULT_GOAL := help
 
 help:  ## what can be made
@@ -28,11 +28,17 @@ up: $(STAMP)  ## start Sluice for your own requests; leaves it running
 down: $(STAMP)  ## stop what `make up` started
 	@$(BIN)/python -m demo down
 
+# What measures or kills never runs beside other tests: a pass of its own.
+define passes
+$(BIN)/pytest -n 2 --dist loadfile -m "not serial" $(1); beside=$$?; \
+	$(BIN)/pytest -m serial $(1) && exit $$beside
+endef
+
 test: $(STAMP)  ## every test, on the real broker and the real database
-	$(BIN)/pytest -n 2 --dist loadfile tests
+	$(call passes,tests)
 
 unit: $(STAMP)  ## the tests that touch nothing
-	$(BIN)/pytest -n 2 tests/unit tests/component tests/architecture
+	$(call passes,tests/unit tests/component tests/architecture)
 
 integration: $(STAMP)  ## the tests on real Kafka and Postgres
 	$(BIN)/pytest tests/contract tests/integration
@@ -81,6 +87,9 @@ shape: $(STAMP)  ## sizes of functions and modules
 
 docs: $(STAMP)  ## write docs/reference
 	$(BIN)/python -m schemas.asyncapi > docs/reference/asyncapi.json
+
+wheel-test: $(STAMP)  ## the wheel in a clean environment: owners, unit and component tests
+	$(BIN)/python -m tests.support.wheel
 
 wheel: $(STAMP)  ## build the wheel
 	$(BIN)/python -m build --wheel --no-isolation --outdir dist .

@@ -22,6 +22,16 @@ def pytest_runtest_makereport(
         report.longrepr = f"skipped in CI: {report.longrepr}"
 
 
+@pytest.hookimpl(hookwrapper=True)
+def pytest_make_collect_report(collector: pytest.Collector) -> Iterator[None]:
+    """A module that skips itself is no better."""
+    outcome = yield
+    report = outcome.get_result()  # type: ignore[attr-defined]
+    if CI and report.skipped:
+        report.outcome = "failed"
+        report.longrepr = f"skipped in CI: {report.longrepr}"
+
+
 @pytest.fixture(scope="session")
 def stack() -> Iterator[local.Stack]:
     """Real Kafka and real Postgres, started for this worker and stopped after it.

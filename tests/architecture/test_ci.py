@@ -1,0 +1,82 @@
+"""How the tests are run: nothing is skipped in CI, nothing serial beside others."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SKIPS = {
+    "in a test": "import pytest\ndef test_one(): pytest.skip('no')",
+    "by a mark": "import pytest\n@pytest.mark.skip\ndef test_one(): ...",
+    "in a fixture": "import pytest\n@pytest.fixture\ndef a(): pytest.skip('no')\n"
+    "def test_one(a): ...",
+    "in a module": "import pytest\npytest.skip('no', allow_module_level=True)\n"
+    "def test_one(): ...",
+    "by an import": "import pytest\npytest.importorskip('nowhere')\n"
+    "def test_one(): ...",
+}
+OPTIONS = ("-p", "tests.conftest", "-c", os.devnull)
+NONE_FAILED, SOME_FAILED, NONE_RUN = 0, 1, 5
+
+
+def ran(folder: Path, text: str, ci: str) -> int:
+    """The exit code of pytest with this text as its one file."""
+    (folder / "test_it.py").write_text(text)
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", *OPTIONS, f"--rootdir={folder}", folder],
+        env={**os.environ, "CI": ci},  # noqa: TID251 - a child's own
+        cwd=ROOT,
+        capture_output=True,
+        check=False,
+    )
+    return done.returncode
+
+
+@pytest.mark.parametrize("how", SKIPS)
+def test_a_skip_is_a_failure_in_ci_alone(how: str, tmp_path: Path) -> None:
+    in_ci, elsewhere = (ran(tmp_path, SKIPS[how], ci) for ci in ("true", ""))
+
+    assert in_ci not in {NONE_FAILED, NONE_RUN}
+    assert elsewhere in {NONE_FAILED, NONE_RUN}
+
+
+def test_what_is_not_skipped_passes_in_ci(tmp_path: Path) -> None:
+    assert NONE_FAILED == ran(tmp_path, "def test_one(): ...", "true")
+
+
+@pytest.mark.parametrize("target", ["test", "unit"])
+def test_serial_tests_have_a_pass_of_their_own(target: str) -> None:
+    done = subprocess.run(
+        ["make", "-n", "-o", ".venv/.installed", target],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    beside, alone = (part for part in done.stdout.split(";") if "pytest" in part)
+
+    assert '-n 2 --dist loadfile -m "not serial" tests' in beside
+    assert "-m serial tests" in alone
+    assert " -n " not in alone
+
+
+@pytest.mark.parametrize(("beside", "alone"), [(0, 0), (1, 0), (0, 1), (1, 1)])
+def test_a_failure_in_either_pass_fails(
+    tmp_path: Path, beside: int, alone: int
+) -> None:
+    fake = tmp_path / "pytest"
+    fake.write_text(
+        f'#!/bin/sh\ncase "$*" in -m*) exit {alone};; *) exit {beside};; esac'
+    )
+    fake.chmod(0o755)
+    done = subprocess.run(
+        ["make", "test", f"BIN={tmp_path}", "STAMP="],
+        cwd=ROOT,
+        capture_output=True,
+        check=False,
+    )
+
+    assert (beside or alone) == bool(done.returncode)
