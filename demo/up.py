@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -138,7 +139,7 @@ def _told(console: Console, access: Access, left: Left) -> None:
     )
     _line(
         console,
-        f"python -c \"import openai; c = openai.OpenAI(base_url='{url}/v1',"
+        f"{sys.executable} -c \"import openai; c = openai.OpenAI(base_url='{url}/v1',"
         f" api_key='{key}'); print(c.chat.completions.create(model='echo',"
         " messages=[{'role': 'user', 'content': 'Hello'}])"
         '.choices[0].message.content)"',

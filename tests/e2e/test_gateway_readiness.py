@@ -60,7 +60,7 @@ async def keystore(superuser: str, *, open_to_all: bool) -> None:
         await connection.close()
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_it_names_what_is_away_and_is_ready_again_by_itself(tmp_path: Path) -> None:
     with local.temporary(durable=False, local=True) as services:
         sluice = Sluice(tmp_path / "sluice", services)
