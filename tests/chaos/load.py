@@ -169,13 +169,13 @@ class Load:
         return await gateway.token(self.access.client_id, self.access.client_secret)
 
     async def _put(self, value: bytes, headers: list[tuple[str, bytes]]) -> str:
-        async with (
-            asyncio.timeout(SENT_WITHIN_S),
-            AIOKafkaProducer(
-                bootstrap_servers=self.access.kafka, acks="all"
-            ) as producer,
-        ):
-            await producer.send_and_wait(INBOX, value, headers=headers)
+        producer = AIOKafkaProducer(bootstrap_servers=self.access.kafka, acks="all")
+        try:
+            async with asyncio.timeout(SENT_WITHIN_S):
+                await producer.start()
+                await producer.send_and_wait(INBOX, value, headers=headers)
+        finally:
+            await producer.stop()
         return ""
 
     async def _insisting(self, act: Callable[[], Awaitable[str]]) -> str:
