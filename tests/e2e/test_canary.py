@@ -127,7 +127,7 @@ async def webhook(session: aiohttp.ClientSession, access: Access) -> None:
     body = {
         "name": "nobody",
         "url": f"http://127.0.0.1:{free_port()}/hook",
-        "enabled_events": ["response.completed"],
+        "event_types": ["response.completed"],
     }
     headers = {"authorization": f"Bearer {access.api_key}"}
     url = access.gateway + "/v1/webhook_endpoints"
