@@ -42,6 +42,7 @@ from infra.postgres.requests import PostgresProviderCalls, PostgresRequests
 from infra.postgres.retention import PostgresPurges
 from infra.providers.openai import OpenAIProviders, Upstream
 from infra.recipes import load_recipe
+from infra.recognisers.outside import recognisers
 from infra.resources import (
     Resources,
     acceptance,
@@ -55,6 +56,7 @@ from infra.settings import Settings
 from infra.signer.receipts import RECEIPTS, receipt_key
 from infra.webhooks.sender import HttpSender
 from pipeline.detection.engine import Recipe
+from pipeline.ports.recognisers import Recognisers
 from pipeline.ports.tracing import Tracing
 from pipeline.receipts import sign
 from schemas.topics import (
@@ -75,6 +77,10 @@ WEBHOOK_BOUNDS: Final = Bounds(total=512, per_lane=4, queued_per_lane=16)
 """An endpoint that hangs has four attempts and sixteen that wait; the rest spills."""
 
 
+LOOKING: Final = frozenset({"redaction", "provider"})
+"""Groups that ask the recognisers."""
+
+
 class Groups:
     """The subscriptions of one process, each made when it is asked for."""
 
@@ -85,7 +91,10 @@ class Groups:
         providers: OpenAIProviders,
         keeper: PostgresKeyKeeper | None,
         sender: HttpSender | None,
+        *,
+        outside: Recognisers,
     ) -> None:
+        self._outside = outside
         self._sender = sender
         self._keeper = keeper
         self._opened = opened
@@ -125,6 +134,7 @@ class Groups:
             contents=opened.contents,
             recipe=self._recipe,
             clock=opened.clock,
+            recognisers=self._outside,
         )
         return ordered(REQUESTS_SCREENED, consumer.handle, prepare=consumer.prepare)
 
@@ -138,6 +148,7 @@ class Groups:
             providers=self._providers,
             recipe=self._recipe,
             clock=opened.clock,
+            recognisers=self._outside,
         )
         return concurrent(
             REQUESTS_REDACTED,
@@ -264,7 +275,9 @@ async def run(settings: Settings, names: Sequence[str]) -> None:
         calls = await stack.enter_async_context(OpenAIProviders(upstreams(settings)))
         keeper = await _keeper(stack, opened) if "retention" in names else None
         sender = await _sender(stack, opened) if "webhooks" in names else None
-        groups = Groups(opened, load_recipe(), calls, keeper, sender)
+        looking = settings.recognisers if LOOKING & set(names) else {}
+        outside = await stack.enter_async_context(recognisers(looking))
+        groups = Groups(opened, load_recipe(), calls, keeper, sender, outside=outside)
         tracing = await traces(stack, settings, "+".join(names))
         subscriptions = [GROUPS[name](groups) for name in names]
         delivery = _delivery(opened, subscriptions, tracing)

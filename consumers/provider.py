@@ -15,6 +15,7 @@ from pipeline.detection.engine import Recipe
 from pipeline.dialects import SPEAKERS, Json, Opened, opened, written
 from pipeline.errors import RetryableError
 from pipeline.ports.providers import Answered, Providers, Refused, Unanswered
+from pipeline.ports.recognisers import NOBODY, Recognisers
 from pipeline.ports.requests import Done, Held, ProviderCalls, Spent, Taken
 from pipeline.ports.system import Clock
 from pipeline.provider import (
@@ -58,6 +59,7 @@ class ProviderConsumer:
     providers: Providers
     recipe: Recipe
     clock: Clock
+    recognisers: Recognisers = NOBODY
 
     async def prepare(self, events: Sequence[Event[RequestRedacted]]) -> Work:
         """Keys and policies of the batch."""
@@ -77,7 +79,7 @@ class ProviderConsumer:
             return self._stopped(event, found)
         if found.answer is None:
             return self._stopped(event, found.reason or Reason.UPSTREAM_GARBAGE)
-        return self._answered(event, work, key, asked, found)
+        return await self._answered(event, work, key, asked, found)
 
     async def overflow(
         self, event: Event[RequestRedacted], _: Work
@@ -169,7 +171,7 @@ class ProviderConsumer:
         sealed = SealedContent.model_validate_json(kept)
         return load(self.contents.open(key, Purpose.PROVIDER_RESULT, sealed))
 
-    def _answered(
+    async def _answered(
         self,
         event: Event[RequestRedacted],
         work: Work,
@@ -177,17 +179,23 @@ class ProviderConsumer:
         asked: Opened,
         found: Result,
     ) -> Sequence[Outgoing[Any]]:
-        data, now = event.data, self.clock.now()
+        data, now, policy = event.data, self.clock.now(), work.policy(event)
+        said = found.answer or {}
+        parts = SPEAKERS[data.terms.dialect].answer_parts(said) or ()
+        outside = await self.recognisers.look(
+            [part.text for part in parts], policy.recognisers
+        )
         released = release(
             asked,
-            answer=found.answer or {},
+            answer=said,
             dialect=data.terms.dialect,
-            policy=work.policy(event),
+            policy=policy,
             recipe=self.recipe,
             restoring=Restoring(
                 vault=self._vault(key, data.vault), nonce=session_nonce(key)
             ),
             request=key.request_id,
+            outside=outside,
         )
         found_in = findings.sealed(self.contents, key, released.findings, self.recipe)
         if isinstance(released, Withheld):

@@ -10,6 +10,7 @@ from pipeline import findings
 from pipeline.contents import Contents
 from pipeline.detection.engine import Recipe
 from pipeline.dialects import opened, replace, written
+from pipeline.ports.recognisers import NOBODY, Recognisers
 from pipeline.ports.system import Clock
 from pipeline.reasons import Reason
 from pipeline.redaction import Redacted, RedactionUnavailable, redact
@@ -33,6 +34,7 @@ class RedactionConsumer:
     contents: Contents
     recipe: Recipe
     clock: Clock
+    recognisers: Recognisers = NOBODY
 
     async def prepare(self, events: Sequence[Event[RequestScreened]]) -> Work:
         """Keys and policies of the batch."""
@@ -49,8 +51,10 @@ class RedactionConsumer:
             return stopped(event, step, source=SOURCE, now=now)
         raw = self.contents.open(key, Purpose.REQUEST, event.data.content)
         body = opened(event.data.terms.dialect, raw)
-        nonce = session_nonce(key)
-        match redact(body.parts, work.policy(event), self.recipe, nonce):
+        nonce, policy = session_nonce(key), work.policy(event)
+        texts = [part.text for part in body.parts]
+        outside = await self.recognisers.look(texts, policy.recognisers)
+        match redact(body.parts, policy, self.recipe, nonce, outside=outside):
             case RedactionUnavailable() as failed:
                 step = Step(
                     action=ACTION,

@@ -12,6 +12,9 @@ from typing import Annotated, Literal
 from pydantic import AnyHttpUrl, BaseModel, ConfigDict, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from infra.recognisers.setup import Setup
+from schemas.policies import RecogniserName
+
 PREFIX = "SLUICE_"
 ALIASES = frozenset({"SLUICE_DATABASE_URL", "SLUICE_KAFKA_BOOTSTRAP"})
 """Addresses that choose the local stack's services; they are not settings."""
@@ -218,6 +221,8 @@ class Settings(BaseSettings):
     tracing: TracingSettings = TracingSettings()
     providers: Mapping[str, ProviderSettings] = {}
     """By the name that routes use: ``SLUICE_PROVIDERS__<NAME>__BASE_URL``."""
+    recognisers: Mapping[RecogniserName, Setup] = {}
+    """By the name that policies use: ``SLUICE_RECOGNISERS__<NAME>__KIND``."""
 
 
 def load(environment: Mapping[str, str] | None = None) -> Settings:

@@ -21,10 +21,11 @@ _THROUGH: Final = "request.completed"
 def not_run(found: AuditRecord | AuditRecorded) -> frozenset[str]:
     """The required guards that did not run, by a request's last record.
 
-    A guard that failed open did not run, whatever it is listed as.
+    A guard that failed open did not run, whatever it is listed as. Recognisers run
+    under ``ner.<name>@<version>`` and are required by name.
     """
     failed = {each.control for each in found.decision if each.verdict in NOT_RUN}
-    ran = set(found.guards_ran) - failed
+    ran = {each.partition("@")[0] for each in found.guards_ran} - failed
     return frozenset(found.guards_required) - ran
 
 

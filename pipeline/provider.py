@@ -1,6 +1,6 @@
 """The provider call: what its answer means, and what of it reaches the caller."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -20,6 +20,7 @@ from pipeline.dialects import (
 from pipeline.errors import IntegrityError
 from pipeline.findings import Acted
 from pipeline.ports.providers import Answered, Refused, Unanswered
+from pipeline.ports.recognisers import Seen, Unseen
 from pipeline.reasons import Reason
 from pipeline.redaction import Redacted, RedactionUnavailable, redact
 from pipeline.screening import GuardUnavailable, Screened, Verdict, screen_answer
@@ -126,6 +127,7 @@ def release(
     recipe: Recipe,
     restoring: Restoring,
     request: RequestId,
+    outside: Sequence[Seen | Unseen] = (),
 ) -> Released | Withheld:
     """Redact a completion, screen it, then turn the caller's own tokens back.
 
@@ -134,7 +136,13 @@ def release(
     asked for.
     """
     speaker = SPEAKERS[dialect]
-    found = redact(speaker.answer_parts(answer) or (), policy, recipe, restoring.nonce)
+    found = redact(
+        speaker.answer_parts(answer) or (),
+        policy,
+        recipe,
+        restoring.nonce,
+        outside=outside,
+    )
     if isinstance(found, RedactionUnavailable):
         return _withheld(found)
     seen = screen_answer(found.parts, policy, recipe, asked.parts)

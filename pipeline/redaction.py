@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from pipeline import operators
+from pipeline import externals, operators
 from pipeline.detection.engine import (
     MAX_FINDINGS,
     Finding,
@@ -15,6 +15,7 @@ from pipeline.detection.engine import (
 )
 from pipeline.findings import Acted, looked_by
 from pipeline.policies import REDACTING, cells, guard_of
+from pipeline.ports.recognisers import PREFIX, Seen, Unseen
 from pipeline.text import Channel, TextPart
 from pipeline.tokens import Session, escaped, token_spans
 from schemas.policies import (
@@ -65,6 +66,7 @@ class _Given:
 
     session: Session
     issued: Collection[str]
+    others: externals.Others
     acted: list[Acted] = field(default_factory=list)
     failed: set[Guard] = field(default_factory=set)
     signals: set[str] = field(default_factory=set)
@@ -76,6 +78,8 @@ def redact(
     recipe: Recipe,
     nonce: str,
     issued: Collection[str] = (),
+    *,
+    outside: Sequence[Seen | Unseen] = (),
 ) -> Redacted | RedactionUnavailable:
     """Replace what the policy's cells say, by tokens of this session.
 
@@ -83,16 +87,20 @@ def redact(
     replaces nothing. Equal arguments give equal tokens. What merely looks like a token
     is escaped, except in a completion, where the session's own tokens are opaque. There
     ``reversible`` acts as ``strict``: nobody is left to restore it.
+
+    ``outside`` is what the policy's recognisers said of the parts: their mentions are
+    judged by the same cells. One that said nothing has failed, as its rule says.
     """
-    given = _Given(Session(nonce), issued)
+    others = externals.read(outside, policy)
+    given = _Given(Session(nonce), issued, others)
     session, acted = given.session, given.acted
     done = tuple(
         _part(index, part, policy, recipe, given) for index, part in enumerate(parts)
     )
     failures = _failures(policy, given.failed)
-    if closed(given.failed, policy):
+    if closed(given.failed, policy) or others.closed:
         return RedactionUnavailable(
-            decisions=tuple(failures.values()),
+            decisions=(*failures.values(), *others.failures),
             looked=(looked_by(STAGE, recipe, given.signals),),
         )
     required = [guard for guard in REDACTING if policy.guard(guard).required]
@@ -100,8 +108,8 @@ def redact(
     return Redacted(
         parts=done,
         vault=session.vault,
-        decisions=(*_decisions(acted), *failures.values()),
-        guards_ran=tuple(guard.value for guard in required if guard not in absent),
+        decisions=(*_decisions(acted), *failures.values(), *others.failures),
+        guards_ran=(*(g.value for g in required if g not in absent), *others.ran),
         findings=tuple(acted),
         tokens=frozenset(each.token for each in acted if each.token is not None),
         looked=(looked_by(STAGE, recipe, given.signals, acted),),
@@ -110,11 +118,18 @@ def redact(
 
 def _decisions(acted: Sequence[Acted]) -> tuple[Decision, ...]:
     """One for each guard, action and rule that occurred."""
-    seen = {(guard_of(a.finding.data_class), a.action, a.finding.rule) for a in acted}
+    seen = {(_control(a.finding), a.action, a.finding.rule) for a in acted}
     return tuple(
-        Decision(stage=STAGE, control=guard.value, verdict=action, rule=rule)
+        Decision(stage=STAGE, control=guard, verdict=action, rule=rule)
         for guard, action, rule in sorted(seen)
     )
+
+
+def _control(finding: Finding) -> str:
+    """The guard that found it."""
+    if finding.rule.startswith(PREFIX):
+        return finding.rule
+    return guard_of(finding.data_class).value
 
 
 def _part(
@@ -127,7 +142,8 @@ def _part(
     answer = part.channel is Channel.COMPLETION
     text = part.text if answer else escaped(part.text, keep=given.issued)
     room = MAX_FINDINGS - len(given.acted)
-    told = judged(text, part.channel, policy, recipe, room=room)
+    others = given.others.findings(index)
+    told = judged(text, part.channel, policy, recipe, others=others, room=room)
     given.failed.update(told.failed)
     given.signals.update(told.signals)
     chosen: list[tuple[Finding, Mode]] = []
@@ -162,19 +178,22 @@ def judged(
     policy: PolicyDocument,
     recipe: Recipe,
     *,
+    others: Sequence[Finding] = (),
     room: int = MAX_FINDINGS,
 ) -> Judged:
     """What a text holds and what the policy does with it.
 
     Attributes:
+        others: what was found elsewhere.
         room: findings that are told one by one; what follows them is told together.
     """
     try:
         seen = inspect(text, recipe, regions=policy.regions, most=room)
     except GuardFailed:
-        return Judged((), frozenset(REDACTING))
+        told = tuple(_told(others, text, policy, channel))
+        return Judged(told, frozenset(REDACTING))
     return Judged(
-        tuple(_told(seen.findings, text, policy, channel)),
+        tuple(_told((*seen.findings, *others), text, policy, channel)),
         seen.failed,
         frozenset(seen.signals),
     )
@@ -187,7 +206,8 @@ def _told(
     told = cells(policy, channel)
     answer = channel is Channel.COMPLETION
     for each in findings:
-        if not policy.guard(guard_of(each.data_class)).required:
+        own = not each.rule.startswith(PREFIX)
+        if own and not policy.guard(guard_of(each.data_class)).required:
             continue
         finding = _beside(each, opaque)
         if finding is not None:

@@ -101,6 +101,21 @@ class Cell(Schema):
     block: bool = False
 
 
+class External(Schema):
+    """A recogniser from outside that must look too; installed by the operator.
+
+    Attributes:
+        on_failure: as of a guard; it fails also where it is not installed.
+        classes: whose mentions count; None: all that it finds.
+    """
+
+    on_failure: Failing = Failing.CLOSED
+    classes: tuple[DataClass, ...] | None = None
+
+
+RecogniserName = Annotated[str, Field(pattern="^[a-z0-9_-]{1,32}$")]
+
+
 class Place(StrEnum):
     """Where in an answer a token stands."""
 
@@ -141,6 +156,7 @@ class PolicyDocument(Schema):
             open, which its rule alone does not.
         retention_class: how long the content's key lives.
         deadline_s: seconds after acceptance in which a request must end.
+        recognisers: by the names that the operator gave them.
         regions: ISO 3166 country codes whose national phone shapes are expected.
     """
 
@@ -149,6 +165,7 @@ class PolicyDocument(Schema):
     guards: Mapping[Guard, GuardRule] = {}
     cells: tuple[Cell, ...] = ()
     reveal: Reveal = Reveal()
+    recognisers: Annotated[Mapping[RecogniserName, External], Field(max_length=4)] = {}
     open_strict: bool = False
     retention_class: Code = "transient"
     deadline_s: Annotated[int, Field(ge=1, le=3600)] = 120
@@ -182,4 +199,5 @@ class PolicyDocument(Schema):
     @property
     def guards_required(self) -> tuple[str, ...]:
         """Every guard that must run, in a fixed order."""
-        return tuple(guard.value for guard in Guard if self.guard(guard).required)
+        own = (guard.value for guard in Guard if self.guard(guard).required)
+        return (*own, *(f"ner.{name}" for name in sorted(self.recognisers)))

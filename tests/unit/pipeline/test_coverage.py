@@ -49,3 +49,15 @@ def test_a_guard_that_nobody_required_is_no_matter() -> None:
     event = recorded("a", "request.completed", guards_ran=GUARDS)
 
     assert None is uncovered(event)
+
+
+def test_a_recogniser_is_required_by_name_and_runs_under_its_version() -> None:
+    required = ("ner.x", "ner.y")
+    event = recorded(
+        "a",
+        "request.completed",
+        guards_required=required,
+        guards_ran=("ner.x@1.0", "ner.yy@1.0"),
+    )
+
+    assert {"ner.y"} == not_run(event.data)

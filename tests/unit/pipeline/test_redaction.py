@@ -9,11 +9,13 @@ from hypothesis import strategies as st
 from pipeline.detection.engine import MAX_FINDINGS, MAX_PART_BYTES, Recipe, build
 from pipeline.detection.rules import Rule
 from pipeline.policies import default_policy
+from pipeline.ports.recognisers import Mention, Seen, Unseen
 from pipeline.redaction import Redacted, RedactionUnavailable, redact
 from pipeline.text import Channel, TextPart
 from schemas.policies import (
     Cell,
     DataClass,
+    External,
     Failing,
     Guard,
     GuardRule,
@@ -23,6 +25,7 @@ from schemas.policies import (
 
 RECIPE = build()
 NONCE = "K7QX"
+CARD = "4111 1111 1111 1111"
 WITH_ALL = (
     "My name is Nora Lind, card 4111 1111 1111 1111, "
     "mail nora@mail.example, phone +49 30 9012345."
@@ -247,3 +250,76 @@ def test_redacting_what_is_redacted_changes_nothing(pieces: list[str]) -> None:
 
     assert once.parts == twice.parts
     assert [] == [each for each in twice.findings if each.token]
+
+
+WHO = External()
+SAID = Seen("x", "1.0", ((Mention(DataClass.PERSON, "per", 3, 12, 0.9),),))
+
+
+def heard(
+    outside: list[Seen | Unseen], rule: External = WHO, text: str = "Is nora lind in?"
+) -> Redacted | RedactionUnavailable:
+    policy = PolicyDocument(recognisers={"x": rule})
+    return redact([part(text)], policy, RECIPE, NONCE, outside=outside)
+
+
+def test_what_a_recogniser_from_outside_says_is_acted_on_and_told() -> None:
+    done = heard([SAID])
+
+    assert isinstance(done, Redacted)
+    assert "Is <PERSON_K7QX_1> in?" == done.parts[0].text
+    assert "ner.x@1.0" == done.guards_ran[-1]
+    assert ("ner.x", "reversible", "ner.x") == (
+        done.decisions[0].control, done.decisions[0].verdict, done.decisions[0].rule,
+    )  # fmt: skip
+
+
+def test_a_policy_says_which_of_its_classes_count() -> None:
+    done = heard([SAID], External(classes=(DataClass.PHONE,)))
+
+    assert isinstance(done, Redacted)
+    assert "Is nora lind in?" == done.parts[0].text
+
+
+def test_below_the_threshold_of_its_cell_it_is_near() -> None:
+    weak = Seen("x", "1.0", ((Mention(DataClass.PERSON, "per", 3, 12, 0.3),),))
+    done = heard([weak])
+
+    assert isinstance(done, Redacted)
+    assert ["near"] == [each.action for each in done.findings]
+
+
+def test_what_both_see_is_replaced_once_by_the_stricter() -> None:
+    text = f"Pay {CARD} now"
+    phone = Mention(DataClass.PHONE, "phone", 4, len(text), 0.99)
+    done = heard([Seen("x", "1.0", ((phone,),))], text=text)
+
+    assert isinstance(done, Redacted)
+    assert "Pay <CARD_K7QX_S1>" == done.parts[0].text
+
+
+@pytest.mark.parametrize("outside", [[], [Unseen("x")]])
+def test_one_that_did_not_look_fails_as_its_rule_says(
+    outside: list[Seen | Unseen],
+) -> None:
+    closed = heard(outside)
+    opened = heard(outside, External(on_failure=Failing.OPEN))
+
+    assert isinstance(closed, RedactionUnavailable)
+    assert isinstance(opened, Redacted)
+    assert ("ner.x", "failed_open") == (
+        opened.decisions[0].control, opened.decisions[0].verdict,
+    )  # fmt: skip
+    assert not any(each.startswith("ner.") for each in opened.guards_ran)
+
+
+def test_a_token_in_an_answer_is_no_mention() -> None:
+    text = "hello <PERSON_K7QX_1>"
+    said = Seen("x", "1", ((Mention(DataClass.CARD, "c", 6, len(text), 0.99),),))
+    answer = [part(text, Channel.COMPLETION)]
+    policy = PolicyDocument(recognisers={"x": WHO})
+
+    done = redact(answer, policy, RECIPE, NONCE, outside=[said])
+
+    assert isinstance(done, Redacted)
+    assert text == done.parts[0].text

@@ -1,0 +1,1 @@
+"""Recognisers from outside, each in a process of its own."""
