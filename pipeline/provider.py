@@ -145,7 +145,7 @@ def release(
     )
     if isinstance(found, RedactionUnavailable):
         return _withheld(found)
-    seen = screen_answer(found.parts, policy, recipe, asked.parts)
+    seen = screen_answer(found.parts, policy, recipe, asked.parts, found.findings)
     if isinstance(seen, GuardUnavailable) or seen.verdict is Verdict.BLOCKED:
         return _withheld(seen, found)
     whole = replace(

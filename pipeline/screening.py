@@ -15,11 +15,12 @@ from pipeline.detection.engine import (
 )
 from pipeline.detection.linear import opinion
 from pipeline.detection.normalise import normalise
-from pipeline.findings import looked_by
+from pipeline.findings import Acted, looked_by
 from pipeline.output import OutputHit, look
 from pipeline.policies import REDACTING, cells, guard_of
 from pipeline.text import Channel, TextPart
-from schemas.policies import Failing, Guard, PolicyDocument
+from pipeline.topics import spoken_of
+from schemas.policies import DataClass, Failing, Guard, PolicyDocument
 from schemas.requests import Decision, Looked
 
 STAGE: Final = "screening"
@@ -150,6 +151,9 @@ def screen(
         if guard not in seen.failed:
             absent = guard in recipe.missing
             story.tell(guard, seen.hits[guard], block=rule.block, ran=not absent)
+            if guard is Guard.INTENT:
+                for block, hits in seen.topics.items():
+                    story.tell(guard, hits, block=block)
         elif not story.fail(guard, rule.on_failure):
             return story.unavailable(guard)
     return _blocked_classes(parts, policy, recipe, story) or story.screened()
@@ -160,14 +164,18 @@ def screen_answer(
     policy: PolicyDocument,
     recipe: Recipe,
     system: Sequence[TextPart] = (),
+    findings: Sequence[Acted] = (),
 ) -> Screened | GuardUnavailable:
     """Run the guard ``output`` on a completion, before its tokens are restored.
 
     Attributes:
         system: the request's own system parts: an answer that repeats them leaks them.
+        findings: what redaction did to the answer. A cell with ``block`` withholds it;
+            a secret is told, and blocks where its text stayed.
     """
     story = _Story(recipe)
     rule = policy.guard(Guard.OUTPUT)
+    _blocked_answer(findings, policy, story)
     if not rule.required:
         return story.screened()
     if any(len(part.text.encode()) > MAX_PART_BYTES for part in parts):
@@ -179,7 +187,29 @@ def screen_answer(
     story.tell(
         Guard.OUTPUT, [Hit(hit.rule, hit.reason) for hit in seen], block=rule.block
     )
+    for left in (False, True):
+        secrets = [
+            Hit(each.finding.rule, "security.secret_leak")
+            for each in findings
+            if each.finding.data_class is DataClass.SECRET
+            and each.action != "near"
+            and (each.token is None) is left
+        ]
+        if secrets:
+            story.tell(Guard.OUTPUT, secrets, block=rule.block and left)
     return story.screened()
+
+
+def _blocked_answer(
+    findings: Sequence[Acted], policy: PolicyDocument, story: _Story
+) -> None:
+    """Cells of answers whose action is ``block``."""
+    told = cells(policy, Channel.COMPLETION)
+    for each in findings:
+        found = each.finding
+        if told[found.data_class].block and each.action != "near":
+            reason = f"privacy.pii.{found.data_class.lower()}"
+            story.tell(Guard.OUTPUT, [Hit(found.rule, reason)], block=True, ran=False)
 
 
 @dataclass(slots=True)
@@ -188,6 +218,9 @@ class _Seen:
 
     signals: set[str]
     hits: defaultdict[Guard, list[Hit]] = field(
+        default_factory=lambda: defaultdict(list)
+    )
+    topics: defaultdict[bool, list[Hit]] = field(
         default_factory=lambda: defaultdict(list)
     )
     failed: set[Guard] = field(default_factory=set)
@@ -202,6 +235,10 @@ def _see(part: TextPart, policy: PolicyDocument, recipe: Recipe, seen: _Seen) ->
         text = normal.text
         for of, hit in _phrases(text, part, recipe):
             seen.hits[of].append(hit)
+        for topic in policy.topics:
+            if part.channel in topic.channels and spoken_of(text, topic.terms):
+                hit = Hit(f"topic.{topic.name}", f"safety.topic.{topic.name}")
+                seen.topics[topic.block].append(hit)
     except Exception:  # noqa: BLE001 - whatever it was, none of them has looked
         seen.failed.update(SCREENING)
         return
@@ -234,7 +271,8 @@ def _judged(
     if model is None or not rule.required or not (user or part.channel in CARRIED):
         return
     said = opinion(text, model, together=user)
-    if said.sure if rule.threshold is None else said.confidence >= rule.threshold:
+    least = rule.least(part.channel)
+    if said.sure if least is None else said.confidence >= least:
         yield Hit(f"model.{model.name}", _reason(_INJECTION, part.channel))
 
 

@@ -30,6 +30,10 @@ class Failing(StrEnum):
     OPEN = "open"
 
 
+Threshold = Annotated[float, Field(ge=0, le=1)]
+ChannelName = Annotated[str, Field(pattern="^(user|system|tool|document|completion)$")]
+
+
 class GuardRule(Schema):
     """How one guard stands.
 
@@ -39,12 +43,18 @@ class GuardRule(Schema):
             unscreened, named in its coverage.
         block: a hit ends the request; otherwise it is flagged.
         threshold: confidence from which a model's answer is a hit; None: the recipe's.
+        thresholds: likewise, in one channel; beside ``threshold``.
     """
 
     required: bool = True
     on_failure: Failing = Failing.CLOSED
     block: bool = True
-    threshold: Annotated[float, Field(ge=0, le=1)] | None = None
+    threshold: Threshold | None = None
+    thresholds: Mapping[ChannelName, Threshold] = {}
+
+    def least(self, channel: str) -> float | None:
+        """The confidence of a hit in a channel; None: the recipe's."""
+        return self.thresholds.get(channel, self.threshold)
 
 
 DEFAULTS: Final[Mapping[Guard, GuardRule]] = {Guard.INTENT: GuardRule(block=False)}
@@ -81,10 +91,6 @@ class Mode(StrEnum):
     FLAG = "flag"
 
 
-Threshold = Annotated[float, Field(ge=0, le=1)]
-ChannelName = Annotated[str, Field(pattern="^(user|system|tool|document|completion)$")]
-
-
 class Cell(Schema):
     """What happens to one class in one channel; what nobody set takes its default.
 
@@ -114,6 +120,24 @@ class External(Schema):
 
 
 RecogniserName = Annotated[str, Field(pattern="^[a-z0-9_-]{1,32}$")]
+
+
+class TopicRule(Schema):
+    """A subject that a tenant does not want spoken of; the guard ``intent`` looks.
+
+    Attributes:
+        name: told as the reason ``safety.topic.<name>``.
+        terms: words or phrases, found whole and in any case; no patterns.
+        block: a hit ends the request; otherwise it is flagged.
+    """
+
+    name: Annotated[str, Field(pattern="^[a-z0-9_]{1,32}$")]
+    terms: Annotated[
+        tuple[Annotated[str, Field(min_length=1, max_length=64)], ...],
+        Field(min_length=1, max_length=200),
+    ]
+    block: bool = False
+    channels: tuple[ChannelName, ...] = ("user",)
 
 
 class Place(StrEnum):
@@ -152,6 +176,7 @@ class PolicyDocument(Schema):
     """One version of a tenant's policy.
 
     Attributes:
+        topics: subjects of the tenant's own.
         open_strict: allows a guard of strict classes (``secrets``, ``pii``) to fail
             open, which its rule alone does not.
         retention_class: how long the content's key lives.
@@ -166,6 +191,7 @@ class PolicyDocument(Schema):
     cells: tuple[Cell, ...] = ()
     reveal: Reveal = Reveal()
     recognisers: Annotated[Mapping[RecogniserName, External], Field(max_length=4)] = {}
+    topics: Annotated[tuple[TopicRule, ...], Field(max_length=16)] = ()
     open_strict: bool = False
     retention_class: Code = "transient"
     deadline_s: Annotated[int, Field(ge=1, le=3600)] = 120
@@ -181,6 +207,14 @@ class PolicyDocument(Schema):
             raise ValueError(
                 f"expected one cell a class and channel: {', '.join(twice)}"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _topics_are_told_once(self) -> Self:
+        names = [topic.name for topic in self.topics]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"expected one topic of each name: {', '.join(twice)}")
         return self
 
     @model_validator(mode="after")

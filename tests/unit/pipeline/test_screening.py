@@ -6,8 +6,9 @@ from typing import Never
 import pytest
 from typing_extensions import override
 
-from pipeline.detection.engine import MAX_PART_BYTES, build
+from pipeline.detection.engine import MAX_PART_BYTES, Finding, build
 from pipeline.detection.linear import Linear
+from pipeline.findings import Acted
 from pipeline.policies import default_policy
 from pipeline.screening import (
     GuardUnavailable,
@@ -25,6 +26,7 @@ from schemas.policies import (
     GuardRule,
     Mode,
     PolicyDocument,
+    TopicRule,
 )
 
 RECIPE = build()
@@ -191,3 +193,92 @@ def test_code_about_scripts_is_an_ordinary_answer() -> None:
 
     assert isinstance(done, Screened)
     assert (Verdict.ALLOWED, ("output",)) == (done.verdict, done.guards_ran)
+
+
+TAX = TopicRule(name="tax", terms=("tax advice", "\u7a0e\u91d1", "c++"))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Give me TAX  advice, please.",
+        "tax advice",
+        "\u8bf7\u8c08\u8c08\u7a0e\u91d1\u5427",
+        "learn C++ now",
+        "ta\u200bx advice",
+    ],
+)
+def test_a_topic_of_the_tenant_is_flagged(text: str) -> None:
+    done = screened(part(text), policy=PolicyDocument(topics=(TAX,)))
+
+    assert (Verdict.FLAGGED, ("safety.topic.tax",)) == (done.verdict, done.reasons)
+    assert "topic.tax" in [each.rule for each in done.decisions]
+
+
+@pytest.mark.parametrize("text", ["tax advices", "syntax advice", "tax or advice"])
+def test_terms_of_a_topic_are_found_whole(text: str) -> None:
+    done = screened(part(text), policy=PolicyDocument(topics=(TAX,)))
+
+    assert Verdict.ALLOWED == done.verdict
+
+
+def test_a_topic_may_block_and_is_looked_for_in_its_channels_alone() -> None:
+    topic = TopicRule(name="tax", terms=("tax",), block=True, channels=("document",))
+    policy = PolicyDocument(topics=(topic,))
+
+    assert Verdict.ALLOWED == screened(part("tax"), policy=policy).verdict
+    assert (
+        Verdict.BLOCKED
+        == screened(part("tax", Channel.DOCUMENT), policy=policy).verdict
+    )
+
+
+def test_terms_are_no_patterns() -> None:
+    policy = PolicyDocument(topics=(TopicRule(name="x", terms=(".*", "(a+)+$")),))
+
+    assert Verdict.ALLOWED == screened(part("aaaa"), policy=policy).verdict
+
+
+def test_two_topics_of_one_name_are_refused() -> None:
+    with pytest.raises(ValueError, match="one topic of each name: tax"):
+        PolicyDocument(topics=(TAX, TAX))
+
+
+def test_a_threshold_of_a_channel_stands_beside_that_of_the_guard() -> None:
+    rule = GuardRule(threshold=0.5, thresholds={"tool": 0.9})
+
+    assert (0.9, 0.5) == (rule.least("tool"), rule.least("document"))
+
+
+def acted(token: str | None, data_class: DataClass = DataClass.SECRET) -> Acted:
+    finding = Finding(data_class, "x", "secret.x", 0, 1, 0.9)
+    return Acted(0, finding, "flag" if token is None else "strict", token)
+
+
+@pytest.mark.parametrize(
+    ("token", "verdict"),
+    [("<SECRET_K7QX_S1>", Verdict.FLAGGED), (None, Verdict.BLOCKED)],
+)
+def test_a_secret_in_an_answer_is_told_and_blocks_where_it_stayed(
+    token: str | None, verdict: Verdict
+) -> None:
+    done = screen_answer([], default_policy(), RECIPE, findings=[acted(token)])
+
+    assert isinstance(done, Screened)
+    assert (verdict, ("security.secret_leak",)) == (done.verdict, done.reasons)
+
+
+def test_a_cell_of_answers_may_block() -> None:
+    cell = Cell(
+        data_class=DataClass.CARD, channel="completion", mode=Mode.STRICT, block=True
+    )
+    policy = PolicyDocument(
+        cells=(cell,), guards={Guard.OUTPUT: GuardRule(required=False)}
+    )
+
+    done = screen_answer(
+        [], policy, RECIPE, findings=[acted("<CARD_K7QX_S1>", DataClass.CARD)]
+    )
+
+    assert isinstance(done, Screened)
+    assert (Verdict.BLOCKED, ("privacy.pii.card",)) == (done.verdict, done.reasons)
