@@ -94,7 +94,8 @@ AWAY = (
     asyncpg.InsufficientResourcesError,  # also a full disk
     asyncpg.PostgresSystemError,  # a disk that fails, a file that is not there
     asyncpg.OperatorInterventionError,  # also statement_timeout
-    asyncpg.LockNotAvailableError,
+    # Locks that are not available; a database that takes no connections for now.
+    asyncpg.ObjectNotInPrerequisiteStateError,
     asyncpg.TransactionRollbackError,  # deadlocks, another writer
     asyncpg.ReadOnlySQLTransactionError,  # a standby, while the primary moves
 )
