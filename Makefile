@@ -2,6 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
+FSCK := .sluice/foreign/fsck
 PACKAGES := schemas pipeline infra consumers producers demo benchmarks training evaluation examples tests
 
 .PHONY: help install demo up down test check fmt lint types imports shape unit integration e2e simulate chaos bench docs wheel wheel-test lock clean
@@ -61,8 +62,11 @@ train: $(STAMP)  ## the names model, from our own templates
 eval: $(STAMP)  ## what detection finds, on labelled data beside the checkout
 	$(BIN)/python -m evaluation
 
-verify-foreign: $(STAMP)  ## Tessera's fsck on a fresh export; needs Go and its module proxy
-	$(BIN)/python -m tests.foreign.fsck
+$(FSCK):
+	@GOBIN=$(abspath $(@D)) go install github.com/transparency-dev/tessera/cmd/fsck@v1.0.4
+
+verify-foreign: $(STAMP) $(FSCK)  ## Tessera's fsck on exports; needs Go and its module proxy
+	$(BIN)/python -m tests.foreign.fsck $(FSCK)
 
 check: fmt-check lint types imports shape  ## everything that judges without running
 
