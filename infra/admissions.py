@@ -1,11 +1,14 @@
 """Admitting requests: the key, then the row that names it; each by group commit."""
 
+from dataclasses import replace
+
 from typing_extensions import override
 
 from infra.group import GroupCommit
 from pipeline.ports.admissions import Admissions
 from pipeline.ports.keys import Destroyed, KeyStore, NewKey
 from pipeline.ports.requests import Fresh, Known, NewRequest, Requests
+from pipeline.ports.system import Clock
 
 
 class GroupedAdmissions(Admissions):
@@ -15,10 +18,11 @@ class GroupedAdmissions(Admissions):
     request whose content was destroyed.
     """
 
-    def __init__(self, keys: KeyStore, requests: Requests) -> None:
+    def __init__(self, keys: KeyStore, requests: Requests, clock: Clock) -> None:
         """``requests`` groups its admissions itself."""
         self._keys = GroupCommit(keys.create)
         self._requests = requests
+        self._clock = clock
 
     @override
     async def admit(
@@ -26,4 +30,5 @@ class GroupedAdmissions(Admissions):
     ) -> Fresh | Known | Destroyed:
         if not await self._keys.add(key):
             return Destroyed()
-        return await self._requests.admit(request)
+        now = self._clock.now()
+        return await self._requests.admit(replace(request, accepted_at=now))

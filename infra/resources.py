@@ -211,7 +211,7 @@ def acceptance(
     requests = PostgresRequests(opened.pool)
     secrets = KekSecrets(keks=opened.keks, entropy=opened.entropy)
     return Acceptance(
-        admissions=GroupedAdmissions(opened.keystore, requests),
+        admissions=GroupedAdmissions(opened.keystore, requests, opened.clock),
         requests=requests,
         keystore=opened.keystore,
         subjects=PostgresSubjects(

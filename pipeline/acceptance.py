@@ -96,9 +96,9 @@ class Acceptance:
         )
         match await self.admissions.admit(NewKey(key, subject), row):
             case Fresh():
-                return self._accepted(asked, key, terms, now)
+                return self._accepted(asked, key, terms)
             case Known() as known:
-                return await self._again(asked, known, now)
+                return await self._again(asked, known)
             case Destroyed():
                 return Refused(No.TENANT_ENDED)
 
@@ -128,9 +128,7 @@ class Acceptance:
             arrival=asked.arrival,
         )
 
-    async def _again(
-        self, asked: Asked, known: Known, now: datetime
-    ) -> Accepted | Ended | Refused:
+    async def _again(self, asked: Asked, known: Known) -> Accepted | Ended | Refused:
         tenant, request = asked.principal.tenant_id, asked.request_id
         ref = KeyRef(tenant, request, KeyId(known.terms.key_id))
         key = (await self.keystore.fetch([ref]))[ref]
@@ -141,14 +139,14 @@ class Acceptance:
         if not same or not compare_digest(raw, known.fingerprint):
             return Refused(No.ID_REUSED)
         state = await self.requests.get(tenant, request)
-        if state is not None and (state.finished or now >= known.terms.deadline):
+        late = self.clock.now() >= known.terms.deadline
+        if state is not None and (state.finished or late):
             return Ended(key, state)
         terms = known.terms.model_copy(update={"reply_partition": self.reply_partition})
-        return self._accepted(asked, key, terms, now)
+        return self._accepted(asked, key, terms)
 
-    def _accepted(
-        self, asked: Asked, key: DataKey, terms: Terms, now: datetime
-    ) -> Accepted:
+    def _accepted(self, asked: Asked, key: DataKey, terms: Terms) -> Accepted:
+        """Its time is later than its key: see ``Admissions``."""
         request = asked.request_id
         attributes = Attributes(
             id=event_id(request, RequestAccepted.kind),
@@ -156,7 +154,7 @@ class Acceptance:
             source=self.source,
             subject=request,
             tenant=asked.principal.tenant_id,
-            time=now,
+            time=self.clock.now(),
             origin=asked.origin,
             traceparent=asked.origin,
         )

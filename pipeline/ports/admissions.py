@@ -14,6 +14,9 @@ class Admissions(Protocol):
     ) -> Fresh | Known | Destroyed:
         """Keep the key; once it is durable, insert the row that names it.
 
+        The row's ``accepted_at`` is set when the key is durable. So an order to forget
+        finds the key of everything that was accepted before it looked.
+
         ``Known``: the id was admitted before; the new key is not used, and expires.
         ``Destroyed``: the tenant has no key, so nothing of it can be accepted.
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 
 import pytest
 from typing_extensions import override
@@ -40,7 +41,7 @@ async def test_a_keystore_that_was_away_costs_the_request_nothing() -> None:
     keys, requests = Away(HeldClock()), MemoryRequests()
     await keys.prepare([DAY])
     await keys.enrol(tenant)
-    admissions = GroupedAdmissions(keys, requests)
+    admissions = GroupedAdmissions(keys, requests, HeldClock())
     new = NewKey(Contents(ENTROPY).new_key(tenant, request, DAY))
     row = admitted(tenant, request)
 
@@ -55,7 +56,7 @@ async def test_what_is_known_has_a_key_that_is_there() -> None:
     keys, requests = MemoryKeys(HeldClock()), MemoryRequests()
     await keys.prepare([DAY])
     await keys.enrol(tenant)
-    admissions = GroupedAdmissions(keys, requests)
+    admissions = GroupedAdmissions(keys, requests, HeldClock())
     first, second = [Contents(ENTROPY).new_key(tenant, request, DAY) for _ in range(2)]
     row = admitted(tenant, request)
     terms = row.terms.model_copy(update={"key_id": first.key_id})
@@ -68,12 +69,38 @@ async def test_what_is_known_has_a_key_that_is_there() -> None:
     assert Destroyed() != (await keys.fetch([ref]))[ref]
 
 
+@dataclass(frozen=True, slots=True)
+class Slow(MemoryKeys):
+    """A keystore that has a key a minute after it was asked to keep it."""
+
+    @override
+    async def create(self, keys: Sequence[NewKey]) -> Sequence[bool]:
+        await self.clock.sleep(60)
+        return await MemoryKeys.create(self, keys)
+
+
+async def test_nothing_is_accepted_before_its_key_is_durable() -> None:
+    """Or an order to forget says of content that it opens no more, and it does."""
+    tenant, request = new_tenant(), new_request_id()
+    clock, requests = HeldClock(), MemoryRequests()
+    keys = Slow(clock)
+    await keys.prepare([DAY])
+    await keys.enrol(tenant)
+    new = NewKey(Contents(ENTROPY).new_key(tenant, request, DAY))
+    admissions = GroupedAdmissions(keys, requests, clock)
+    await admissions.admit(new, admitted(tenant, request))
+    row = await requests.get(tenant, request)
+
+    assert row is not None
+    assert NOON + timedelta(seconds=60) == row.accepted_at
+
+
 async def test_a_tenant_without_a_key_leaves_no_row() -> None:
     tenant, request = new_tenant(), new_request_id()
     keys, requests = MemoryKeys(HeldClock()), MemoryRequests()
     await keys.prepare([DAY])
     new = NewKey(Contents(ENTROPY).new_key(tenant, request, DAY))
-    answer = await GroupedAdmissions(keys, requests).admit(
+    answer = await GroupedAdmissions(keys, requests, HeldClock()).admit(
         new, admitted(tenant, request)
     )
 

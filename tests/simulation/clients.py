@@ -27,6 +27,8 @@ CANARY = "Quetzalcoatlus"
 """In every prompt: it may be read nowhere but at the provider's and the caller's."""
 EMAIL = "quetzal.northropi@example.org"
 ATTEMPTS = 40
+NOTICED_S = 2.0
+"""Until it is noticed that a connection's other end is gone."""
 
 
 @dataclass(slots=True)
@@ -150,8 +152,8 @@ async def _broken(world: "World", owner: Owner) -> None:
     """Returns when the connection breaks: with its process, or by the seed."""
     lasts = world.chance.uniform(1.0, 30.0) if world.chance.storm else 300.0
     until = world.clock.monotonic() + lasts
-    while not owner.dead and world.clock.monotonic() < until:
-        await world.clock.sleep(0.5)
+    while not owner.dead and (left := until - world.clock.monotonic()) > 0:
+        await world.clock.sleep(min(left, NOTICED_S))
 
 
 async def _serve(app: Any, caller: Caller, told: "asyncio.Future[Answer]") -> None:

@@ -93,14 +93,17 @@ def _unadmitted(world: "World", _: Record, told: Mapping[str, str]) -> Iterator[
     expected = world.inbox.get(told.get("ce_id", ""))
     if expected is None:
         yield "its dead letter"
-    elif expected not in world.watch.accepted and not _refused(world, *expected):
+    elif expected not in world.watch.accepted and not _over(world, *expected):
         yield "its acceptance"
 
 
-def _refused(world: "World", tenant: TenantId, request: RequestId) -> bool:
-    """Was it refused, or ended in another way?"""
+def _over(world: "World", tenant: TenantId, request: RequestId) -> bool:
+    """Has it ended, or is its row past its deadline, so that the sweeper ends it?"""
     state = world.now(world.requests.get(tenant, request))
-    return state is not None and state.finished is not None
+    if state is None:
+        return False
+    late = world.clock.now() >= state.terms.deadline
+    return late or state.finished is not None
 
 
 def _unattempted(world: "World", record: Record, _: Mapping[str, str]) -> Iterator[str]:

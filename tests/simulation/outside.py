@@ -8,6 +8,8 @@ import orjson
 from joserfc import jws
 
 from pipeline.erasure import COMPLETED
+from pipeline.keystore import KeyId
+from schemas.events import timestamp
 from schemas.ids import EventId, TenantId
 from schemas.retention import Receipt
 from schemas.webhooks import Kind
@@ -70,6 +72,15 @@ def unforgotten(world: "World") -> Iterator[str]:
             yield f"the order {job} has no receipt"
         elif alive & set(stated.keys):
             yield f"the receipt of {job} names a key that lives on"
+        elif alive & _accepted(world, erasure, stated):
+            yield f"a key of {erasure.request}, accepted before {job}, lives on"
+
+
+def _accepted(world: "World", erasure: Erasure, stated: Receipt) -> set[KeyId]:
+    """The key of the request, where that was accepted before the receipt's plan."""
+    row = world.requests._rows.get((erasure.tenant, erasure.request))
+    covered = row is not None and timestamp(row.accepted_at) <= stated.as_of
+    return {KeyId(row.terms.key_id)} if row is not None and covered else set()
 
 
 def _receipt(world: "World", job: EventId, erasure: Erasure) -> Receipt | None:

@@ -25,7 +25,7 @@ FOUND = {
     "content_in_a_header": "content in the clear",
     "gaps_committed": "without what follows from it",
     "id_not_derived": "twice|second_terminal",
-    "order_of_an_old_plan_is_done": "without its receipt",
+    "order_of_an_old_plan_is_done": "its receipt|told of .*receipt.issued",
     "outbox_dropped_first": "never quiet|no receipt",
     "publish_not_awaited": "without",
     "revoked_offsets_committed": "never quiet|committed",

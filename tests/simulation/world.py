@@ -76,7 +76,8 @@ class SimLog(MemoryLog):
         record = super().append(topic, **what)
         self._world.watch.appended(record)
         for seat in self._world.seats(topic):
-            seat.partitions.more.set()
+            if record.partition in seat.partitions.assigned():
+                seat.partitions.more.set()
         for ear in self._ears.get(topic, ()):
             ear.set()
         return record
@@ -306,8 +307,13 @@ class World:
             "lag": self.lag(),
             "outbox": len(self.outbox.rows),
             "deliveries": self.webhooks.open,
+            "open requests": self._open(),
         }
         return " ".join(f"{name} {count}" for name, count in owed.items() if count)
+
+    def _open(self) -> int:
+        """Rows without an end; the sweeper ends what nobody else does."""
+        return sum(row.finished is None for row in self.requests._rows.values())
 
     def evict(self, owner: Owner) -> None:
         """Its heartbeats stopped: its partitions go to others."""

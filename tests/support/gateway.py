@@ -290,7 +290,7 @@ class World:
 
     def acceptance(self, source: str, partition: int | None) -> Acceptance:
         return Acceptance(
-            admissions=GroupedAdmissions(self.keys, self.requests),
+            admissions=GroupedAdmissions(self.keys, self.requests, self.clock),
             requests=self.requests,
             keystore=self.keys,
             subjects=MemorySubjects(self.keys),
