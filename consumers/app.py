@@ -4,7 +4,7 @@ import asyncio
 import signal
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
-from functools import partial
+from functools import cache, partial
 from typing import Final
 
 from consumers import admission, provider, webhooks
@@ -87,7 +87,7 @@ class Groups:
     def __init__(
         self,
         opened: Resources,
-        recipe: Recipe,
+        recipe: Callable[[], Recipe],
         providers: OpenAIProviders,
         keeper: PostgresKeyKeeper | None,
         sender: HttpSender | None,
@@ -121,7 +121,7 @@ class Groups:
         consumer = ScreeningConsumer(
             bench=opened.bench,
             contents=opened.contents,
-            recipe=self._recipe,
+            recipe=self._recipe(),
             clock=opened.clock,
         )
         return ordered(REQUESTS_ACCEPTED, consumer.handle, prepare=consumer.prepare)
@@ -132,7 +132,7 @@ class Groups:
         consumer = RedactionConsumer(
             bench=opened.bench,
             contents=opened.contents,
-            recipe=self._recipe,
+            recipe=self._recipe(),
             clock=opened.clock,
             recognisers=self._outside,
         )
@@ -146,7 +146,7 @@ class Groups:
             contents=opened.contents,
             calls=PostgresProviderCalls(opened.pool),
             providers=self._providers,
-            recipe=self._recipe,
+            recipe=self._recipe(),
             clock=opened.clock,
             recognisers=self._outside,
         )
@@ -277,7 +277,9 @@ async def run(settings: Settings, names: Sequence[str]) -> None:
         sender = await _sender(stack, opened) if "webhooks" in names else None
         looking = settings.recognisers if LOOKING & set(names) else {}
         outside = await stack.enter_async_context(recognisers(looking))
-        groups = Groups(opened, load_recipe(), calls, keeper, sender, outside=outside)
+        groups = Groups(
+            opened, cache(load_recipe), calls, keeper, sender, outside=outside
+        )
         tracing = await traces(stack, settings, "+".join(names))
         subscriptions = [GROUPS[name](groups) for name in names]
         delivery = _delivery(opened, subscriptions, tracing)
