@@ -11,13 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.proofs import BENT, SEQS, Taken, taken
+from tests.support.proofs import BENT, BENT_SEQ, SEQS, Taken, taken
 
 pytestmark = pytest.mark.e2e
 
 SOURCE = Path(__file__).with_name("npm")
 FILES = ("package.json", "package-lock.json", ".npmrc", "verify.mjs")
-BENT_SEQ = 300
 WITHIN_S = 120
 
 

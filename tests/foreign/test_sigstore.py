@@ -20,9 +20,7 @@ from sigstore._internal.trust import Keyring, RekorKeyring
 from sigstore.errors import VerificationError
 from sigstore_models.common.v1 import PublicKey, PublicKeyDetails
 
-from tests.support.proofs import BENT, SEQS, Taken, taken
-
-BENT_SEQ = 300
+from tests.support.proofs import BENT, BENT_SEQ, SEQS, Taken, taken
 
 
 @pytest.fixture(scope="module")

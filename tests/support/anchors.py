@@ -20,6 +20,7 @@ from pipeline.anchors.cosignatures import WITNESS, cosign
 from pipeline.checkpoint import VerifyKey, open_checkpoint, parse_note
 from pipeline.errors import InvalidMessage
 from pipeline.merkle import verify_consistency
+from pipeline.ports.anchors import Anchored, Kind
 
 # Without `certs`: rfc3161-client refuses a reply that brings its own root.
 CONFIG = """
@@ -57,6 +58,18 @@ class Authority:
             check=True,
         )
         return done.stdout
+
+    def stamped(self, note: str) -> Anchored:
+        """A time stamp of a note."""
+        (self.folder / "note").write_text(note)
+        asked = subprocess.run(
+            ["openssl", "ts", "-query", "-cert", "-data", str(self.folder / "note")],
+            capture_output=True,
+            check=True,
+        )
+        size, now = parse_note(note).size, SystemClock().now()
+        reply = self.reply(asked.stdout)
+        return Anchored(size, Kind.TIMESTAMP, "tsa", reply, now)
 
 
 def authority(folder: Path) -> Authority:
@@ -129,6 +142,12 @@ class Observer:
     def key(self) -> VerifyKey:
         public = self.private.public_key().public_bytes_raw()
         return VerifyKey("witness.example/w1", public, WITNESS)
+
+    def cosigned(self, note: str) -> Anchored:
+        """Its line under a note, whatever it saw before."""
+        seen, now = parse_note(note), SystemClock().now()
+        line = cosign(seen.text, self.key, self.private.sign, now)
+        return Anchored(seen.size, Kind.WITNESS, "w1", line.encode(), now)
 
     def add(self, body: str) -> web.Response:
         head, _, note = body.partition("\n\n")

@@ -1,7 +1,7 @@
 """A signed log of some size, exported: what auditors take away."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -13,6 +13,8 @@ from infra.memory.ledger import MemoryLedger
 from infra.signer.ed25519 import FileSigner, PublicKeys, ensure_key, rotate_key
 from infra.signer.state import STATE, FileState
 from infra.system import SystemClock, SystemEntropy
+from pipeline.audit import ROOT
+from pipeline.ports.anchors import Anchored
 from producers.checkpointer import Checkpointer
 from tests.support.audit import NOON, TENANT, recorded
 
@@ -20,6 +22,10 @@ SIZE = 601
 BATCHES = (255, 2, 343)
 LATE = 50
 """Records behind the last checkpoint: a log goes on growing while it is exported."""
+
+
+Anchor = Callable[[str], Anchored]
+"""What somebody outside gives for a checkpoint."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +57,16 @@ class Exported:
         return found
 
 
-async def make(base: Path, *, rotated: bool = False) -> Exported:
+async def make(
+    base: Path, *, rotated: bool = False, anchored: Sequence[Anchor] = ()
+) -> Exported:
+    """An export, with what each of ``anchored`` gives for the root's checkpoint."""
     ledger, keys = await signed(base, rotated=rotated)
-    done = await export(ledger, TENANT, keys, base / "export", MemoryAnchors())
+    anchors, note = MemoryAnchors(), await ledger.latest(ROOT)
+    assert note is not None
+    for each in anchored:
+        await anchors.keep(ROOT, each(note))
+    done = await export(ledger, TENANT, keys, base / "export", anchors)
     place = base / "export" / log_id(done.origin)
     return Exported(base / "export", place, base / "signer")
 

@@ -12,7 +12,9 @@ from tests.support.audit import TENANT
 from tests.support.exports import signed
 
 SEQS = (0, 1, 255, 256, 300, 511, 512, 600)
-"""Ends of tiles, of checkpoints, and of the log."""
+"""Ends of tiles and of the log, and one in the middle of a tile."""
+BENT_SEQ = 300
+"""To which what follows is done."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,4 +123,3 @@ BENT: dict[str, Callable[[Taken], Taken]] = {
     "the signature": _signature,
     "the key": _key,
 }
-"""Each is done to record 300."""
