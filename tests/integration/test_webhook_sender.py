@@ -155,12 +155,15 @@ async def test_another_service_that_is_offered_is_not_asked(listener: Listener) 
         ("soon", None, None),
         ("-1", None, None),
         (format_datetime(datetime(2020, 1, 1, tzinfo=UTC), usegmt=True), 0, 0),
-        (format_datetime(CLOCK.now() + timedelta(hours=1), usegmt=True), 3500, 3600),
+        ("in an hour", 3500, 3600),
     ],
 )
 async def test_how_long_to_wait_is_read(
     listener: Listener, told: str, least: int | None, most: int | None
 ) -> None:
+    if told == "in an hour":
+        told = format_datetime(CLOCK.now() + timedelta(hours=1), usegmt=True)
+
     async def later(request: web.Request) -> web.StreamResponse:
         return web.Response(status=429, headers={"retry-after": told})
 
