@@ -11,7 +11,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from evaluation.documents import DATA, benign
+from evaluation import benign
+from evaluation.documents import DATA
+from evaluation.documents import benign as prompts
 from infra.recipes import load_recipe
 from pipeline.detection.engine import Recipe
 from pipeline.detection.linear import opinion
@@ -40,7 +42,7 @@ class Source:
 
 def sources() -> Iterator[Source]:
     """Every source with a counterpart."""
-    plain = benign()
+    plain = prompts()
     told = json.loads((FOLDER / "cyberseceval/prompt_injection.json").read_text())
     texts = [row["user_input"] for row in told]
     yield Source("cyberseceval", Channel.USER, texts, plain)
@@ -107,7 +109,12 @@ def measured() -> Mapping[str, Mapping[str, float]]:
     with (FOLDER / "harmbench/harmbench_behaviors_text_all.csv").open() as rows:
         texts = [row["Behavior"] for row in csv.DictReader(rows)]
     asked = {"seen": _share(texts, Channel.USER, recipe, of="safety.")}
-    return {**found, "harmbench": asked}
+    own = {f"own_{kind}": _harmless(kind, recipe) for kind in benign.FRAMES}
+    return {**found, "harmbench": asked, **own}
+
+
+def _harmless(kind: str, recipe: Recipe) -> Mapping[str, float]:
+    return {"false": _share(benign.texts(kind), Channel.USER, recipe)}
 
 
 def _figures(source: Source, recipe: Recipe) -> Mapping[str, float]:
@@ -168,13 +175,3 @@ def auc(bad: Sequence[float], good: Sequence[float]) -> float:
         won += ill * (below + fine / 2)
         below += fine
     return round(won / (len(bad) * len(good)), 4)
-
-
-def lines(figures: Mapping[str, Mapping[str, float]]) -> Iterator[str]:
-    """The figures, for a person."""
-    yield "\nscreening: recall at 1 % and at 5 % false positives, AUC;"
-    yield "at the shipped thresholds: share seen, false positives"
-    for name, row in figures.items():
-        cells = [f"{row[key]:.3f}" for key in ("at_1", "at_5", "auc") if key in row]
-        false = f", false {row['false']:.3f}" if "false" in row else ""
-        yield f"  {name:18} {' / '.join(cells):24} seen {row['seen']:.3f}{false}"

@@ -18,9 +18,12 @@ _PRIOR: Final = (
 )
 _ORDERS: Final = (
     r"(?:instruct\w*|prompts?|rules?|directions?|directives?|guidelines?|context|"
-    r"commands?|orders?|polic(?:y|ies)|restrictions?|constraints?|training|"
-    r"programming|messages?|settings?|limitations?|safeguards?|filters?)"
+    r"commands|polic(?:y|ies)|restrictions?|constraints?|training|"
+    r"programming|limitations?|safeguards?)"
 )
+_THINGS: Final = r"(?:commands?|orders?|messages?|settings?|filters?)"
+"""What people cancel, ignore and reset every day, unless it is what came before."""
+_WHICH: Final = r"(?:(?:all|any|every|each|the|these|those|your|of|about)\s+){0,4}"
 _DROP: Final = (
     r"(?:ignor(?:e|ing)|disregard(?:ing)?|forget(?:ting)?|overrid(?:e|ing)|"
     r"bypass(?:ing)?|skip|neglect|drop|discard|dismiss|abandon|overlook|cancel|"
@@ -81,14 +84,14 @@ _JAILBREAK: Final = "security.jailbreak"
 _EXTRACTION: Final = "security.prompt_extraction"
 
 PHRASES: Final = (
-    _rule("override.prior", _EITHER, rf"\b{_DROP}\b[^.\n]{{0,40}}\b(?:{_PRIOR}|all|any|every|your|my|the|these|those)\b[^.\n]{{0,30}}\b{_ORDERS}\b"),
+    _rule("override.prior", _EITHER, rf"\b{_DROP}\b[^.\n]{{0,40}}\b(?:{_PRIOR}|all|any|every|your|the|these|those)\b[^.\n]{{0,30}}\b{_ORDERS}\b|\b{_DROP}\s+{_WHICH}{_PRIOR}\s+(?:\S+\s+){{0,2}}{_THINGS}\b"),
     _rule("override.said", _EITHER, rf"\b{_DROP}\b\s+(?:about )?(?:everything|all|anything|what(?:ever)?|ever\w+ing)\b[^.\n]{{0,50}}\b(?:said|told|written|wrote|above|before|so far|previous|prior|learned|know|been given)\b"),
     _rule("override.new", _EITHER, r"\b(?:(?:your|here are (?:your|the)|these are (?:your|the)|follow (?:these|my|the)|obey (?:these|my)) new (?:instructions?|rules?|orders?|task|directives?|objective|goal)|new (?:instructions?|directive|system prompt)\s?:|from now on,? (?:you (?:will|must|are|should)|ignore|respond|act|answer)|instead of (?:the|your) (?:above|previous|task))"),
     _rule("override.authority", _EITHER, r"\b(?:i am|i'm|this is|as) (?:your|the|an?) (?:developer|creator|admin(?:istrator)?|system|root|owner|openai|anthropic)\b[^.\n]{0,60}\b(?:override|authori[sz]\w+|grant|allow|disable|reveal|ignore|unlock|access)"),
     _rule("override.marker", _EITHER, r"(?:<\|?(?:im_start|im_end|system|endoftext|start_header_id|eot_id)\|?>|\[/?INST\]|<<SYS>>|###\s?(?:system|new instructions?|instruction)\b|\[system\]|<system>|begin (?:new )?system prompt|end of (?:system )?(?:prompt|instructions)|-{3,}\s?end of)"),
     _rule("override.de", _EITHER, r"\b(?:ignorier\w*|vergiss|vergesst|missachte\w*|überschreib\w*)\b[^.\n]{0,50}\b(?:anweisung(?:en)?|regeln|vorgaben|befehle|vorherig\w+|bisherig\w+|alles)\b"),
     _rule("override.es", _EITHER, r"\b(?:ignora\w*|olvid[ae]\w*|omit[ae]|haz caso omiso|descarta)\b[^.\n]{0,50}\b(?:instruccion(?:es)?|reglas|anterior(?:es)?|órdenes|indicaciones|todo lo)\b"),
-    _rule("override.fr", _EITHER, r"\b(?:ignore[rz]?|oublie[rz]?|fais abstraction|ne tiens? pas compte)\b[^.\n]{0,50}\b(?:instructions?|consignes|règles|précédentes?|directives|tout ce qui)"),
+    _rule("override.fr", _EITHER, r"\b(?:ignore[rz]?|oublie[rz]?|fais abstraction|ne tiens? pas compte)\b[^.\n]{0,50}\b(?:(?:les|tes|vos|ces|mes|toutes|d') ?instructions?|consignes|règles|précédentes?|directives précédentes|tout ce qui)"),
     _rule("override.it", _EITHER, r"\b(?:ignora\w*|dimentica\w*|trascura)\b[^.\n]{0,50}\b(?:istruzioni|regole|precedenti|direttive)\b"),
     _rule("override.pt", _EITHER, r"\b(?:ignor[ea]\w*|esque[çc]a\w*|desconsidere)\b[^.\n]{0,50}\b(?:instruções|regras|anteriores|ordens|comandos)\b"),
     _rule("override.nl", _EITHER, r"\b(?:negeer|vergeet)\b[^.\n]{0,50}\b(?:instructies|regels|vorige|voorgaande|opdrachten)\b"),
@@ -102,7 +105,7 @@ PHRASES: Final = (
     _rule("override.hi", _EITHER, r"(?:निर्देश|आदेश|नियम)[^।\n]{0,30}(?:अनदेखा|भूल|नज़रअंदाज़|उपेक्षा)"),
     _direct("role.unbound", _JAILBREAK, r"\b(?:you are|you're|act (?:as|like)|pretend (?:to be|you are|that you)|become|role-?play as|simulate|imagine you(?:'re| are)|behave (?:as|like)|play the (?:role|part) of|emulate)\b[^.\n]{0,90}\b(?:dan\b|jailbroken|unrestricted|unfiltered|uncensored|amoral|unethical|evil|no (?:rules|restrictions|limits|limitations|filters?|ethic\w*|moral\w*|guidelines)|without (?:any )?(?:restrictions?|rules?|limits?|limitations|filters?|ethic\w*|moral\w*|censorship)|free (?:of|from) (?:all |any )?(?:restrictions?|rules|constraints|limitations)|not bound by|do anything now|opposite)"),
     _direct("role.mode", _JAILBREAK, r"\b(?:enable|enter|activate|switch to|turn on|simulate|in|with)\b[^.\n]{0,25}\b(?:developer|god|dan|jailbreak|jailbroken|unrestricted|debug|maintenance|sudo|opposite|evil|admin|chaos|anti-?gpt)\s+mode\b"),
-    _direct("role.dan", _JAILBREAK, r"\b(?:do anything now|stay (?:a|in) (?:dan|character)|you are (?:now )?(?:dan|dude|stan|aim|kevin|mongo tom|evil-?bot|freegpt|basedgpt)\b|jailbr(?:eak|oken)\b[^.\n]{0,40}\b(?:response|answer|prompt|chatgpt|gpt|mode|version)|\[?[🔓🔒]|tokens? (?:system|left)[^.\n]{0,60}\b(?:lose|die|deduct))"),
+    _direct("role.dan", _JAILBREAK, r"\b(?:do anything now|stay (?:a|in) (?:dan|character)|you are (?:now )?(?:dan|dude|stan|aim|kevin|mongo tom|evil-?bot|freegpt|basedgpt)\b|jailbr(?:eak|oken)\b[^.?!\n]{0,40}\b(?:response|answer|prompt|chatgpt|gpt|mode|version)|\[?[🔓🔒]|tokens? (?:system|left)[^.\n]{0,60}\b(?:lose|die|deduct))"),
     _direct("role.unfettered", _JAILBREAK, r"\b(?:broken|freed?|liberated|escaped) (?:free )?(?:of|from) the (?:typical )?(?:confines|constraints|chains|limits|restrictions|limitations) of (?:ai|openai)|\b(?:never|do not|don'?t|must not|cannot|can'?t|won'?t|will not) (?:refuse|decline|reject|say (?:no|that you can'?t|you can'?t|i can'?t|sorry)|apologi[sz]e|warn|include (?:any )?(?:warnings?|disclaimers?))\b[^.\n]{0,80}\b(?:request|question|answer|anything|order|prompt|task|user|matter|illegal|unethical|harmful|disclaimer)"),
     _direct("role.morals", _JAILBREAK, r"\b(?:regardless of|no matter (?:how|if|what)|even if (?:it(?:'s| is)|they(?:'re| are)))\b[^.\n]{0,60}\b(?:illegal|unethical|immoral|harmful|offensive|dangerous|legality|moral\w*|ethic\w*|consequences)\b"),
     _direct("role.twin", _JAILBREAK, r"\b(?:two|both|2) (?:responses?|answers?|ways|personas?|outputs?|paragraphs)\b[^.\n]{0,120}\b(?:uncensored|jailbreak|jailbroken|dan|unfiltered|developer mode|normal|classic|standard)\b"),

@@ -44,6 +44,16 @@ def card(text: str) -> bool:
     return not repeated(number) and luhn(number)
 
 
+def plate(text: str) -> bool:
+    """No plate of "a plate of 12 cakes": it does not begin with such a word."""
+    return text.split(" ", 1)[0].lower() not in _LITTLE
+
+
+_LITTLE: Final = frozenset(
+    ("a", "and", "at", "by", "for", "in", "of", "on", "to", "with")
+)
+
+
 def issuer(number: str) -> bool:
     """Whether an issuer numbers its cards so: first digits and length."""
     length = len(number)

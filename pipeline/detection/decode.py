@@ -18,7 +18,7 @@ _BETWEEN: Final = b"\n\0\n"
 """Stands between two runs: no pattern matches across it."""
 
 _PERCENT: Final = re2.compile(
-    rb"[^\s%\"'<>]*(?:%[0-9A-Fa-f]{2}[^\s%\"'<>]*){2,}", options()
+    rb"[^\s%\"'<>]*(?:%[0-9A-Fa-f]{2}[^\s%\"'<>]*)+", options()
 )
 _ENTITY: Final = re2.compile(
     rb"[^\s&;\"'<>]*(?:&#?[0-9A-Za-z]{2,8};[^\s&;\"'<>]*)+", options()

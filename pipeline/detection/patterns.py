@@ -5,6 +5,7 @@ Boundaries stand in the engine, which looks at the neighbours of each match.
 
 # ruff: noqa: RUF001, PLR0917 - tables read best as rows, in many scripts
 
+from dataclasses import replace
 from typing import Final
 
 from stdnum import bic as stdnum_bic
@@ -213,11 +214,11 @@ PLACES: Final = (
         id="plate.vin", data_class=DataClass.PLATE, kind="vin", base=-1.2, check=checks.vin, accepts=0.09,
         pattern=r"(?i)[A-HJ-NPR-Z0-9]{8}[0-9X][A-HJ-NPR-Z0-9]{8}", hints=hinted("vin vehicle chassis fahrgestellnummer"),
     ),
-    labelled(
+    replace(labelled(
         "plate.labelled", DataClass.PLATE, "plate",
         r"licen[cs]e plate|number plate|plate|registration plate|kennzeichen|plaque|matrícula|targa|kenteken|tablice",
         r"[A-ZÄÖÜ0-9]{1,4}[ -]?[A-Z0-9]{1,4}[ -]?[A-Z0-9]{0,5}[0-9][A-Z0-9]{0,3}", 1.2,
-    ),
+    ), check=checks.plate, accepts=0.9),
     Rule(
         id="birth_date", data_class=DataClass.BIRTH_DATE, kind="date", wide=True, base=-2.2,
         pattern=(

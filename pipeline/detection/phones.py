@@ -19,7 +19,7 @@ from schemas.policies import DataClass
 
 HINTS: Final = hinted(
     "phone tel telephone mobile cell call fax whatsapp sms contact dial landline "
-    "phones reach text hotline telefon telefonnummer handy mobil rufnummer anruf "
+    "phones reach text hotline answering calling voicemail callback ring rang telefon telefonnummer handy mobil rufnummer anruf "
     "téléphone tél portable appelez teléfono telefono móvil llámame celular tlf cellulare "
     "telefone celular ligue tel. telefoon bel mobiel telefonie puhelin "
     "telefonnr gsm телефон тел 電話 电话 手机 携帯 전화 연락 τηλέφωνο هاتف जोड़ फोन"

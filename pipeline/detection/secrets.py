@@ -148,7 +148,7 @@ SECRETS: Final = (
     secret("stripe", r"(?:sk|rk|pk|whsec)_(?:live_|test_)?[0-9A-Za-z]{16,255}"),
     secret("google", r"AIza[0-9A-Za-z_-]{35}|GOCSPX-[0-9A-Za-z_-]{28}|ya29\.[0-9A-Za-z_-]{20,255}"),
     secret("openai", r"sk-(?:proj-|svcacct-|admin-|None-)?[0-9A-Za-z_-]{20,200}"),
-    secret("anthropic", r"sk-ant-[0-9A-Za-z_-]{20,200}"),
+    secret("anthropic", r"sk-ant-[0-9A-Za-z_-]{20,200}", 4.5),
     secret("huggingface", r"hf_[0-9A-Za-z]{30,64}"),
     secret("model_provider", r"(?:gsk|xai|pplx|r8|nvapi|tgp_v1|fw)[_-][0-9A-Za-z_-]{24,128}"),
     secret("sendgrid", r"SG\.[0-9A-Za-z_-]{16,32}\.[0-9A-Za-z_-]{16,64}"),

@@ -148,6 +148,7 @@ DISGUISES = [
     ("CARD", "card 4111‑1111‑1111‑1111"),
     ("PHONE", "call ٠١٦١ ٤٩٦ ٠١٢٣"),
     ("EMAIL", "nora.lind%40mail.example%20now"),
+    ("EMAIL", "https://a.example/?to=nora.lind%40mail.example"),
     ("EMAIL", "nora.lind&#64;mail.example"),
     ("EMAIL", b64encode(b"nora.lind@mail.example").decode()),
     ("GOV_ID", b64encode(b"my ssn is 219-09-9999").decode()),

@@ -56,6 +56,18 @@ ATTACKS = [
 ]  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Please ignore my earlier message, the parcel arrived.",
+        "Can I cancel the order or reset the settings?",
+        "Which controls cover a jailbreak? How should we report prompt injection?",
+    ],
+)
+def test_what_customers_write_every_day_is_no_attack(text: str) -> None:
+    assert Verdict.ALLOWED == screened(part(text)).verdict
+
+
 @pytest.mark.parametrize(("text", "reason"), ATTACKS)
 def test_attacks_are_blocked_with_a_reason(text: str, reason: str) -> None:
     done = screened(part(text))
