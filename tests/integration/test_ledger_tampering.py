@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from shutil import rmtree
 
 import asyncpg
 import pytest
@@ -31,6 +32,8 @@ from tests.support.ledger import Books, Database, database, new_tenant, opened
 pytestmark = pytest.mark.integration
 
 SIZE = 701
+WIDE = 1 << 16
+"""Records of a full tile of level 1."""
 SEQ = 300
 CLOCK = SystemClock()
 TABLES = ("ledger_entry", "ledger_head", "ledger_tile", "ledger_checkpoint")
@@ -259,6 +262,30 @@ async def test_a_row_behind_the_end_is_named(scene: Scene) -> None:
     assert SIZE == await scene.broken()
 
 
+async def test_an_inserted_row_is_named(scene: Scene) -> None:
+    """Everything behind it moved on by one, and the head counts it."""
+    await scene.tamper(
+        "update sluice.ledger_entry set seq = seq + 1000001"
+        " where tenant_id = $1 and seq >= $2",
+        SEQ,
+    )
+    await scene.tamper(
+        "update sluice.ledger_entry set seq = seq - 1000000"
+        " where tenant_id = $1 and seq >= 1000000"
+    )
+    await scene.tamper(
+        "insert into sluice.ledger_entry select tenant_id, seq + 1,"
+        " gen_random_uuid(), null, action, actor, ts, body, leaf_hash"
+        " from sluice.ledger_entry where tenant_id = $1 and seq = $2",
+        SEQ - 1,
+    )
+    await scene.tamper(
+        "update sluice.ledger_head set size = size + 1 where tenant_id = $1"
+    )
+
+    assert SEQ == await scene.broken()
+
+
 @pytest.mark.parametrize("column", ["hashes", "root"])
 async def test_an_altered_tile_is_told(scene: Scene, column: str) -> None:
     flipped = FLIPPED.format(column)
@@ -358,6 +385,76 @@ async def test_a_rewritten_history_is_told_by_a_checkpoint_that_stayed(
     await scene.books.logs.publish(scene.tenant, first, CLOCK.now())
 
     assert 401 == await scene.broken()
+
+
+async def test_an_old_backup_is_told_by_the_signer_alone(scene: Scene) -> None:
+    """Rows, tiles, head and checkpoints, all as they were at 401 records."""
+    kept = await scene.kept()
+    (first, *_) = await scene.books.logs.checkpoints(scene.tenant)
+    await scene.rewrite(history(scene.tenant, 400))
+    await scene.books.logs.publish(scene.tenant, first, CLOCK.now())
+
+    report = await scene.judged()
+
+    assert (None, 401, 1) == (report.broken, report.size, report.checkpoints)
+    assert 401 == await scene.broken(kept)
+    with pytest.raises(IntegrityError):
+        await scene.signed()
+
+
+async def test_a_fork_that_grew_is_told_by_the_signer_alone(scene: Scene) -> None:
+    """Another history, longer than the one that was signed."""
+    kept = await scene.kept()
+    await scene.rewrite(history(scene.tenant, 800, "request.redacted"))
+
+    assert None is await scene.broken()
+    assert SIZE == await scene.broken(kept)
+    with pytest.raises(IntegrityError):
+        await scene.signed()
+
+
+async def test_a_rewritten_history_is_told_by_a_copy_elsewhere(scene: Scene) -> None:
+    """A witness's or a bucket's, though the signer's memory was rewritten with it."""
+    bucket = await scene.kept()
+    await scene.rewrite(history(scene.tenant, 800, "request.redacted"))
+    rmtree(scene.signer / STATE)
+    head = await scene.books.logs.head(scene.tenant)
+    assert head is not None
+    signed = Checkpoint(head.origin, head.size, head.tree.root())
+    note = await FileSigner(scene.signer, CLOCK).sign(signed)
+    await scene.books.logs.publish(scene.tenant, note, CLOCK.now())
+
+    assert None is await scene.broken()
+    assert SIZE == await scene.broken(bucket)
+
+
+async def test_a_changed_list_of_keys_is_told(scene: Scene) -> None:
+    """Whose keys they are nobody can tell from them: but then nothing opens."""
+    head = await scene.books.logs.head(scene.tenant)
+    assert head is not None
+    ensure_key(scene.signer / "other", bytes([7] * 32), CLOCK.now())
+    keys = public_keys(scene.signer / "other").named(head.origin)
+
+    report = await full_pass(scene.books.logs, scene.tenant, keys)
+
+    assert report is not None
+    assert report.broken is not None
+
+
+async def test_an_altered_tile_of_level_1_is_told(scene: Scene) -> None:
+    """There is one from 65,536 records on."""
+    for start in range(SIZE, WIDE, 5_000):
+        names = (f"wide {seq}" for seq in range(start, start + 5_000))
+        await scene.books.ledger.append(
+            [recorded(each, tenant=scene.tenant) for each in names]
+        )
+    flipped = FLIPPED.format("hashes")
+    await scene.tamper(
+        f"update sluice.ledger_tile set hashes = {flipped}"  # noqa: S608
+        " where tenant_id = $1 and level = 1"
+    )
+
+    assert 0 == await scene.broken()
 
 
 async def test_a_dropped_log_is_told_by_the_signer(scene: Scene) -> None:
