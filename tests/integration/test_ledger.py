@@ -175,6 +175,27 @@ async def test_no_claim_at_all_reads_nothing(made: Database, tenant: TenantId) -
             await connection.fetch("select * from sluice.ledger_entry")
 
 
+async def test_claims_that_ended_read_nothing_and_raise_nothing(
+    made: Database, tenant: TenantId
+) -> None:
+    """A local setting ends as '', which is no JSON: the floor takes it for none."""
+    count = "select count(*) from sluice.ledger_entry"
+    async with claiming(made.admin, TENANT_ROLE, "", tenant) as connection:
+        assert 0 == await connection.fetchval(count)
+        await connection.execute(CLAIM, TENANT_ROLE, tenant, tenant)
+        assert 301 == await connection.fetchval(count)
+
+
+async def test_a_record_cannot_be_locked(made: Database, tenant: TenantId) -> None:
+    """That needs the right to update: hence a head in a table of its own."""
+    lock = "select from sluice.ledger_{} where tenant_id = $1 for update"
+
+    async with claiming(made.admin, WRITER, tenant, tenant) as connection:
+        assert 1 == len(await connection.fetch(lock.format("head"), tenant))
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await connection.fetch(lock.format("entry"), tenant)
+
+
 async def test_a_row_for_another_tenant_is_refused(
     made: Database, tenant: TenantId
 ) -> None:

@@ -97,6 +97,26 @@ async def test_a_wait_beyond_the_deadline_is_not_an_acknowledgement(
         assert 2 == len(await books.logs.read(tenant, 0, 9))
 
 
+async def test_the_servers_own_timeout_does_not_end_the_wait(made: Database) -> None:
+    """So the deadline is ours: `statement_timeout` is over long before it."""
+    tenant = new_tenant()
+    event = recorded("a", tenant=tenant)
+    limit = {"statement_timeout": "200ms"}
+    async with opened(made, deadline_s=2, settings=limit) as books:
+        async with without_a_standby(made) as admin:
+            task = asyncio.create_task(books.ledger.append([event]))
+            pid = await waiting(admin)
+            await SystemClock().sleep(1)
+            still = await waiting(admin)
+            with pytest.raises(RetryableError, match="Timeout"):
+                await task
+
+        again = await books.ledger.append([event])
+
+    assert pid == still
+    assert 1 == again.repeats
+
+
 async def test_a_server_that_stops_while_we_wait_is_not_an_acknowledgement(
     made: Database,
 ) -> None:
