@@ -53,7 +53,7 @@ def filled(page: str, results: Results) -> str:
 
 
 def _machine(told: Mapping[str, str]) -> str:
-    versions = ", ".join(f"{name} {value}" for name, value in told.items())
+    versions = ", ".join(f"{name} {value}" for name, value in sorted(told.items()))
     return f"Measured on: {versions}."
 
 
