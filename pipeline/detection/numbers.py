@@ -244,8 +244,13 @@ def _card(s: Stretch) -> Iterator[Candidate]:
     yield Candidate(DataClass.CARD, "pan", "card.pan", s.start, s.end, score)
 
 
+def _quad(s: Stretch, kind: Digits) -> bool:
+    """Whether it is an address on a network, since nothing speaks for an identity."""
+    return s.text.count(".") == 3 and checks.ipv4(s.text) and not s.hint(kind.hints)
+
+
 def _identity(s: Stretch, kind: Digits) -> Iterator[Candidate]:
-    laid_out = s.layout in kind.layouts
+    laid_out = s.layout in kind.layouts and not _quad(s, kind)
     if not laid_out and len(s.layout) > 1:
         return
     score = (kind.layout if laid_out else kind.bare) + s.hint(kind.hints)

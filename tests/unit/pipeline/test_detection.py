@@ -118,6 +118,7 @@ NEAR_MISSES = [
     ("GOV_ID", "order no. 219-09-9999"),
     ("GOV_ID", "943 476 5918 parts"),
     ("GOV_ID", "000-12-3456"),
+    ("GOV_ID", "logged in from 110.43.23.214, then 113.23.79.250"),
     ("PHONE", "released on 2024-03-17"),
     ("PHONE", "version 10.14.2201"),
     ("NETWORK", "version 1.2.3.4"),
