@@ -1,6 +1,8 @@
 """``make bench``: the pipeline beside the raw limit and a direct call, in one run.
 
-    python -m benchmarks [--requests N]
+    python -m benchmarks [--requests N] [--rows N]
+
+The ledger's own rates follow, on a Postgres of their own (benchmarks/ledger.py).
 
 All on one machine: Kafka, Postgres, the stand-in provider, the load. Bounded in
 requests; speaks to loopback alone; stops by itself.
@@ -20,6 +22,7 @@ import uvloop
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks import ledger
 from benchmarks.cpu import cpu_seconds
 from benchmarks.load import Latency, Load, Send, closed, paced, poster
 from benchmarks.machine import commit, machine
@@ -215,13 +218,19 @@ def _shown(found: Row) -> None:
     for name in ("pipeline", "by_group"):
         console.print(name, found[name]["cpu_ms_by_process"])
     console.print("added at 20/s, ms", found["added"])
+    for row in (*found["ledger"]["append"], *found["ledger"]["by_size"]):
+        console.print("ledger", row)
 
 
 def main() -> None:
     """Measure, write ``benchmarks/results.json``, print a table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--requests", type=int, default=4000)
-    found = uvloop.run(measured(parser.parse_args().requests))
+    parser.add_argument("--rows", type=int, default=ledger.FEWEST)
+    parser.add_argument("--seconds", type=float, default=3.0)
+    words = parser.parse_args()
+    found = uvloop.run(measured(words.requests))
+    found["ledger"] = ledger.run(words.rows, words.seconds)
     results = {**found, "machine": machine(), "commit": commit()}
     RESULTS.write_text(json.dumps(results, indent=2) + "\n")
     _shown(found)

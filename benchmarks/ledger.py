@@ -1,21 +1,29 @@
-"""The ledger's rates: ``python -m benchmarks.ledger [ROWS]``.
+"""The ledger's rates: ``python -m benchmarks.ledger [--rows N] [--seconds S]``.
 
 Appends through the whole transaction, beside a raw insert of the same rows into the
 same Postgres in the same run: a table with the same indexes, but no chain, row security
-or triggers. Postgres waits for the disk. Then full passes, proofs and checkpoints.
+or triggers. Postgres waits for the disk. Then logs of 10,000 records and ten times as
+many, up to N: appends to them, full passes, proofs (also while somebody appends), and
+the time from an event to a checkpoint that counts it, signed on demand.
 """
 
+import argparse
 import asyncio
+import json
 import sys
 import tempfile
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from statistics import median
 from time import perf_counter
+from typing import Any
 
 import asyncpg
 
+from benchmarks.records import CLOCK, ENTROPY, events, new_tenants
 from demo import stack as local
 from infra.log import Log
 from infra.postgres.ledger import PostgresLedger
@@ -23,85 +31,65 @@ from infra.postgres.logs import PostgresLogs
 from infra.postgres.roles import LOGINS, MAIN, dsn, provision
 from infra.signer.ed25519 import FileSigner, ensure_key, public_keys
 from infra.signer.state import STATE, FileState
-from infra.system import SystemClock, SystemEntropy
-from pipeline.audit import Recorded, chain, empty
+from pipeline.audit import Entry, chain, empty
 from pipeline.checkpoint import parse_note
 from pipeline.passes import full_pass
 from pipeline.proofs import prove
 from producers.checkpointer import Checkpointer
-from schemas.audit import AuditRecorded
-from schemas.events import Attributes, Event
-from schemas.ids import Actor, RequestId, TenantId, event_id
-from schemas.requests import Decision, PolicyRef
+from schemas.ids import TenantId
 
-ENTROPY, CLOCK = SystemEntropy(), SystemClock()
-SECONDS = 3.0
+FEWEST = 10_000
+PROOFS = 200
+EVENTS = 20
+BATCHES = (1, 10, 100, 1000)
+TENANTS = (1, 10, 100)
+Row = dict[str, Any]
 RAW = "create table public.raw (like sluice.ledger_entry including indexes)"
 RAW_INSERT = """
 insert into public.raw select $1, * from
   unnest($2::bigint[], $3::uuid[], $4::uuid[], $5::text[], $6::text[],
          $7::timestamptz[], $8::bytea[], $9::bytea[])
 """
-DECISIONS = tuple(
-    Decision(stage="screening", control=guard, verdict="allowed")
-    for guard in ("phrases", "secrets", "pii")
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bench:
-    """The opened ledger."""
+    """The opened ledger.
+
+    Attributes:
+        seconds: how long each rate is measured.
+    """
 
     admin: asyncpg.Pool
     ledger: PostgresLedger
     logs: PostgresLogs
     signer: Path
+    seconds: float
+
+    @property
+    def checkpointer(self) -> Checkpointer:
+        return Checkpointer(
+            ledger=self.ledger,
+            logs=self.logs,
+            signer=FileSigner(self.signer, CLOCK),
+            state=FileState(self.signer / STATE),
+            clock=CLOCK,
+            log=Log("bench"),
+        )
 
 
-def events(tenants: Sequence[TenantId]) -> Iterator[Recorded]:
-    """Records of a usual size, tenant after tenant, without end."""
-    policy = PolicyRef(id="default", version=1, sha256="0" * 64)
-    guards = ("phrases", "secrets", "pii")
-    while True:
-        for tenant in tenants:
-            request = RequestId(ENTROPY.uuid7())
-            attributes = Attributes(
-                id=event_id(request, "bench"),
-                type=AuditRecorded.kind,
-                source="/sluice/bench",
-                subject=request,
-                tenant=tenant,
-                time=CLOCK.now(),
-            )
-            data = AuditRecorded(
-                action="request.screened",
-                actor=Actor("key:bench"),
-                status="allowed",
-                request_id=request,
-                decision=DECISIONS,
-                guards_required=guards,
-                guards_ran=guards,
-                policy=policy,
-                model="bench-1",
-            )
-            yield Event(attributes, data)
-
-
-def new_tenants(count: int) -> list[TenantId]:
-    return [TenantId(ENTROPY.uuid7()) for _ in range(count)]
-
-
-async def rate(step: Callable[[], Awaitable[int]]) -> float:
-    """Rows a second over some seconds of steps; the first is not counted."""
+async def rate(seconds: float, step: Callable[[], Awaitable[int]]) -> float:
+    """How many a second over some seconds of steps; the first is not counted."""
     await step()
-    rows, start = 0, perf_counter()
-    while perf_counter() - start < SECONDS:
-        rows += await step()
-    return rows / (perf_counter() - start)
+    done, start = 0, perf_counter()
+    while perf_counter() - start < seconds:
+        done += await step()
+    return done / (perf_counter() - start)
 
 
-async def appending(bench: Bench, tenants: int, size: int) -> float:
-    source = events(new_tenants(tenants))
+async def appending(bench: Bench, tenants: Sequence[TenantId], size: int) -> float:
+    """Rows a second, in batches over all of these tenants."""
+    source = events(tenants)
     ready = [list(islice(source, size)) for _ in range(20)]
 
     async def step() -> int:
@@ -109,110 +97,187 @@ async def appending(bench: Bench, tenants: int, size: int) -> float:
         await bench.ledger.append(batch)
         return size
 
-    return await rate(step)
+    return await rate(bench.seconds, step)
 
 
 async def inserting(bench: Bench, size: int) -> float:
     """The raw limit: the same rows, made before."""
     (tenant,) = new_tenants(1)
     source, head = events([tenant]), empty("ledger.bench/raw")
+    spent: list[float] = []
 
     async def step() -> int:
         nonlocal head
         chained = chain(head, islice(source, size))
         head = chained.head
-        rows = chained.entries
-        columns = [
-            [each.seq for each in rows],
-            [each.event_id for each in rows],
-            [each.request_id for each in rows],
-            [each.action for each in rows],
-            [each.actor for each in rows],
-            [CLOCK.now() for _ in rows],
-            [each.body for each in rows],
-            [each.leaf for each in rows],
-        ]
+        columns = _columns(chained.entries)
         start = perf_counter()
         await bench.admin.execute(RAW_INSERT, tenant, *columns)
         spent.append(perf_counter() - start)
         return size
 
-    spent: list[float] = []
-    await rate(step)
+    await rate(bench.seconds, step)
     return size * len(spent) / sum(spent)
 
 
-async def passing(bench: Bench, rows: int) -> None:
-    """A log of so many rows: full pass, checkpoint, proofs."""
+def _columns(rows: Sequence[Entry]) -> Sequence[Sequence[Any]]:
+    return (
+        [each.seq for each in rows],
+        [each.event_id for each in rows],
+        [each.request_id for each in rows],
+        [each.action for each in rows],
+        [each.actor for each in rows],
+        [CLOCK.now() for _ in rows],
+        [each.body for each in rows],
+        [each.leaf for each in rows],
+    )
+
+
+async def batches(bench: Bench, size: int) -> Row:
+    """Appends in batches of ``size`` beside the raw insert."""
+    raw = await inserting(bench, size)
+    rates = {n: await appending(bench, new_tenants(n), size) for n in TENANTS}
+    return {
+        "batch": size,
+        "raw_rows_per_s": round(raw),
+        "rows_per_s_by_tenants": {n: round(found) for n, found in rates.items()},
+        "of_the_raw": {n: round(found / raw, 2) for n, found in rates.items()},
+    }
+
+
+async def grown(bench: Bench, rows: int) -> Row:
+    """A log of so many rows: what it costs to add to, to pass over, to prove from."""
     (tenant,) = new_tenants(1)
     source = events([tenant])
     for _ in range(rows // 1000):
         await bench.ledger.append(list(islice(source, 1000)))
-    checkpointer = Checkpointer(
-        ledger=bench.ledger,
-        logs=bench.logs,
-        signer=FileSigner(bench.signer, CLOCK),
-        state=FileState(bench.signer / STATE),
-        clock=CLOCK,
-        log=Log("bench"),
-    )
+    signed_s = await _signing(bench, tenant)
+    passed = await _passing(bench, tenant)
+    alone = await _proving(bench, tenant)
+    async with _meanwhile(bench, tenant):
+        busy = await _proving(bench, tenant)
+    return {
+        "rows": rows,
+        "first_checkpoint_s": round(signed_s, 3),
+        "full_pass_rows_per_s": round(passed),
+        "proofs_per_s": round(alone),
+        "proofs_per_s_while_appending": round(busy),
+        "event_to_checkpoint_ms": round(await _event_to_checkpoint(bench, tenant), 1),
+        "append_rows_per_s": round(await appending(bench, [tenant], 1000)),
+    }
+
+
+async def _signing(bench: Bench, tenant: TenantId) -> float:
+    """Seconds of one checkpoint."""
     head = await bench.logs.head(tenant)
     if head is None:
         raise LookupError("expected the log that was just written")
     start = perf_counter()
-    await checkpointer.checkpoint(tenant, head)
-    signed_s = perf_counter() - start
+    await bench.checkpointer.checkpoint(tenant, head)
+    return perf_counter() - start
+
+
+async def _passing(bench: Bench, tenant: TenantId) -> float:
+    """Rows a second of a full pass, which must find nothing."""
+    head = await bench.logs.head(tenant)
+    if head is None:
+        raise LookupError("expected the log that was just written")
     keys = public_keys(bench.signer).named(head.origin)
     start = perf_counter()
     report = await full_pass(bench.logs, tenant, keys)
-    passed = rows / (perf_counter() - start)
-    note = await bench.logs.latest(tenant)
-    if report is None or report.broken or note is None:
+    if report is None or report.broken:
         raise AssertionError("the log does not hold")
-    start, signed = perf_counter(), parse_note(note)
-    for seq in range(0, rows, max(1, rows // 200)):
+    return head.size / (perf_counter() - start)
+
+
+async def _proving(bench: Bench, tenant: TenantId) -> float:
+    """Proofs a second, from everywhere in the log."""
+    note = await bench.logs.latest(tenant)
+    if note is None:
+        raise LookupError("expected a checkpoint")
+    signed, start = parse_note(note), perf_counter()
+    for each in range(PROOFS):
+        seq = each * signed.size // PROOFS
         await prove(bench.logs, tenant, seq, signed, note)
-    proofs = 200 / (perf_counter() - start)
-    print(
-        f"{rows:>9,} rows: full pass {passed:>9,.0f} rows/s, first checkpoint"
-        f" {signed_s:.2f} s, proofs {proofs:,.0f}/s"
-    )
+    return PROOFS / (perf_counter() - start)
 
 
-async def main(url: str, signer: Path, most: int) -> None:
-    """Print the table."""
+@asynccontextmanager
+async def _meanwhile(bench: Bench, tenant: TenantId) -> AsyncIterator[None]:
+    """Somebody appends to the same log, batch after batch of 100."""
+    source, done = events([tenant]), asyncio.Event()
+
+    async def append() -> None:
+        while not done.is_set():
+            await bench.ledger.append(list(islice(source, 100)))
+
+    task = asyncio.create_task(append())
+    try:
+        yield
+    finally:
+        done.set()
+        await task
+
+
+async def _event_to_checkpoint(bench: Bench, tenant: TenantId) -> float:
+    """Milliseconds, in the median, until one new event is counted by a checkpoint."""
+    source, spent = events([tenant]), []
+    for _ in range(EVENTS):
+        start = perf_counter()
+        await bench.ledger.append(list(islice(source, 1)))
+        await _signing(bench, tenant)
+        spent.append(perf_counter() - start)
+    return 1000 * median(spent)
+
+
+@asynccontextmanager
+async def opened(url: str, signer: Path, seconds: float) -> AsyncIterator[Bench]:
+    """The ledger in a fresh Postgres, with the logins that its processes have."""
     names = [name for logins in LOGINS.values() for name in logins]
     urls = await provision(url, dict.fromkeys(names, "bench"))
+    reader_url = urls["sluice_checkpointer"]
     async with (
         asyncpg.create_pool(dsn(url, MAIN), min_size=1, max_size=2) as admin,
         asyncpg.create_pool(urls["sluice_worker"], min_size=1, max_size=2) as worker,
-        asyncpg.create_pool(
-            urls["sluice_checkpointer"], min_size=1, max_size=2
-        ) as reader,
+        asyncpg.create_pool(reader_url, min_size=1, max_size=2) as reader,
     ):
         await admin.execute(RAW)
-        bench = Bench(
+        yield Bench(
             admin=admin,
             ledger=PostgresLedger(pool=worker, domain="bench", entropy=ENTROPY),
             logs=PostgresLogs(pool=reader, role="sluice_ledger_signer"),
             signer=signer,
+            seconds=seconds,
         )
-        for size in (1, 10, 100, 1000):
-            raw = await inserting(bench, size)
-            print(f"batch {size:>5}: raw insert {raw:>9,.0f} rows/s")
-            for tenants in (1, 10, 100):
-                found = await appending(bench, tenants, size)
-                print(
-                    f"    {tenants:>4} tenants {found:>12,.0f} rows/s {found / raw:.2f}"
-                )
-        rows = 10_000
-        while rows <= most:
-            await passing(bench, rows)
-            rows *= 10
+
+
+async def measured(url: str, signer: Path, most: int, seconds: float) -> Row:
+    """All rates, on this Postgres."""
+    sizes = [most]
+    while sizes[0] >= 10 * FEWEST:
+        sizes.insert(0, sizes[0] // 10)
+    async with opened(url, signer, seconds) as bench:
+        return {
+            "append": [await batches(bench, size) for size in BATCHES],
+            "by_size": [await grown(bench, size) for size in sizes],
+        }
+
+
+def run(most: int, seconds: float) -> Row:
+    """All rates, on a Postgres of its own."""
+    with local.temporary(durable=True) as stack, tempfile.TemporaryDirectory() as base:
+        ensure_key(Path(base), ENTROPY.bytes(32), CLOCK.now())
+        return asyncio.run(measured(stack.postgres_url, Path(base), most, seconds))
+
+
+def main() -> None:
+    """Measure, and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rows", type=int, default=FEWEST)
+    parser.add_argument("--seconds", type=float, default=3.0)
+    words = parser.parse_args()
+    sys.stdout.write(json.dumps(run(words.rows, words.seconds), indent=2) + "\n")
 
 
 if __name__ == "__main__":
-    with local.temporary(durable=True) as stack, tempfile.TemporaryDirectory() as base:
-        ensure_key(Path(base), ENTROPY.bytes(32), CLOCK.now())
-        most = int(sys.argv[1]) if len(sys.argv) > 1 else 100_000
-        asyncio.run(main(stack.postgres_url, Path(base), most))
+    main()
