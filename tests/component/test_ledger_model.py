@@ -6,7 +6,10 @@ meets histories that nobody would write down.
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
+from itertools import zip_longest
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -19,6 +22,7 @@ from hypothesis.stateful import (
 from infra.memory.ledger import MemoryLedger
 from infra.system import SystemEntropy
 from pipeline.audit import Recorded, empty, record
+from pipeline.errors import IntegrityError
 from pipeline.sequencing import SECOND_TERMINAL
 from pipeline.verification import Verified, verify
 from schemas.audit import TERMINAL
@@ -73,6 +77,29 @@ class Partition(RuleBasedStateMachine):
     def rebalance(self, one: list[Recorded], two: list[Recorded], cut: int) -> None:
         """Another consumer begins in the middle of what the first one read."""
         self.append([*one[cut:], *two])
+
+    @rule(batch=batches, more=st.lists(events, max_size=4), data=st.data())
+    def contradict(
+        self, batch: list[Recorded], more: list[Recorded], data: st.DataObject
+    ) -> None:
+        """One id comes again with another decision: nothing of the batch is kept."""
+        if not batch:
+            return
+        event = data.draw(st.sampled_from(batch))
+        other = replace(event, data=event.data.model_copy(update={"status": "other"}))
+        before = {each: asyncio.run(self.ledger.head(each)) for each in TENANTS}
+
+        with pytest.raises(IntegrityError):
+            asyncio.run(self.ledger.append([*more, other]))
+
+        after = {each: asyncio.run(self.ledger.head(each)) for each in TENANTS}
+        assert before == after
+
+    @rule(one=batches, two=batches)
+    def interleave(self, one: list[Recorded], two: list[Recorded]) -> None:
+        """A zombie and its successor, event after event, at once."""
+        for mine, theirs in zip_longest(one, two):
+            self.append([each for each in (mine, theirs, mine) if each is not None])
 
     def append(self, batch: Sequence[Recorded]) -> None:
         appended = asyncio.run(self.ledger.append(batch))
