@@ -5,8 +5,10 @@ ask for compliance mode, read back what was promised, and go by version ids; tha
 cloud keeps its promise against its own customer, it cannot show.
 """
 
+import json
 from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -16,7 +18,12 @@ from moto import mock_aws
 
 from infra.anchors.bucket import MODE, Bucket
 from infra.system import SystemClock
+from pipeline.audit import ROOT
+from pipeline.checkpoint import parse_note
 from pipeline.errors import IntegrityError, RetryableError
+from pipeline.passes import full_pass
+from producers.copying import copied
+from tests.support.exports import signed
 
 pytestmark = pytest.mark.integration
 CLOCK = SystemClock()
@@ -82,3 +89,29 @@ async def test_a_bucket_that_is_away_is_tried_again(client: Any) -> None:
 
     with pytest.raises(RetryableError, match="away"):
         await nowhere.put("a", b"note")
+
+
+async def test_the_anchor_names_the_version_that_finds_a_rewritten_log(
+    bucket: Bucket, client: Any, tmp_path: Path
+) -> None:
+    """Whoever rewrites the log, signs it and puts it over the copies as well."""
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "forged").mkdir()
+    mine, keys = await signed(tmp_path / "mine")
+    note = await mine.latest(ROOT)
+    assert note is not None
+    anchor = json.loads(await copied(mine, bucket, 0, note))
+    forged, _ = await signed(tmp_path / "forged")  # with the same key
+    await copied(forged, bucket, 0, await forged.latest(ROOT) or "")
+    client.put_object(Bucket=NAME, Key=anchor["name"], Body=b"forged")
+    client.delete_object(Bucket=NAME, Key=anchor["name"])
+
+    held = client.get_object(
+        Bucket=NAME, Key=anchor["name"], VersionId=anchor["version"]
+    )
+    kept = held["Body"].read().decode()
+
+    assert note == kept
+    own = keys.named(parse_note(note).origin)
+    told = [await full_pass(each, ROOT, own, [kept]) for each in (mine, forged)]
+    assert [False, True] == [bool(each and each.broken) for each in told]
