@@ -78,7 +78,7 @@ def _sets(sets: Results) -> Iterator[str]:
         for sum_of in ("structured", "all"):
             told = [each[sum_of] for each in by]
             yield _figures(name, f"{sum_of}, micro", told)
-        means = [_three(each["macro"].values()) for each in by]
+        means = [_three(each["macro"][key] for key in ("p", "r", "f1")) for each in by]
         yield _row([name, "all, macro", "", means[0], "", "", means[1], ""])
         twos = [f"F2 {each['all']['f2']:.3f}" for each in by]
         yield _row([name, "all, F2", "", twos[0], "", "", twos[1], ""])
