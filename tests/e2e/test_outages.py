@@ -363,10 +363,9 @@ async def test_the_disk_of_postgres_is_full(
         while not done.is_set():
             answered.append(await house.ask(session))
 
-    with ballast.open("wb") as file, contextlib.suppress(OSError):
+    with ballast.open("wb", buffering=0) as file, contextlib.suppress(OSError):
         while True:
             file.write(bytes(64 * 1024))
-            file.flush()
     clients = [asyncio.create_task(asking()) for _ in range(8)]
     await soon(lambda: _says_full(house), 90)
     await sleep(AWAY_S)
