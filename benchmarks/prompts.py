@@ -6,7 +6,10 @@ from typing import Any, Final
 import aiohttp
 
 from demo.launch import Access
+from infra.system import SystemClock
 
+CLOCK: Final = SystemClock()
+LOOKS: Final = 100
 VALUES: Final = (
     "Marta Lindqvist",
     "4111 1111 1111 1111",
@@ -47,15 +50,29 @@ async def checked(session: aiohttp.ClientSession, access: Access) -> int:
     """
     url, headers = access.gateway, {"authorization": f"Bearer {access.api_key}"}
     request = await _asked(session, url + "/v1/chat/completions", headers)
-    async with session.get(f"{url}/v1/requests/{request}", headers=headers) as told:
-        story: dict[str, Any] = await told.json()
+    guards = await _guards(session, f"{url}/v1/requests/{request}", headers)
     async with session.get(access.stand_in + "/seen") as seen:
         sent = (await seen.json())["bodies"][-1]["messages"][0]["content"]
     reached = [value for value in VALUES if value in sent]
-    ran = {each["control"] for each in story["decisions"]}
-    if reached or not {"pii", "secrets", "names", "injection"} <= ran:
-        raise RuntimeError(f"{len(reached)} values passed; guards ran: {sorted(ran)}")
+    missing = {*guards["required"]} - {*guards["ran"]}
+    if reached or missing or not guards["ran"]:
+        raise RuntimeError(f"{len(reached)} values passed; not run: {sorted(missing)}")
     return len(VALUES)
+
+
+async def _guards(
+    session: aiohttp.ClientSession, url: str, headers: dict[str, str]
+) -> dict[str, list[str]]:
+    """What was required and what ran, once the request's end is written."""
+    found: dict[str, list[str]] = {"required": [], "ran": []}
+    for _ in range(LOOKS):
+        async with session.get(url, headers=headers) as told:
+            story: dict[str, Any] = await told.json()
+        found = story["guards"]
+        if found["ran"]:
+            break
+        await CLOCK.sleep(0.1)
+    return found
 
 
 async def _asked(
