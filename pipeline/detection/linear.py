@@ -8,7 +8,6 @@ import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from itertools import pairwise
 from typing import Final
 
@@ -109,7 +108,6 @@ def _tokens(text: str) -> Iterator[str]:
             yield from _pieces(run)
 
 
-@lru_cache(maxsize=16_384)
 def _pieces(run: str) -> Sequence[str]:
     """A number is ``0``, an address ``@``; the rest is taken apart."""
     if _NUMBER.match(run):
@@ -121,14 +119,9 @@ def _pieces(run: str) -> Sequence[str]:
     )
 
 
-@lru_cache(maxsize=16_384)
-def _stem(word: str) -> str:
-    return word[:STEM]
-
-
 def features(words: Sequence[str]) -> Iterator[str]:
     """What is seen of one sentence."""
-    stems = [_OPEN, *map(_stem, words)]
+    stems = [_OPEN, *(word[:STEM] for word in words)]
     yield from words
     yield from (f"{a} {b}" for a, b in pairwise(stems))
     yield from (f"{a} _ {b}" for a, b in zip(stems, stems[2:], strict=False))

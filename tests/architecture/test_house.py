@@ -80,6 +80,17 @@ def test_broad_excepts_stand_only_where_a_loop_of_ours_is_guarded() -> None:
     assert {"producers/timed.py", *checks} >= found - allowed
 
 
+def test_no_cache_outlives_what_somebody_wrote() -> None:
+    """Terms of a policy, and names of fields; characters one by one. No content."""
+    found = {p for p in places(r"@(lru_)?cache\b") if p.startswith("pipeline/")}
+
+    assert {
+        "pipeline/canonical.py",
+        "pipeline/detection/normalise.py",
+        "pipeline/topics.py",
+    } >= found
+
+
 def test_tls_is_never_switched_off() -> None:
     assert set() == places(r"CERT_NONE|verify\s*=\s*False|ssl\s*=\s*False")
 
