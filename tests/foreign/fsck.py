@@ -26,25 +26,32 @@ def shorter(exported: Exported) -> None:
     path.write_text(path.read_text().replace(f"\n{SIZE}\n", f"\n{SIZE - 1}\n", 1))
 
 
-TAMPERED: dict[str, tuple[Callable[[Exported], None], str]] = {
-    "a record": (lambda e: e.flip("tile/entries/001", 5000), "tile/0/001: log has:"),
-    "a full tile": (lambda e: e.flip("tile/0/000", 100), "tile/0/000: log has:"),
+TAMPERED: dict[str, tuple[Callable[[Exported], None], tuple[str, ...]]] = {
+    "a record": (
+        lambda e: e.flip("tile/entries/001", 5000),
+        ("tile/0/001: log has:", "tile/1/000.p/2: log has:"),
+    ),
+    "a full tile": (lambda e: e.flip("tile/0/000", 100), ("tile/0/000: log has:",)),
     "a partial tile": (
         lambda e: e.flip("tile/0/002.p/89", 1),
-        "tile/0/002.p/89: log has:",
+        ("tile/0/002.p/89: log has:",),
     ),
-    "level 1": (lambda e: e.flip("tile/1/000.p/2", 1), "tile/1/000.p/2: log has:"),
-    "the checkpoint": (shorter, "invalid signature"),
+    "level 1": (lambda e: e.flip("tile/1/000.p/2", 1), ("tile/1/000.p/2: log has:",)),
+    "the checkpoint": (shorter, ("invalid signature",)),
     "a tile that is gone": (
         lambda e: (e.place / "tile/0/001").unlink(),
-        "tile/0/001: no such file",
+        ("tile/0/001: no such file",),
     ),
     "a bundle that is gone": (
         lambda e: (e.place / "tile/entries/001").unlink(),
-        "tile/entries/001: no such file",
+        ("tile/entries/001: no such file",),
     ),
 }
-"""What is done, and what fsck itself must say of it."""
+"""What is done, and what fsck itself must say of it: one of these.
+
+A bad record makes two tiles wrong, its own and the one above, and fsck stops at the
+one whose worker comes first.
+"""
 
 
 def said(tool: Path, exported: Exported) -> str:
@@ -72,7 +79,8 @@ def tampered(tool: Path, base: Path, how: str) -> bool:
     exported = asyncio.run(make(base / how.replace(" ", "-")))
     change(exported)
     text = said(tool, exported)
-    return words in text and "fsck failed" in text and HOLDS not in text
+    told = any(each in text for each in words)
+    return told and "fsck failed" in text and HOLDS not in text
 
 
 def main(tool: Path) -> int:
