@@ -196,6 +196,7 @@ class ProviderConsumer:
             ),
             request=key.request_id,
             outside=outside,
+            clock=self.clock.cpu,
         )
         found_in = findings.sealed(self.contents, key, released.findings, self.recipe)
         if isinstance(released, Withheld):

@@ -54,7 +54,14 @@ class RedactionConsumer:
         nonce, policy = session_nonce(key), work.policy(event)
         texts = [part.text for part in body.parts]
         outside = await self.recognisers.look(texts, policy.recognisers)
-        match redact(body.parts, policy, self.recipe, nonce, outside=outside):
+        match redact(
+            body.parts,
+            policy,
+            self.recipe,
+            nonce,
+            outside=outside,
+            clock=self.clock.cpu,
+        ):
             case RedactionUnavailable() as failed:
                 step = Step(
                     action=ACTION,

@@ -60,7 +60,7 @@ class ScreeningConsumer:
             return key
         raw = self.contents.open(key, Purpose.REQUEST, event.data.content)
         parts = opened(event.data.terms.dialect, raw).parts
-        return screen(parts, work.policy(event), self.recipe)
+        return screen(parts, work.policy(event), self.recipe, self.clock.cpu)
 
     def _passed(
         self, event: Event[RequestAccepted], screened: Screened, now: datetime

@@ -23,6 +23,10 @@ class SystemClock(Clock):
         return time.monotonic()
 
     @override
+    def cpu(self) -> float:
+        return time.thread_time()
+
+    @override
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)  # noqa: TID251 - this is its one place
 

@@ -7,6 +7,7 @@ from typing import Any, Final
 import orjson
 
 from pipeline.detection.engine import Recipe
+from pipeline.detection.work import Clock
 from pipeline.dialects import (
     SPEAKERS,
     Json,
@@ -128,6 +129,7 @@ def release(
     restoring: Restoring,
     request: RequestId,
     outside: Sequence[Seen | Unseen] = (),
+    clock: Clock | None = None,
 ) -> Released | Withheld:
     """Redact a completion, screen it, then turn the caller's own tokens back.
 
@@ -142,6 +144,7 @@ def release(
         recipe,
         restoring.nonce,
         outside=outside,
+        clock=clock,
     )
     if isinstance(found, RedactionUnavailable):
         return _withheld(found)

@@ -13,6 +13,7 @@ from pipeline.detection.engine import (
     Recipe,
     inspect,
 )
+from pipeline.detection.work import Clock
 from pipeline.findings import Acted, looked_by
 from pipeline.policies import REDACTING, cells, guard_of
 from pipeline.ports.recognisers import PREFIX, Seen, Unseen
@@ -67,6 +68,7 @@ class _Given:
     session: Session
     issued: Collection[str]
     others: externals.Others
+    clock: Clock | None = None
     acted: list[Acted] = field(default_factory=list)
     failed: set[Guard] = field(default_factory=set)
     signals: set[str] = field(default_factory=set)
@@ -80,6 +82,7 @@ def redact(
     issued: Collection[str] = (),
     *,
     outside: Sequence[Seen | Unseen] = (),
+    clock: Clock | None = None,
 ) -> Redacted | RedactionUnavailable:
     """Replace what the policy's cells say, by tokens of this session.
 
@@ -90,9 +93,10 @@ def redact(
 
     ``outside`` is what the policy's recognisers said of the parts: their mentions are
     judged by the same cells. One that said nothing has failed, as its rule says.
+    Where a clock is given, what looks at a part for longer than it may has failed.
     """
     others = externals.read(outside, policy)
-    given = _Given(Session(nonce), issued, others)
+    given = _Given(Session(nonce), issued, others, clock)
     session, acted = given.session, given.acted
     done = tuple(
         _part(index, part, policy, recipe, given) for index, part in enumerate(parts)
@@ -143,7 +147,15 @@ def _part(
     text = part.text if answer else escaped(part.text, keep=given.issued)
     room = MAX_FINDINGS - len(given.acted)
     others = given.others.findings(index)
-    told = judged(text, part.channel, policy, recipe, others=others, room=room)
+    told = judged(
+        text,
+        part.channel,
+        policy,
+        recipe,
+        others=others,
+        room=room,
+        clock=given.clock,
+    )
     given.failed.update(told.failed)
     given.signals.update(told.signals)
     chosen: list[tuple[Finding, Mode]] = []
@@ -180,6 +192,7 @@ def judged(
     *,
     others: Sequence[Finding] = (),
     room: int = MAX_FINDINGS,
+    clock: Clock | None = None,
 ) -> Judged:
     """What a text holds and what the policy does with it.
 
@@ -188,7 +201,7 @@ def judged(
         room: findings that are told one by one; what follows them is told together.
     """
     try:
-        seen = inspect(text, recipe, regions=policy.regions, most=room)
+        seen = inspect(text, recipe, regions=policy.regions, most=room, clock=clock)
     except GuardFailed:
         told = tuple(_told(others, text, policy, channel))
         return Judged(told, frozenset(REDACTING))

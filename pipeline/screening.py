@@ -15,6 +15,7 @@ from pipeline.detection.engine import (
 )
 from pipeline.detection.linear import opinion
 from pipeline.detection.normalise import normalise
+from pipeline.detection.work import Clock, Work
 from pipeline.findings import Acted, looked_by
 from pipeline.output import OutputHit, look
 from pipeline.policies import REDACTING, cells, guard_of
@@ -134,18 +135,22 @@ class _Story:
 
 
 def screen(
-    parts: Sequence[TextPart], policy: PolicyDocument, recipe: Recipe
+    parts: Sequence[TextPart],
+    policy: PolicyDocument,
+    recipe: Recipe,
+    clock: Clock | None = None,
 ) -> Screened | GuardUnavailable:
     """Run the guards of screening on a request.
 
     Law: equal parts, policy and recipe give the equal answer; the order of the parts
-    changes no verdict. Cells with ``block`` end a request that holds their class.
+    changes no verdict. Cells with ``block`` end a request that holds their class. Where
+    a clock is given, a guard that takes longer over a part than it may has failed.
     """
     story = _Story(recipe)
     required = [guard for guard in SCREENING if policy.guard(guard).required]
     seen = _Seen(story.signals)
     for part in parts if required else ():
-        _see(part, policy, recipe, seen)
+        _see(part, policy, recipe, seen, clock)
     for guard in required:
         rule = policy.guard(guard)
         if guard not in seen.failed:
@@ -156,7 +161,8 @@ def screen(
                     story.tell(guard, hits, block=block)
         elif not story.fail(guard, rule.on_failure):
             return story.unavailable(guard)
-    return _blocked_classes(parts, policy, recipe, story) or story.screened()
+    blocked = _blocked_classes(parts, policy, recipe, story, clock)
+    return blocked or story.screened()
 
 
 def screen_answer(
@@ -226,9 +232,16 @@ class _Seen:
     failed: set[Guard] = field(default_factory=set)
 
 
-def _see(part: TextPart, policy: PolicyDocument, recipe: Recipe, seen: _Seen) -> None:
+def _see(
+    part: TextPart,
+    policy: PolicyDocument,
+    recipe: Recipe,
+    seen: _Seen,
+    clock: Clock | None,
+) -> None:
     """Phrases and models, each failing alone."""
     guard = Guard.INJECTION if part.channel is Channel.USER else Guard.INSTRUCTION
+    work = Work(len(part.text), clock)
     try:
         normal = normalise(part.text)
         seen.signals.update(normal.signals)
@@ -239,11 +252,13 @@ def _see(part: TextPart, policy: PolicyDocument, recipe: Recipe, seen: _Seen) ->
             if part.channel in topic.channels and spoken_of(text, topic.terms):
                 hit = Hit(f"topic.{topic.name}", f"safety.topic.{topic.name}")
                 seen.topics[topic.block].append(hit)
+        work.look()
     except Exception:  # noqa: BLE001 - whatever it was, none of them has looked
         seen.failed.update(SCREENING)
         return
     try:
         seen.hits[guard] += _judged(text, part, policy, recipe)
+        work.look()
     except Exception:  # noqa: BLE001 - the model's own guard has not looked
         seen.failed.add(guard)
 
@@ -281,6 +296,7 @@ def _blocked_classes(
     policy: PolicyDocument,
     recipe: Recipe,
     story: _Story,
+    clock: Clock | None,
 ) -> GuardUnavailable | None:
     """Cells whose action is ``block``; the engine runs only where there are any."""
     blocking = {cell.channel for cell in policy.cells if cell.block}
@@ -288,7 +304,7 @@ def _blocked_classes(
         if part.channel not in blocking:
             continue
         told = cells(policy, part.channel)
-        findings, failed = _inspected(part, policy, recipe, story.signals)
+        findings, failed = _inspected(part, policy, recipe, story.signals, clock)
         for guard in sorted(_blockers(policy, part.channel) & failed):
             if not story.fail(guard, policy.guard(guard).on_failure):
                 return story.unavailable(guard)
@@ -304,11 +320,15 @@ def _blocked_classes(
 
 
 def _inspected(
-    part: TextPart, policy: PolicyDocument, recipe: Recipe, signals: set[str]
+    part: TextPart,
+    policy: PolicyDocument,
+    recipe: Recipe,
+    signals: set[str],
+    clock: Clock | None,
 ) -> tuple[Sequence[Finding], frozenset[Guard]]:
     """What is found, and the guards that could not look."""
     try:
-        seen = inspect(part.text, recipe, regions=policy.regions)
+        seen = inspect(part.text, recipe, regions=policy.regions, clock=clock)
     except GuardFailed:
         return (), frozenset(REDACTING)
     signals.update(seen.signals)

@@ -12,6 +12,7 @@ from typing import Final
 from pipeline import operators
 from pipeline.detection.engine import Finding, GuardFailed, Recipe
 from pipeline.detection.secrets import PEM_END
+from pipeline.detection.work import Clock
 from pipeline.redaction import closed, judged, united
 from pipeline.text import Channel
 from pipeline.tokens import Session, restored
@@ -50,6 +51,7 @@ class StreamRedactor:
     policy: PolicyDocument
     recipe: Recipe
     session: Session
+    clock: Clock | None = None
     _out: str = field(default="", repr=False)
     _held: str = field(default="", repr=False)
     _open: str | None = None
@@ -103,7 +105,9 @@ class StreamRedactor:
         """What is replaced in the window, in its offsets; what is out is context."""
         context = self._out[-CONTEXT:]
         text = context + self._held[:window]
-        told = judged(text, Channel.COMPLETION, self.policy, self.recipe)
+        told = judged(
+            text, Channel.COMPLETION, self.policy, self.recipe, clock=self.clock
+        )
         if closed(told.failed, self.policy):
             raise GuardFailed("a guard that fails closed could not look at a stream")
         acting = [

@@ -38,6 +38,9 @@ from schemas.requests import (
 )
 from schemas.topics import AUDIT_RECORDED, REPLIES, REQUESTS_FINISHED, Outgoing
 
+FAILED_OPEN = "failed_open"
+"""The verdict of a guard that could not look, and let the request pass."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
@@ -58,13 +61,22 @@ class Step:
     looked: Sequence[Looked] = ()
 
 
-def _named(kind: str, status: str | None, looked: Sequence[Looked]) -> str:
+def _named(
+    kind: str,
+    status: str | None,
+    looked: Sequence[Looked],
+    decisions: Sequence[Decision],
+) -> str:
     """What tells one account of a step from another that may honestly differ.
 
-    Two versions that run side by side, in an upgrade, judge by two recipes.
+    Two versions that run side by side, in an upgrade, judge by two recipes; and a guard
+    that took too long, and failed open, may be in time when it looks again.
     """
-    name = f"{kind}:{status}" if status in CIRCUMSTANTIAL else kind
-    return f"{name}:{looked[-1].recipe[:16]}" if looked else name
+    opened = {each.control for each in decisions if each.verdict == FAILED_OPEN}
+    parts = [kind]
+    parts += [status] if status is not None and status in CIRCUMSTANTIAL else []
+    parts += [looked[-1].recipe[:16]] if looked else []
+    return ":".join([*parts, *sorted(opened)])
 
 
 def told(
@@ -147,8 +159,8 @@ def recorded(
 ) -> Outgoing[AuditRecorded]:
     """The ledger's record of one step.
 
-    Law: its id follows from the cause, the action, the recipe and, where a redelivery
-    may find otherwise, the status.
+    Law: its id follows from the cause, the action, the recipe, the guards that failed
+    open and, where a redelivery may find otherwise, the status.
     """
     data = AuditRecorded(
         action=step.action,
@@ -171,7 +183,7 @@ def recorded(
         ),
     )
     made = after(cause, AuditRecorded.kind, source=source, time=now)
-    name = _named(step.action, step.status, step.looked)
+    name = _named(step.action, step.status, step.looked, step.decisions)
     attributes = replace(made, id=event_id(cause.id, name))
     return Outgoing(AUDIT_RECORDED, Event(attributes, data))
 
@@ -202,7 +214,9 @@ def ended(
 ) -> list[Outgoing[Any]]:
     """A request's end, and the reply where a gateway waits for it."""
     made = after(cause, RequestFinished.kind, source=source, time=now)
-    name = _named(RequestFinished.kind, finished.reason, finished.looked)
+    name = _named(
+        RequestFinished.kind, finished.reason, finished.looked, finished.decisions
+    )
     attributes = replace(made, id=event_id(cause.id, name))
     found: list[Outgoing[Any]] = [
         Outgoing(REQUESTS_FINISHED, Event(attributes, finished))

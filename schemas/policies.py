@@ -43,6 +43,7 @@ class GuardRule(Schema):
             unscreened, named in its coverage.
         block: a hit ends the request; otherwise it is flagged.
         threshold: confidence from which a model's answer is a hit; None: the recipe's.
+            Only guards that ask a model take one (``MODELLED``).
         thresholds: likewise, in one channel; beside ``threshold``.
     """
 
@@ -59,6 +60,12 @@ class GuardRule(Schema):
 
 DEFAULTS: Final[Mapping[Guard, GuardRule]] = {Guard.INTENT: GuardRule(block=False)}
 """Rules of guards that nobody set, where they differ from ``GuardRule()``."""
+
+MODELLED: Final[Mapping[Guard, frozenset[str]]] = {
+    Guard.INJECTION: frozenset({"user"}),
+    Guard.INSTRUCTION: frozenset({"tool", "document"}),
+}
+"""Guards that ask a model, and the channels in which they do."""
 
 
 class DataClass(StrEnum):
@@ -223,6 +230,24 @@ class PolicyDocument(Schema):
             if self.guard(guard).on_failure is Failing.OPEN and not self.open_strict:
                 raise ValueError(
                     f"expected open_strict where the guard {guard} fails open"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _thresholds_are_of_models(self) -> Self:
+        for guard, rule in self.guards.items():
+            channels = MODELLED.get(guard)
+            if channels is None and (rule.threshold is not None or rule.thresholds):
+                raise ValueError(
+                    f"expected no threshold of the guard {guard}, which asks no model; "
+                    f"confidences of classes are judged by the thresholds of cells"
+                )
+            others = sorted(set(rule.thresholds) - (channels or set()))
+            if others:
+                raise ValueError(
+                    f"expected thresholds of the guard {guard} in "
+                    f"{' and '.join(sorted(channels or ()))} alone, where its model is "
+                    f"asked: not in {', '.join(others)}"
                 )
         return self
 

@@ -145,7 +145,8 @@ class Scan:
             return []
         if capped:
             self._work.signals.add(LIMIT)
-        self._work.look()
+        if self._work.late():
+            self.failed.add(Guard.NAMES)
         return list(_in_bytes(found, text, plain=len(text) == len(self._data)))
 
     def hidden(self) -> list[Candidate]:

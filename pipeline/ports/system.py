@@ -15,6 +15,10 @@ class Clock(Protocol):
         """Seconds that never run backwards; only differences mean anything."""
         ...
 
+    def cpu(self) -> float:
+        """Seconds that this thread has computed; what others do does not count."""
+        ...
+
     async def sleep(self, seconds: float) -> None:
         """Wait; cancelled like any other await."""
         ...

@@ -20,18 +20,20 @@ from infra.memory.webhooks import MemoryWebhooks
 from infra.recipes import load_recipe
 from infra.system import SystemEntropy
 from pipeline.contents import Contents
+from pipeline.coverage import not_run
 from pipeline.findings import unpacked
 from pipeline.keystore import Partition, class_named, partition_of
 from pipeline.ports.bus import Record
 from pipeline.ports.keys import NewKey, OfRequest
 from pipeline.ports.providers import Answered, Providers, Refused, Unanswered
 from pipeline.reasons import Reason
+from pipeline.screening import SCREENING
 from pipeline.sealing import Purpose
 from pipeline.work import Bench
 from schemas.audit import AuditRecorded
 from schemas.events import Attributes, Event
 from schemas.ids import EventId, RequestId, event_id
-from schemas.policies import PolicyDocument
+from schemas.policies import Failing, GuardRule, PolicyDocument
 from schemas.requests import (
     Dialect,
     Outcome,
@@ -466,3 +468,64 @@ def test_the_key_of_a_request_names_its_day() -> None:
     key = Contents(ENTROPY).new_key(new_tenant(), new_request_id(), day)
 
     assert day == partition_of(key.key_id)
+
+
+LATE = 100.0
+
+
+async def test_a_guard_past_its_budget_ends_the_request_where_it_is_closed(
+    house: House,
+) -> None:
+    house.clock.slow = LATE
+    event = await house.accepted("What is the capital of Norway?")
+
+    end = one(await house.screened(event), RequestFinished).data
+
+    assert (Outcome.FAILED, Reason.GUARD_UNAVAILABLE) == (end.outcome, end.reason)
+    assert ("injection", "failed_closed") in _verdicts(end)
+
+
+async def test_a_redaction_past_its_budget_lets_nothing_out(house: House) -> None:
+    screened = one(await house.screened(await house.accepted("Hi")), RequestScreened)
+    house.clock.slow = LATE
+
+    end = one(await house.redacted(screened), RequestFinished).data
+
+    assert Reason.GUARD_UNAVAILABLE == end.reason
+    assert {"failed_closed"} <= {each.verdict for each in end.decisions}
+
+
+async def test_an_answer_past_its_budget_is_withheld(house: House) -> None:
+    screened = one(await house.screened(await house.accepted("Hi")), RequestScreened)
+    redacted = one(await house.redacted(screened), RequestRedacted)
+    house.clock.slow = LATE
+
+    end = one(await house.called(redacted), RequestFinished).data
+
+    assert Reason.GUARD_UNAVAILABLE == end.reason
+    assert end.answer is None
+
+
+def _verdicts(end: RequestFinished) -> set[tuple[str, str]]:
+    return {(each.control, each.verdict) for each in end.decisions}
+
+
+async def test_a_guard_past_its_budget_that_is_open_is_missing_in_coverage(
+    house: House,
+) -> None:
+    opened = GuardRule(on_failure=Failing.OPEN)
+    policy = PolicyDocument(guards=dict.fromkeys(SCREENING, opened))
+    event = await house.accepted("What is the capital of Norway?", policy)
+    in_time = await house.screened(event)
+    house.clock.slow = LATE
+
+    late = await house.screened(event)
+
+    step = step_of(late, "request.screened")
+    assert "unscreened" == step.status
+    assert set(SCREENING) <= not_run(step)
+    assert set(SCREENING).isdisjoint(one(late, RequestScreened).data.guards_ran)
+    ids = {
+        step_event(found, "request.screened").attributes.id for found in (in_time, late)
+    }
+    assert 2 == len(ids)  # two honest accounts are no contradiction

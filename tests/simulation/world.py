@@ -59,6 +59,10 @@ class SimClock(Clock):
         return self._loop.time()
 
     @override
+    def cpu(self) -> float:
+        return 0.0
+
+    @override
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)  # noqa: TID251 - on virtual time
 

@@ -49,6 +49,10 @@ class HandClock(Clock):
         return self._elapsed
 
     @override
+    def cpu(self) -> float:
+        return 0.0
+
+    @override
     async def sleep(self, seconds: float) -> None:
         future = asyncio.get_running_loop().create_future()
         due = self._elapsed + seconds

@@ -91,10 +91,16 @@ ROUTES = {"echo": Route(provider="stand-in", model="echo-1")}
 
 
 class HeldClock(Clock):
-    """Stands, until a test moves it."""
+    """Stands, until a test moves it.
+
+    Attributes:
+        slow: seconds that every look at computed time finds gone.
+    """
 
     def __init__(self) -> None:
         self.elapsed = timedelta()
+        self.computed = 0.0
+        self.slow = 0.0
 
     @override
     def now(self) -> Any:
@@ -103,6 +109,11 @@ class HeldClock(Clock):
     @override
     def monotonic(self) -> float:
         return self.elapsed.total_seconds()
+
+    @override
+    def cpu(self) -> float:
+        self.computed += self.slow
+        return self.computed
 
     @override
     async def sleep(self, seconds: float) -> None:

@@ -23,6 +23,10 @@ class Stopped(SystemClock):
     def monotonic(self) -> float:
         return self.at
 
+    @override
+    def cpu(self) -> float:
+        return 0.0
+
 
 def kek(
     tenant: TenantId = ONE, version: int = 1, epoch: int = 1, *, present: bool = True

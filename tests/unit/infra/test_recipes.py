@@ -8,12 +8,14 @@ import pytest
 from infra import recipes
 from infra.recipes import SHA256, code, load_recipe
 from pipeline.detection.engine import build, inspect
+from pipeline.detection.scan import Scan
+from pipeline.detection.work import Work
 from pipeline.errors import IntegrityError
 from pipeline.policies import default_policy
 from pipeline.redaction import Redacted, redact
 from pipeline.screening import Screened, screen
 from pipeline.text import Channel, TextPart
-from schemas.policies import DataClass
+from schemas.policies import DataClass, Guard
 from tests.support.shared import shared
 from training import linear, names
 
@@ -140,3 +142,17 @@ def test_an_artefact_that_was_not_trained_is_refused(
 
     with pytest.raises(IntegrityError):
         load_recipe()
+
+
+def test_a_loaded_recipe_has_made_all_that_it_makes() -> None:
+    assert {"data", "words", "pem", "id", "missing"} <= vars(RECIPE).keys()
+
+
+def test_names_that_take_too_long_fail_alone_and_are_told() -> None:
+    text = "I met Tom Becker in Berlin."
+    late = iter([0.0, 1_000.0])
+    scan = Scan(text.encode(), RECIPE, Work(len(text), lambda: next(late)))
+
+    found = scan.names(text)
+
+    assert ({Guard.NAMES}, 1) == (scan.failed, len(found))

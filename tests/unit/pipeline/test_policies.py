@@ -46,3 +46,31 @@ def test_opening_secrets_takes_a_switch_of_its_own() -> None:
 
 def test_every_guard_is_required_by_default() -> None:
     assert tuple(Guard) == default_policy().guards_required
+
+
+@pytest.mark.parametrize("guard", sorted(set(Guard) - {"injection", "instruction"}))
+def test_a_threshold_for_a_guard_without_a_model_is_refused(guard: Guard) -> None:
+    for rule in (GuardRule(threshold=0.9), GuardRule(thresholds={"user": 0.9})):
+        with pytest.raises(ValidationError, match="thresholds of cells"):
+            PolicyDocument(guards={guard: rule})
+
+
+@pytest.mark.parametrize(
+    ("guard", "channel"), [("injection", "tool"), ("instruction", "user")]
+)
+def test_a_threshold_where_no_model_is_asked_is_refused(
+    guard: Guard, channel: str
+) -> None:
+    rule = GuardRule(thresholds={channel: 0.9})
+
+    with pytest.raises(ValidationError, match=f"not in {channel}"):
+        PolicyDocument(guards={guard: rule})
+
+
+def test_thresholds_where_models_are_asked_are_taken() -> None:
+    guards = {
+        Guard.INJECTION: GuardRule(threshold=0.9, thresholds={"user": 0.8}),
+        Guard.INSTRUCTION: GuardRule(thresholds={"tool": 0.7, "document": 0.6}),
+    }
+
+    assert guards == PolicyDocument(guards=guards).guards
