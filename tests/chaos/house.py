@@ -26,6 +26,10 @@ READY_WITHIN_S: Final = 120.0
 AIMS: Final = 12
 """How often a process is stopped and looked at, until it has something in hand."""
 OUTBOX: Final = "select count(*) from sluice.outbox"
+UNFINISHED: Final = """
+select request_id::text as request from sluice.provider_call where result is null
+"""
+PROVIDER: Final = "provider"
 DELAYING: Final = frozenset({"webhook_retries_5s", "webhook_retries_5m"})
 """Groups whose records are due later: they are behind by design."""
 
@@ -42,6 +46,8 @@ class Death:
         frozen: when it last ran.
         at: when it was killed.
         in_hand: it had work that was not finished.
+        unfinished: the requests whose call was claimed and had no result then; of the
+            provider's worker alone.
         ready_s: until it was ready again.
         recovered_s: until what lay at its door was done, and a new request answered.
     """
@@ -53,6 +59,7 @@ class Death:
     ends: Mapping[tuple[str, int], int]
     ready_s: float = 0.0
     recovered_s: float = 0.0
+    unfinished: frozenset[str] = frozenset()
 
 
 @dataclass
@@ -92,6 +99,9 @@ class House:
             os.kill(pid, signal.SIGCONT)
             await sleep(self.load.dice.uniform(0.02, 0.2))
             found = await self._frozen(name, pid)
+        if name == PROVIDER:
+            claims = await self._rows(UNFINISHED)
+            found.unfinished = frozenset(row["request"] for row in claims)
         return found
 
     async def _frozen(self, name: str, pid: int) -> Death:
@@ -121,14 +131,16 @@ class House:
             ages = (lag.oldest_s for lag in lags if lag.oldest_s is not None)
             return any(now - age < at for age in ages)
         if name == "timed":
-            return await self._waits_in_the_outbox()
+            ((waits,),) = await self._rows(OUTBOX)
+            return bool(waits)
         return self.load.open > 0
 
-    async def _waits_in_the_outbox(self) -> bool:
+    async def _rows(self, query: str) -> Sequence[asyncpg.Record]:
+        """What lies in the database, whosever it is."""
         url = self.stack.postgres_url.rpartition("/")[0] + "/sluice"
         connection = await asyncpg.connect(url)
         try:
-            return bool(await connection.fetchval(OUTBOX))
+            return await connection.fetch(query)
         finally:
             await connection.close()
 

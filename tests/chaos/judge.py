@@ -20,8 +20,6 @@ from tests.support.evidence import ended
 QUIET_WITHIN_S: Final = 420.0
 """A webhook that was refused twice comes again after five minutes; a request that was
 admitted and never published is ended at its deadline."""
-KEPT_WITHIN_S: Final = 5.0
-"""From the provider's answer until its result is kept, on a busy machine."""
 CLAIMS: Final = 2
 ANSWERED: Final = frozenset({200, 400, 410, 502, 504})
 """Completed; blocked; answered before, forgotten since; failed; past its deadline."""
@@ -72,25 +70,37 @@ def ends(load: Load, records: Records) -> Iterator[str]:
 
 
 def calls(load: Load, spans: Spans, deaths: Sequence[Death]) -> Iterator[str]:
-    """A provider call is repeated only where its first was unfinished at a kill."""
+    """A provider call is repeated only where its worker died without a result.
+
+    A database that dies is no reason: whoever made the call lives, and holds on to the
+    result. Nor is a worker that stood still: nobody else could take its calls.
+    """
     for number, made in spans.items():
-        model = load.sent[number].model
+        model, request = load.sent[number].model, load.sent[number].request_id
         each_claim = ATTEMPTS if model == "failing" else 1
         claims = made[::each_claim]
         if len(claims) > CLAIMS:
             yield f"the provider was asked {len(made)} times for {number} ({model})"
         for first, second in pairwise(claims):
-            if not any(_unfinished(first, second, death) for death in deaths):
-                yield f"the provider was asked again for {number}, without a reason"
+            between = [d for d in deaths if first[0] <= d.at <= second[0]]
+            if not any(request in death.unfinished for death in between):
+                said = f"the provider was asked again for {number}, without a reason"
+                yield f"{said}: {_evidence(first, second, between)}"
 
 
-def _unfinished(first: Sequence[float], second: Sequence[float], death: Death) -> bool:
-    """Was the first call, or the keeping of its result, cut by this death?"""
-    if death.victim not in ("provider", "postgres"):
-        return False
-    return first[0] <= death.at <= second[0] and (
-        len(first) < 2 or death.frozen <= first[1] + KEPT_WITHIN_S
-    )
+def _evidence(
+    first: Sequence[float], second: Sequence[float], between: Sequence[Death]
+) -> str:
+    """What lay between two calls; in seconds since the first began."""
+    begin = first[0]
+    ended = f"ended after {first[1] - begin:.1f} s" if len(first) > 1 else "never ended"
+    told = [
+        f"{death.victim} stood after {death.frozen - begin:.1f} s and was killed after"
+        f" {death.at - begin:.1f} s"
+        for death in between
+    ]
+    again = f"the second began after {second[0] - begin:.1f} s"
+    return f"the first {ended}, {again}; {'; '.join(told) or 'nobody died'}"
 
 
 def webhooks(load: Load) -> Iterator[str]:

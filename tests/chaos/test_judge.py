@@ -50,8 +50,10 @@ def ledger(*ended: str) -> list[dict[str, str]]:
     return accepted + [record(name, "request.completed") for name in ended]
 
 
-def death(victim: str, at: float) -> Death:
-    return Death(victim, at, at, in_hand=True, ends={})
+def death(victim: str, at: float, *unfinished: str) -> Death:
+    return Death(
+        victim, at, at, in_hand=True, ends={}, unfinished=frozenset(unfinished)
+    )
 
 
 def test_what_is_kept_is_not_complained_of(load: Load) -> None:
@@ -86,18 +88,28 @@ def test_the_answer_of_another_is_found(load: Load) -> None:
     ("spans", "deaths", "broken"),
     [
         ([[1.0, 2.0], [3.0, 4.0]], [], 1),
-        ([[1.0, 2.0], [3.0, 4.0]], [death("provider", 1.5)], 0),
-        ([[1.0, 2.0], [8.0, 9.0]], [death("postgres", 2.5)], 0),
-        ([[1.0, 2.0], [3.0, 4.0]], [death("screening", 1.5)], 1),
-        ([[1.0, 2.0], [30.0, 31.0]], [death("provider", 20.0)], 1),
-        ([[1.0, 2.0], [3.0, 4.0]], [death("provider", 5.0)], 1),
-        ([[1.0], [3.0, 4.0], [5.0, 6.0]], [death("provider", 1.5)], 2),
+        ([[1.0, 2.0], [3.0, 4.0]], [death("provider", 1.5, "r0")], 0),
+        ([[1.0, 2.0], [40.0, 41.0]], [death("provider", 30.0, "r1", "r0")], 0),
+        ([[1.0, 2.0], [30.0, 31.0]], [death("provider", 20.0, "r1")], 1),
+        ([[1.0, 2.0], [3.0, 4.0]], [death("provider", 5.0, "r0")], 1),
+        ([[1.0, 2.0], [8.0, 9.0]], [death("postgres", 2.5)], 1),
+        ([[1.0], [3.0, 4.0], [5.0, 6.0]], [death("provider", 1.5, "r0")], 2),
     ],
 )
 def test_a_call_is_repeated_for_the_unfinished_span_alone(
     load: Load, spans: list[list[float]], deaths: list[Death], broken: int
 ) -> None:
     assert broken == len([*calls(load, {0: spans}, deaths)])
+
+
+def test_a_call_that_was_repeated_is_told_of_with_what_lay_between(load: Load) -> None:
+    spans = {0: [[1.0, 2.0], [30.0, 31.0]]}
+
+    (found,) = calls(load, spans, [death("provider", 20.0, "r1")])
+
+    assert "asked again for 0" in found
+    assert "ended after 1.0 s, the second began after 29.0 s" in found
+    assert "provider stood after 19.0 s and was killed after 19.0 s" in found
 
 
 def test_a_webhook_that_is_missing_or_comes_under_two_ids_is_found(load: Load) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import orjson
@@ -10,7 +10,7 @@ import pytest
 from typing_extensions import override
 
 from consumers.outcomes import OutcomesConsumer
-from consumers.provider import ProviderConsumer
+from consumers.provider import LEASE, ProviderConsumer
 from consumers.redaction import RedactionConsumer
 from consumers.screening import ScreeningConsumer
 from infra.memory.keystore import MemoryKeys
@@ -21,6 +21,7 @@ from infra.recipes import load_recipe
 from infra.system import SystemEntropy
 from pipeline.contents import Contents
 from pipeline.coverage import not_run
+from pipeline.errors import RetryableError
 from pipeline.findings import unpacked
 from pipeline.keystore import Partition, class_named, partition_of
 from pipeline.ports.bus import Record
@@ -32,7 +33,7 @@ from pipeline.sealing import Purpose
 from pipeline.work import Bench
 from schemas.audit import AuditRecorded
 from schemas.events import Attributes, Event
-from schemas.ids import EventId, RequestId, event_id
+from schemas.ids import EventId, RequestId, TenantId, event_id
 from schemas.policies import Failing, GuardRule, PolicyDocument
 from schemas.requests import (
     Dialect,
@@ -53,7 +54,6 @@ ENTROPY = SystemEntropy()
 RECIPE = load_recipe()
 CARD = "4111 1111 1111 1111"
 EMAIL = "someone@example.org"
-LEASE = timedelta(seconds=10)
 
 
 @dataclass
@@ -362,6 +362,49 @@ async def test_a_call_whose_worker_died_is_made_once_more_and_said_so(
     found = await house.called(redacted)
 
     assert [("request.called", "ok_called_again")] == actions(found)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AwayCalls(MemoryProviderCalls):
+    """Claims that take no result until then.
+
+    Attributes:
+        lands: what is refused is stored all the same, and its answer lost.
+    """
+
+    back: datetime
+    lands: bool = False
+
+    @override
+    async def done(self, tenant: TenantId, request: RequestId, result: bytes) -> bytes:
+        if self.clock.now() >= self.back:
+            return await MemoryProviderCalls.done(self, tenant, request, result)
+        if self.lands:
+            await MemoryProviderCalls.done(self, tenant, request, result)
+        raise RetryableError("expected an answer")
+
+
+@pytest.mark.parametrize("lands", [False, True])
+async def test_a_result_is_held_on_to_while_nobody_can_keep_it(
+    house: House, *, lands: bool
+) -> None:
+    """However long: longer than the lease too, the call is made once."""
+    away = AwayCalls(clock=house.clock, back=NOON + 2 * LEASE, lands=lands)
+    house.provider = replace(house.provider, calls=away)
+    end = one(await house.through("Hello"), RequestFinished).data
+
+    assert Outcome.COMPLETED == end.outcome
+    assert 1 == len(house.upstream.sent)
+
+
+async def test_past_the_deadline_a_result_is_held_on_to_no_longer(house: House) -> None:
+    away = AwayCalls(clock=house.clock, back=NOON + timedelta(days=1))
+    house.provider = replace(house.provider, calls=away)
+
+    with pytest.raises(RetryableError):
+        await house.through("Hello")
+
+    assert timedelta() < house.clock.elapsed < timedelta(days=1)
 
 
 async def test_every_record_names_what_looked_and_counts_what_was_found(

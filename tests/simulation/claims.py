@@ -1,8 +1,8 @@
 """Provider calls: each under a claim, and again only where the first may be unfinished.
 
-A call may be repeated if whoever claimed it died, stood still or was stopped, or if an
-answer of the database about the claim was lost: then its result was never durable. Else
-one request is one claim.
+A call may be repeated if whoever claimed it died, stood still or was stopped: then its
+result was never durable. A claim, if nobody learnt that it was given. Else one request
+is one claim: whoever lives holds on to its result until it is durable.
 """
 
 from collections import defaultdict
@@ -46,9 +46,9 @@ class Claims:
             self._world.watch.wrong(f"{request} was claimed {len(claims)} times")
 
     def failed(self, label: str) -> None:
-        """A call about a claim had no answer, or a late one."""
+        """Who asked for a claim had no answer, or a late one."""
         verb, _, request = label.partition(" ")
-        if verb in ("calls.take", "calls.done"):
+        if verb == "calls.take":
             self._excused.add(RequestId(request))
 
     def trouble(self, owner: Owner) -> None:

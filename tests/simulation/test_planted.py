@@ -28,6 +28,7 @@ FOUND = {
     "order_of_an_old_plan_is_done": (13, "its receipt|told of .*receipt.issued"),
     "outbox_dropped_first": (17, "never quiet|no receipt"),
     "publish_not_awaited": (10, "without"),
+    "result_let_go": (7, "claimed again"),
     "revoked_offsets_committed": (29, "never quiet|committed"),
     "revoked_offsets_owed": (8, "never quiet|committed"),
     "row_before_its_key": (19, "without its acceptance|unexpected"),
