@@ -54,20 +54,18 @@ def default_mode(data_class: DataClass, channel: Channel) -> Mode:
 def cells(policy: PolicyDocument, channel: Channel) -> Mapping[DataClass, Cell]:
     """What happens to each class in a channel."""
     told = {c.data_class: c for c in policy.cells if c.channel == channel}
-    return {each: told.get(each) or _default(each, channel) for each in DataClass}
-
-
-def _default(data_class: DataClass, channel: Channel) -> Cell:
-    return _DEFAULT_CELLS[data_class, channel]
+    return {**_DEFAULT_CELLS[channel], **told}
 
 
 _DEFAULT_CELLS: Final = {
-    (data_class, channel): Cell(
-        data_class=data_class,
-        channel=channel.value,
-        mode=default_mode(data_class, channel),
-        threshold=THRESHOLD,
-    )
-    for data_class in DataClass
+    channel: {
+        data_class: Cell(
+            data_class=data_class,
+            channel=channel.value,
+            mode=default_mode(data_class, channel),
+            threshold=THRESHOLD,
+        )
+        for data_class in DataClass
+    }
     for channel in Channel
 }

@@ -2,7 +2,7 @@
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Final
 
 from pipeline import externals, operators
@@ -246,7 +246,7 @@ def _beside(finding: Finding, opaque: Sequence[tuple[int, int]]) -> Finding | No
     return (
         None
         if finding.checked or start >= end
-        else replace(finding, start=start, end=end)
+        else finding._replace(start=start, end=end)
     )
 
 
@@ -289,7 +289,7 @@ def _union(
 ) -> tuple[Finding, Mode]:
     finding, mode = max(one, other, key=_gravity)
     end = max(one[0].end, other[0].end)
-    return replace(finding, start=one[0].start, end=end), mode
+    return finding._replace(start=one[0].start, end=end), mode
 
 
 def _gravity(each: tuple[Finding, Mode]) -> tuple[bool, float]:

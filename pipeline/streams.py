@@ -149,25 +149,11 @@ def _going_on(piece: str, chosen: Chosen) -> str | None:
 
 
 def _moved(found: Finding, by: int) -> Finding:
-    start = max(0, found.start + by)
-    return Finding(
-        found.data_class,
-        found.kind,
-        found.rule,
-        start,
-        found.end + by,
-        found.confidence,
-    )
+    return found._replace(start=max(0, found.start + by), end=found.end + by)
 
 
 def _within(found: Finding, cut: int) -> Finding:
-    return found if found.end <= cut else _ending(found, cut)
-
-
-def _ending(found: Finding, end: int) -> Finding:
-    return Finding(
-        found.data_class, found.kind, found.rule, found.start, end, found.confidence
-    )
+    return found if found.end <= cut else found._replace(end=cut)
 
 
 @dataclass(slots=True, kw_only=True)

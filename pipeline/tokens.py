@@ -31,6 +31,8 @@ ESCAPE: Final = "\u2039{}\u203a"
 _EXACT: Final = frozenset({DataClass.PERSON, DataClass.ADDRESS, DataClass.HEALTH})
 """Classes whose values are equal only where every character is."""
 
+_SEPARATORS: Final = re.compile(r"[^\w@.%+]+")
+
 
 def session_nonce(key: DataKey) -> str:
     """Four Crockford characters of the request's session."""
@@ -92,7 +94,7 @@ class Session:
 
 
 def _bare(value: str) -> str:
-    return "".join(c for c in value if c.isalnum() or c in "@._%+").casefold() or value
+    return _SEPARATORS.sub("", value).casefold() or value
 
 
 _LINE: Final = r"\\{0,2}_"

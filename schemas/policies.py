@@ -58,8 +58,11 @@ class GuardRule(Schema):
         return self.thresholds.get(channel, self.threshold)
 
 
-DEFAULTS: Final[Mapping[Guard, GuardRule]] = {Guard.INTENT: GuardRule(block=False)}
-"""Rules of guards that nobody set, where they differ from ``GuardRule()``."""
+DEFAULTS: Final[Mapping[Guard, GuardRule]] = {
+    **dict.fromkeys(Guard, GuardRule()),
+    Guard.INTENT: GuardRule(block=False),
+}
+"""Rules of guards that nobody set."""
 
 MODELLED: Final[Mapping[Guard, frozenset[str]]] = {
     Guard.INJECTION: frozenset({"user"}),
@@ -253,7 +256,7 @@ class PolicyDocument(Schema):
 
     def guard(self, guard: Guard) -> GuardRule:
         """The guard's rule; the strict default where none was set."""
-        return self.guards.get(guard, DEFAULTS.get(guard, GuardRule()))
+        return self.guards.get(guard) or DEFAULTS[guard]
 
     @property
     def guards_required(self) -> tuple[str, ...]:

@@ -6,10 +6,11 @@ National check digits are python-stdnum's; the hot ones and those it lacks are o
 # ruff: noqa: PLR2004 - the numbers are the standards' own
 
 import math
+import re
 from collections import Counter
 from collections.abc import Callable
 from datetime import date
-from ipaddress import AddressValueError, IPv4Address, IPv6Address
+from ipaddress import AddressValueError, IPv6Address
 from typing import Any, Final
 
 from stdnum.iso7064 import mod_11_2
@@ -19,9 +20,12 @@ Check = Callable[[str], bool]
 _DOUBLED: Final = (0, 2, 4, 6, 8, 1, 3, 5, 7, 9)
 
 
+_DIGITS: Final = re.compile("[0-9]+")
+
+
 def digits(text: str) -> str:
     """The ASCII digits of a text."""
-    return "".join(c for c in text if "0" <= c <= "9")
+    return text if text.isdecimal() else "".join(_DIGITS.findall(text))
 
 
 def repeated(number: str) -> bool:
@@ -74,7 +78,11 @@ def iban(text: str) -> bool:
     """ISO 13616: mod 97 is 1."""
     compact = "".join(c for c in text if c.isalnum()).upper()
     moved = compact[4:] + compact[:4]
-    return int("".join(str(int(c, 36)) for c in moved)) % 97 == 1
+    return int(moved.translate(_VALUES)) % 97 == 1
+
+
+_VALUES: Final = {ord(c): str(int(c, 36)) for c in "ABCDEFGHIJKLMNOPQRSTUVWXYZ"}
+"""Letters as ISO 13616 counts them."""
 
 
 def weighted(number: str, weights: tuple[int, ...]) -> int:
@@ -180,23 +188,23 @@ def vin(text: str) -> bool:
 
 
 def ipv4(text: str) -> bool:
-    """An address of IPv4, without the all-zero one."""
-    try:
-        return (
-            int(IPv4Address(text.split("/", maxsplit=1)[0].split(":", maxsplit=1)[0]))
-            != 0
-        )
-    except AddressValueError:
-        return False
+    """An address of IPv4, without the all-zero one; no octet is padded (RFC 6943)."""
+    octets = text.partition("/")[0].split(".")
+    return (
+        len(octets) == 4
+        and all(int(o) < 256 and (o[0] != "0" or o == "0") for o in octets)
+        and octets != ["0", "0", "0", "0"]
+    )
 
 
 def ipv6(text: str) -> bool:
-    """An address of IPv6."""
+    """An address of IPv6 that is not the loopback's, of hexadecimal groups."""
+    address = text.partition("%")[0]
+    if "::" not in address:
+        groups = address.split(":")
+        return len(groups) == 8 and all(groups) and address.strip("0:") not in {"", "1"}
     try:
-        return (
-            int(IPv6Address(text.split("/", maxsplit=1)[0].split("%", maxsplit=1)[0]))
-            > 1
-        )
+        return int(IPv6Address(address)) > 1
     except AddressValueError:
         return False
 

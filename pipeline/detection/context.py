@@ -1,7 +1,8 @@
 """What stands around a candidate: words, keys, headers."""
 
 import re
-from itertools import pairwise
+from bisect import bisect_left
+from itertools import accumulate, pairwise
 from typing import Final
 
 LEFT: Final = 60
@@ -10,6 +11,7 @@ NEAR: Final = 24
 _ROW_BYTES: Final = 1024
 """Of a longer row nobody can say what stands above a cell."""
 _WORD: Final = re.compile(rb"[A-Z]+(?![a-z\x80-\xff])|[A-Z]?[a-z\x80-\xff]+")
+_SPLIT: Final = re.compile(b"(" + _WORD.pattern + b")")
 _DIGIT: Final = re.compile(rb"[0-9]")
 _SEPARATORS: Final = (b"\t", b"|", b";", b",")
 _WIDE: Final = re.compile(rb"[\xe3-\xed][\x80-\xbf]{2}")
@@ -66,20 +68,26 @@ def words(around: bytes) -> frozenset[str]:
 
     Scripts that set no spaces have no words: there every pair of characters is one.
     """
-    joined = b" ".join(_WORD.findall(around)).lower()
-    found = joined.decode("utf-8", "ignore").split()
+    found = _lower(_WORD.findall(around))
     if _WIDE.search(around):
         text = around.decode("utf-8", "ignore")
         found += [a + b for a, b in pairwise(text)]
     return frozenset(found)
 
 
+def _lower(told: list[bytes]) -> list[str]:
+    return b" ".join(told).decode("utf-8", "ignore").lower().split(" ")
+
+
 class Around:
-    """The context of candidates in one text; each stretch is read once."""
+    """The context of candidates in one text, whose words are read once."""
 
     def __init__(self, data: bytes) -> None:
         self._data = data
         self._tabular = b"\n" in data
+        self._wide = _WIDE.search(data) is not None
+        self._starts: list[int] = []
+        self._told: list[str] | None = None
         self._words: dict[tuple[int, int, int, int], frozenset[str]] = {}
         self._tops: dict[tuple[int, bytes], int] = {}
 
@@ -99,19 +107,40 @@ class Around:
         return found
 
     def _read(self, left: int, first: int, last: int, right: int) -> frozenset[str]:
-        data = self._data
-        before = _same_line(data[left:first])
-        return words(b" . ".join((before, data[last:right], self._header(first))))
+        begun = self._same_line(left, first)
+        near = [*self._between(begun, first), *self._between(last, right)]
+        if self._tabular and (header := self._header(first)):
+            near += words(header)
+        if self._wide:
+            near += words(self._data[begun:first] + b" . " + self._data[last:right])
+        return frozenset(near)
+
+    def _between(self, start: int, end: int) -> list[str]:
+        """The words that begin in a stretch."""
+        if self._told is None:
+            parts = _SPLIT.split(self._data)
+            self._starts = [*accumulate(map(len, parts))][:-1:2]
+            self._told = _lower(parts[1::2])
+        starts = self._starts
+        return self._told[bisect_left(starts, start) : bisect_left(starts, end)]
 
     def negative(self, start: int) -> bool:
         """Whether what stands right before says that it is something else."""
-        near = self._data[max(0, start - NEAR) : start]
-        return not NEGATIVE.isdisjoint(words(near))
+        return not NEGATIVE.isdisjoint(self._between(start - NEAR, start))
+
+    def _same_line(self, left: int, first: int) -> int:
+        """Where its context begins: on its line, or on one above without a number."""
+        if not self._tabular:
+            return left
+        line = self._data.rfind(b"\n", left, first) + 1
+        if line and (
+            self._data[line:first].strip() or _DIGIT.search(self._data, left, line)
+        ):
+            return line
+        return left
 
     def _header(self, start: int) -> bytes:
         """The cell above, in the first line of the table that this line is of."""
-        if not self._tabular:
-            return b""
         line = self._data.rfind(b"\n", 0, start) + 1
         if start - line > _ROW_BYTES:
             return b""
@@ -138,14 +167,6 @@ class Around:
         first = self._tops[top, separator]
         self._tops.update(((each, separator), first) for each in passed)
         return self._data[first : first + _ROW_BYTES].partition(b"\n")[0]
-
-
-def _same_line(left: bytes) -> bytes:
-    """What stands before on its line; the line above, where that holds no number."""
-    above, newline, line = left.rpartition(b"\n")
-    if newline and (line.strip() or _DIGIT.search(above)):
-        return line
-    return left
 
 
 def _cell(row: bytes, separator: bytes, column: int) -> bytes:

@@ -36,6 +36,12 @@ class Digits:
     layout: float = -0.5
     bare: float = -3.6
 
+    @property
+    def rule(self) -> str:
+        """Its id, as operators see it."""
+        own = self.data_class is DataClass.GOV_ID
+        return f"gov_id.{self.kind}" if own else self.kind
+
 
 def stdnum(name: str) -> Check:
     """The check of python-stdnum's module of that name. It never goes on line."""

@@ -1,12 +1,12 @@
 """What an inspection tells: findings, signals, and guards that could not look."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from schemas.policies import DataClass, Guard
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(NamedTuple):
     """Something found; offsets are source characters. Never the value.
 
     Attributes:

@@ -95,7 +95,12 @@ def sentences(text: str) -> list[list[str]]:
             found.append(now)
             now = []
     found.append(now)
-    return [each for each in found if sum(len(w) > 1 or w > "~" for w in each) > 1]
+    return [each for each in found if len(each) > 1 and _says(each)]
+
+
+def _says(words: Sequence[str]) -> bool:
+    """Whether two of them are more than a sign or a letter."""
+    return len([1 for w in words if len(w) > 1 or w > "~"]) > 1
 
 
 def _tokens(text: str) -> Iterator[str]:
@@ -119,21 +124,21 @@ def _pieces(run: str) -> Sequence[str]:
     )
 
 
-def features(words: Sequence[str]) -> Iterator[str]:
+def features(words: Sequence[str]) -> set[str]:
     """What is seen of one sentence."""
-    stems = [_OPEN, *(word[:STEM] for word in words)]
-    yield from words
-    yield from (f"{a} {b}" for a, b in pairwise(stems))
-    yield from (f"{a} _ {b}" for a, b in zip(stems, stems[2:], strict=False))
+    stems = [_OPEN, *[word[:STEM] for word in words]]
+    seen = set(words)
+    seen.update(map(" ".join, pairwise(stems)))
+    seen.update(map(" _ ".join, zip(stems, stems[2:], strict=False)))
+    return seen
 
 
 def score(words: Sequence[str], model: Linear) -> float:
     """Log-odds that one sentence is what the model looks for."""
-    seen = set(features(words))
-    get = model.weights.get
-    return model.bias + sum(get(each, 0.0) for each in seen) / math.sqrt(
-        len(seen) + SHORT
-    )
+    seen = features(words)
+    # An exact sum: in which order a set is read differs from process to process.
+    found = math.fsum(filter(None, map(model.weights.get, seen)))
+    return model.bias + found / math.sqrt(len(seen) + SHORT)
 
 
 def total(scores: Sequence[float]) -> float:

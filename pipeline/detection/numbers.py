@@ -8,8 +8,8 @@ groups is asked for: is it a card, a phone, which country's number?
 
 import math
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from pipeline.detection import checks
@@ -22,6 +22,7 @@ from pipeline.detection.rules import (
     NOWHERE,
     Candidate,
     Rule,
+    Term,
     evidence,
     hinted,
     unchecked,
@@ -75,6 +76,15 @@ class Stretch:
     def hint(self, hints: frozenset[str]) -> float:
         """What words of context add."""
         return 0.0 if hints.isdisjoint(self.words) else HINT
+
+    def reading(
+        self, data_class: DataClass, kind: str, rule: str, terms: tuple[Term, ...]
+    ) -> Candidate:
+        """The stretch, read as a kind of number."""
+        score = sum([weight for _, weight in terms])
+        return Candidate(
+            data_class, kind, rule, self.start, self.end, score, terms=terms
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +143,8 @@ class Reader:
             return None
         best = max(readings, key=_score)
         if self.around.negative(stretch.start):
-            return replace(best, score=best.score + NEGATIVE)
+            told = (*best.terms, ("negative", NEGATIVE))
+            return best._replace(score=best.score + NEGATIVE, terms=told)
         return best
 
 
@@ -165,13 +176,25 @@ def _ends(groups: Sequence[Group], first: int) -> list[int]:
 
 def _glued(data: bytes, start: int, end: int) -> bool:
     """Letters or digits right beside it: part of a longer word, or a decimal."""
-    return _BEFORE.search(data, max(0, start - 2), start) is not None or (
-        _AFTER.match(data, end) is not None
-    )
+    before, after = data[max(0, start - 2) : start], data[end : end + 2]
+    if before and (before[-1] in _LETTERS_BEFORE or _point_before(before)):
+        return True
+    return bool(after) and (after[0] in _LETTERS_AFTER or _point_after(after))
 
 
-_BEFORE: Final = re.compile(rb"[0-9A-Za-z_#]\Z|[0-9]\.\Z")
-_AFTER: Final = re.compile(rb"[0-9A-WYZa-wyz_]|\.[0-9]")
+_LETTERS_BEFORE: Final = frozenset(
+    b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_#"
+)
+_LETTERS_AFTER: Final = _LETTERS_BEFORE - frozenset(b"Xx#")
+"""An ``x`` begins an extension."""
+
+
+def _point_before(two: bytes) -> bool:
+    return two[-1:] == b"." and two[:-1].isdigit()
+
+
+def _point_after(two: bytes) -> bool:
+    return two[:1] == b"." and two[1:].isdigit()
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,21 +203,22 @@ class _Plan:
 
     Attributes:
         hints: of any of them.
-        layouts: of any of them.
+        laid_out: those that are written in some groups.
         bare: those that can be near as they are, without a word of context.
     """
 
     kinds: tuple[Digits, ...]
     hints: frozenset[str]
-    layouts: frozenset[tuple[int, ...]]
+    laid_out: Mapping[tuple[int, ...], tuple[Digits, ...]]
     bare: tuple[Digits, ...]
 
 
 def _planned(kinds: tuple[Digits, ...]) -> _Plan:
     hints = frozenset[str]().union(*(kind.hints for kind in kinds))
-    layouts = frozenset(each for kind in kinds for each in kind.layouts)
+    layouts = {each for kind in kinds for each in kind.layouts}
+    laid_out = {each: tuple(k for k in kinds if each in k.layouts) for each in layouts}
     bare = tuple(kind for kind in kinds if _near(kind))
-    return _Plan(kinds, hints, layouts, bare)
+    return _Plan(kinds, hints, laid_out, bare)
 
 
 def _near(kind: Digits) -> bool:
@@ -218,10 +242,8 @@ def _readings(s: Stretch) -> Iterator[Candidate]:
     for kind in _kinds(s):
         yield from _identity(s, kind)
     if len(s.layout) == 1 and len(s.number) in _ACCOUNT_DIGITS:
-        score = -2.2 + s.hint(_ACCOUNT_HINTS)
-        yield Candidate(
-            DataClass.BANK, "account", "bank.account", s.start, s.end, score
-        )
+        terms = (("shape", -2.2), ("context", s.hint(_ACCOUNT_HINTS)))
+        yield s.reading(DataClass.BANK, "account", "bank.account", terms)
 
 
 def _kinds(s: Stretch) -> tuple[Digits, ...]:
@@ -229,19 +251,23 @@ def _kinds(s: Stretch) -> tuple[Digits, ...]:
     plan = _PLANS.get(len(s.number))
     if plan is None:
         return ()
-    if s.layout in plan.layouts or not plan.hints.isdisjoint(s.words):
-        return plan.kinds
-    return plan.bare if len(s.layout) == 1 else ()
+    if len(s.layout) > 1:
+        return plan.laid_out.get(s.layout, ())
+    known = s.layout in plan.laid_out or not plan.hints.isdisjoint(s.words)
+    return plan.kinds if known else plan.bare
 
 
 def _card(s: Stretch) -> Iterator[Candidate]:
     grouped = s.layout in {(4, 4, 4, 4), (4, 6, 5), (4, 6, 4), (4, 4, 4, 4, 3)}
     if len(s.layout) > 1 and not grouped:
         return
-    issued = checks.issuer(s.number)
-    score = (0.3 if issued else -2.5) + (1.2 if grouped else 0.0)
-    score += evidence(passed=checks.luhn(s.number), accepts=0.095) + s.hint(_CARD_HINTS)
-    yield Candidate(DataClass.CARD, "pan", "card.pan", s.start, s.end, score)
+    terms = (
+        ("issuer", 0.3 if checks.issuer(s.number) else -2.5),
+        ("layout", 1.2 if grouped else 0.0),
+        ("check", evidence(passed=checks.luhn(s.number), accepts=0.095)),
+        ("context", s.hint(_CARD_HINTS)),
+    )
+    yield s.reading(DataClass.CARD, "pan", "card.pan", terms)
 
 
 def _quad(s: Stretch, kind: Digits) -> bool:
@@ -253,10 +279,15 @@ def _identity(s: Stretch, kind: Digits) -> Iterator[Candidate]:
     laid_out = s.layout in kind.layouts and not _quad(s, kind)
     if not laid_out and len(s.layout) > 1:
         return
-    score = (kind.layout if laid_out else kind.bare) + s.hint(kind.hints)
-    if _hopeless(kind, score):
+    base, hint = kind.layout if laid_out else kind.bare, s.hint(kind.hints)
+    if _hopeless(kind, base + hint):
         return
+    terms: tuple[Term, ...] = (
+        ("layout" if laid_out else "length", base),
+        ("context", hint),
+    )
     if kind.check is not None:
-        score += evidence(passed=kind.check(s.number), accepts=kind.accepts)
-    rule = f"gov_id.{kind.kind}" if kind.data_class is DataClass.GOV_ID else kind.kind
-    yield Candidate(kind.data_class, kind.kind, rule, s.start, s.end, score)
+        passed = kind.check(s.number)
+        told = evidence(passed=passed, accepts=kind.accepts)
+        terms = (*terms, ("check", told))
+    yield s.reading(kind.data_class, kind.kind, kind.rule, terms)

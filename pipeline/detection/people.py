@@ -13,7 +13,7 @@ from itertools import accumulate, repeat
 from typing import Final
 
 from pipeline.detection.rules import Candidate
-from pipeline.detection.weights import Tables, Words, code_of, lower_case
+from pipeline.detection.weights import Tables, Words, code_of, joined, lower_case
 from schemas.policies import DataClass
 
 MAX_CANDIDATES: Final = 2_000
@@ -26,6 +26,8 @@ PARTICLES: Final = frozenset(
 _CUES: Final = frozenset(
     "is mr mrs ms dr name dear hi hello with from to by met called".split()
 )
+_LOWER: Final = 3
+"""The last code of a word in small letters; 0: one that no list holds."""
 _TOP: Final = 6.0
 UNREAD: Final = 1.0
 NEAR: Final = -0.4
@@ -63,6 +65,7 @@ def words(text: str, lists: Mapping[str, int]) -> Words:
         starts=at[:-1:2],
         ends=at[1::2],
         gaps=parts[::2],
+        joins=joined(parts[::2]),
         lowers=lowers,
         codes=[
             number if word[0].islower() else code_of(word, number)
@@ -94,8 +97,8 @@ def candidates(text: str, people: People) -> tuple[list[Candidate], bool]:
     scores: dict[int, float] = {}
     left = MAX_CANDIDATES * (1 + len(text) // 65_536)
     score = people.tables.score
-    for i in range(len(found.codes)):
-        if gated(found, i):
+    for i, code in enumerate(found.codes):
+        if code > _LOWER or (code and gated(found, i)):
             left -= 1
             scores[i] = score(found, i) if left >= 0 else _unread(found, i)
     return list(_spans(found, scores)), left < 0
@@ -116,11 +119,13 @@ def _spans(found: Words, scores: Mapping[int, float]) -> Iterator[Candidate]:
         while (following := _next(found, done, scores)) is not None:
             done = following
         told = [scores[k] for k in range(i, done + 1) if k in scores]
-        sure = max(-_TOP, min(_TOP, sum(told) / len(told)))
-        if done == i:
-            sure -= ALONE
+        mean = max(-_TOP, min(_TOP, sum(told) / len(told)))
+        sure = mean - ALONE if done == i else mean
         start, end = found.starts[i], found.ends[done]
-        yield Candidate(DataClass.PERSON, "name", "person.model", start, end, sure)
+        terms = (("words", mean), ("alone", sure - mean))
+        yield Candidate(
+            DataClass.PERSON, "name", "person.model", start, end, sure, terms=terms
+        )
 
 
 def _next(found: Words, i: int, scores: Mapping[int, float]) -> int | None:

@@ -14,7 +14,7 @@ from phonenumbers import (
 )
 
 from pipeline.detection.checks import digits
-from pipeline.detection.rules import Candidate, hinted
+from pipeline.detection.rules import Candidate, Term, hinted
 from schemas.policies import DataClass
 
 HINTS: Final = hinted(
@@ -62,10 +62,15 @@ class Phones:
         score = _shape(lead, s)
         if score is None or _DATE.fullmatch(s.text):
             return
-        score += s.hint(HINTS)
+        hint = s.hint(HINTS)
+        terms: tuple[Term, ...] = (("shape", score), ("context", hint))
+        score += hint
         if _AMBIGUOUS[0] < score < _AMBIGUOUS[1] and not lead and self.valid(s.text):
             score += VALID
-        yield Candidate(DataClass.PHONE, "number", "phone", first, s.end, score)
+            terms = (*terms, ("region", VALID))
+        yield Candidate(
+            DataClass.PHONE, "number", "phone", first, s.end, score, terms=terms
+        )
 
     @property
     def parsed(self) -> int:

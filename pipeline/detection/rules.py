@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from pipeline.detection.checks import Check
 from schemas.policies import DataClass
@@ -71,11 +71,15 @@ def _flags(pattern: str) -> tuple[str, str]:
     return "", pattern
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
+Term = tuple[str, float]
+"""One piece of evidence, as ``sluice detect --explain`` names it, in log-odds."""
+
+
+class Candidate(NamedTuple):
     """A possible finding, in bytes of the normalised text.
 
     Attributes:
+        score: the sum of ``terms``, where these are told.
         via: how it was encoded; empty where it was not.
         checked: False: it lies beyond a cap and is acted on as it is.
     """
@@ -88,6 +92,7 @@ class Candidate:
     score: float
     via: str = ""
     checked: bool = True
+    terms: tuple[Term, ...] = ()
 
 
 def unchecked(rule: Rule, start: int, end: int) -> Candidate:

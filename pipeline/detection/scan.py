@@ -2,7 +2,6 @@
 
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
 from typing import Final
 
 from pipeline.detection import people as people_of
@@ -17,6 +16,7 @@ from pipeline.detection.rules import (
     STURDY,
     Candidate,
     Rule,
+    Term,
     evidence,
     unchecked,
 )
@@ -30,6 +30,10 @@ SURE: Final = 3.0
 """Log-odds from which digits inside a finding are not read on their own."""
 WHOLE: Final = frozenset({DataClass.EMAIL, DataClass.NETWORK, DataClass.CRYPTO})
 """Classes whose digits mean nothing alone; those of an IBAN neither."""
+
+_WORDY: Final = frozenset(
+    b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_"
+)
 
 
 class Scan:
@@ -80,31 +84,39 @@ class Scan:
 
     def _weighed(self, rule: Rule, start: int, end: int) -> Candidate:
         try:
-            score = self._score(rule, start, end)
+            terms = self._terms(rule, start, end)
         except Exception:  # noqa: BLE001 - a check may be wrong about any input
             self.failed.add(guard_of(rule.data_class))
             return unchecked(rule, start, end)
-        return Candidate(rule.data_class, rule.kind, rule.id, start, end, score)
+        score = sum([weight for _, weight in terms])
+        return Candidate(
+            rule.data_class,
+            rule.kind,
+            rule.id,
+            start,
+            end,
+            score,
+            terms=tuple(terms),
+        )
 
-    def _score(self, rule: Rule, start: int, end: int) -> float:
-        score = rule.base
+    def _terms(self, rule: Rule, start: int, end: int) -> list[Term]:
+        terms = [("pattern", rule.base)]
         if rule.check is not None:
             value = self._data[start:end].decode("utf-8", "replace")
-            score += evidence(passed=rule.check(value), accepts=rule.accepts)
+            passed = rule.check(value)
+            terms.append(("check", evidence(passed=passed, accepts=rule.accepts)))
         if rule.hints and not rule.hints.isdisjoint(self._around.words(start, end)):
-            score += HINT
+            terms.append(("context", HINT))
         elif rule.base < STURDY and self._around.negative(start):
-            score += NEGATIVE
-        return score
+            terms.append(("negative", NEGATIVE))
+        return terms
 
     def _alone(self, start: int, end: int) -> bool:
         """No letter or digit goes on at either end."""
         data = self._data
-        before, after = data[start - 1 : start], data[end : end + 1]
-        first, last = data[start : start + 1], data[end - 1 : end]
-        return not (
-            (_wordy(before) and _wordy(first)) or (_wordy(after) and _wordy(last))
-        )
+        if start and data[start - 1] in _WORDY and data[start] in _WORDY:
+            return False
+        return end == len(data) or not (data[end] in _WORDY and data[end - 1] in _WORDY)
 
     def _numbers(self, found: Sequence[Candidate]) -> Iterator[Candidate]:
         """What digits say, but where something sure has them already."""
@@ -131,7 +143,13 @@ class Scan:
             closing = end.search(self._data, opening.end())
             at = closing.end() if closing else len(self._data)
             yield Candidate(
-                DataClass.SECRET, "private_key", "secret.pem", opening.start(), at, 9.0
+                DataClass.SECRET,
+                "private_key",
+                "secret.pem",
+                opening.start(),
+                at,
+                9.0,
+                terms=(("pattern", 9.0),),
             )
 
     def names(self, text: str) -> list[Candidate]:
@@ -162,8 +180,8 @@ class Scan:
             run = said.run(each.start)
             known = best.get((run.start, run.end))
             if known is None or each.score > known.score:
-                best[run.start, run.end] = replace(
-                    each, start=run.start, end=run.end, via=run.via
+                best[run.start, run.end] = each._replace(
+                    start=run.start, end=run.end, via=run.via
                 )
         self.failed |= inner.failed
         return list(best.values())
@@ -181,7 +199,7 @@ def _in_bytes(
         counted += len(text[at : each.start].encode())
         at = each.start
         size = len(text[each.start : each.end].encode())
-        yield replace(each, start=counted, end=counted + size)
+        yield each._replace(start=counted, end=counted + size)
 
 
 class _inside:  # noqa: N801 - asked like a function
@@ -201,7 +219,3 @@ class _inside:  # noqa: N801 - asked like a function
     def __call__(self, start: int, end: int) -> bool:
         place = bisect_right(self._starts, start)
         return place > 0 and self._ends[place - 1] >= end
-
-
-def _wordy(byte: bytes) -> bool:
-    return byte.isalnum() or byte == b"_"

@@ -42,13 +42,14 @@ class Words:
 
     Attributes:
         starts: where each begins; ``ends``: one past its last character.
-        gaps: what stands before each, and after the last.
+        gaps: what stands before each, and after the last; ``joins``: each in a sign.
         codes: see :func:`code_of`.
     """
 
     starts: list[int]
     ends: list[int]
     gaps: list[str]
+    joins: list[str]
     lowers: list[str]
     codes: list[int]
 
@@ -63,14 +64,21 @@ def gap(between: str, *, edge: bool) -> str:
         return between
     if "\n" in between or (edge and not between.strip()):
         return "^"
-    squeezed = "".join("9" if c.isdigit() else c for c in between.strip())[:2]
-    return squeezed or " "
+    two = between.strip()[:2]
+    return "".join("9" if c.isdigit() else c for c in two) or " "
+
+
+def joined(gaps: list[str]) -> list[str]:
+    """All gaps of a text, told so; each that occurs is looked at once."""
+    seen = {each: gap(each, edge=False) for each in set(gaps)}
+    told = [seen[each] for each in gaps]
+    told[0], told[-1] = gap(gaps[0], edge=True), gap(gaps[-1], edge=True)
+    return told
 
 
 def _gaps(found: Words, i: int) -> tuple[str, str]:
     """What stands before and after a word."""
-    left = gap(found.gaps[i], edge=i == 0)
-    return left, gap(found.gaps[i + 1], edge=i + 1 == len(found.ends))
+    return found.joins[i], found.joins[i + 1]
 
 
 def features(found: Words, i: int) -> Iterator[str]:
@@ -171,7 +179,7 @@ class Tables:
         """Log-odds that a word is of a name."""
         codes, lowers = found.codes, found.lowers
         code, lower = codes[i], lowers[i]
-        left, right = _gaps(found, i)
+        left, right = found.joins[i], found.joins[i + 1]
         before = codes[i - 1] if i else NOBODY
         after = codes[i + 1] if i + 1 < len(codes) else NOBODY
         count, stride = len(self._gaps) + 1, len(_CODES)

@@ -282,7 +282,7 @@ def test_what_is_found_does_not_depend_on_where_it_stands(
 
 
 def moved(finding: Finding, by: int) -> Finding:
-    return replace(finding, start=finding.start + by, end=finding.end + by)
+    return finding._replace(start=finding.start + by, end=finding.end + by)
 
 
 def test_no_number_of_encoded_runs_hides_one() -> None:
