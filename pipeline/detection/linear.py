@@ -141,6 +141,17 @@ def score(words: Sequence[str], model: Linear) -> float:
     return model.bias + found / math.sqrt(len(seen) + SHORT)
 
 
+def reasons(text: str, model: Linear, most: int = 6) -> list[tuple[str, float]]:
+    """What weighs most in the sentence of a text that scores highest."""
+    told = sentences(text)
+    if not told:
+        return []
+    seen = features(max(told, key=lambda words: score(words, model)))
+    scale = math.sqrt(len(seen) + SHORT)
+    found = [(each, model.weights.get(each, 0.0) / scale) for each in sorted(seen)]
+    return sorted(found, key=lambda each: -abs(each[1]))[:most]
+
+
 def total(scores: Sequence[float]) -> float:
     """The evidence of all sentences, less what length alone would bring."""
     top = max(scores)

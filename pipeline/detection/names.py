@@ -38,6 +38,58 @@ _KEYS: Final = (
 )
 
 
+_ADDRESSED: Final = frozenset(
+    [
+        "sir",
+        "madam",
+        "sirs",
+        "team",
+        "all",
+        "colleagues",
+        "colleague",
+        "customer",
+        "customers",
+        "client",
+        "friends",
+        "friend",
+        "user",
+        "users",
+        "everyone",
+        "diary",
+        "god",
+        "folks",
+        "support",
+        "reader",
+        "readers",
+        "member",
+        "members",
+        "damen",
+        "herren",
+        "kunde",
+        "monsieur",
+        "madame",
+        "clients",
+        "señores",
+        "señor",
+        "señora",
+        "signori",
+        "cliente",
+        "hiring",
+        "manager",
+        "committee",
+        "board",
+        "applicant",
+        "valued",
+    ]
+) | frozenset(_TITLES.lower().split("|"))
+
+
+def named(value: str) -> bool:
+    """Whether it is more than a title, or whom a letter to nobody is addressed to."""
+    words = value.lower().replace(".", "").split()
+    return not _ADDRESSED.issuperset(words)
+
+
 def _person(rule: str, cue: str, name: str, base: float) -> Rule:
     return Rule(
         id=f"person.{rule}",
@@ -45,6 +97,8 @@ def _person(rule: str, cue: str, name: str, base: float) -> Rule:
         kind="name",
         pattern=rf"(?:^|[^\p{{L}}\p{{N}}_])(?:{cue})\s{{1,2}}{name}",
         base=base,
+        check=named,
+        accepts=0.9,
     )
 
 

@@ -15,6 +15,7 @@ from typing import Final
 from pipeline.detection import checks
 from pipeline.detection.context import Around
 from pipeline.detection.countries import NUMBERS, Digits
+from pipeline.detection.phones import HINTS as PHONE_HINTS
 from pipeline.detection.phones import Phones
 from pipeline.detection.rules import (
     HINT,
@@ -121,7 +122,25 @@ class Reader:
                         break
             first += taken
 
+    def every(self, start: int, end: int) -> Iterator[Candidate]:
+        """Every reading of every stretch of a run, for who asks why."""
+        groups = [m.span() for m in _GROUP.finditer(self.data, start, end)]
+        for first in range(len(groups)):
+            for last in _ends(groups, first):
+                stretch = self._stretch(groups[first:last], start, end)
+                if stretch is not None:
+                    readings = self._readings(stretch, start)
+                    yield from (self._heeding(each, stretch) for each in readings)
+
     def _best(self, groups: Sequence[Group], start: int, end: int) -> Candidate | None:
+        stretch = self._stretch(groups, start, end)
+        readings = self._readings(stretch, start) if stretch else None
+        if stretch is None or not readings:
+            return None
+        return self._heeding(max(readings, key=_score), stretch)
+
+    def _stretch(self, groups: Sequence[Group], start: int, end: int) -> Stretch | None:
+        """The groups as one number; None: they go on in what stands beside them."""
         data = self.data
         first, last = groups[0][0], groups[-1][1]
         if _glued(data, first, last):
@@ -134,18 +153,17 @@ class Reader:
             else self.around.within(first, last, start, end)
         )
         layout = tuple([b - a for a, b in groups])
-        stretch = Stretch(first, last, number, layout, text, words)
-        return self._surest(stretch, start)
+        return Stretch(first, last, number, layout, text, words)
 
-    def _surest(self, stretch: Stretch, start: int) -> Candidate | None:
-        readings = [*_readings(stretch), *self.phones.readings(stretch, start)]
-        if not readings:
-            return None
-        best = max(readings, key=_score)
-        if self.around.negative(stretch.start):
-            told = (*best.terms, ("negative", NEGATIVE))
-            return best._replace(score=best.score + NEGATIVE, terms=told)
-        return best
+    def _readings(self, stretch: Stretch, start: int) -> list[Candidate]:
+        return [*_readings(stretch), *self.phones.readings(stretch, start)]
+
+    def _heeding(self, each: Candidate, stretch: Stretch) -> Candidate:
+        """With what stands before it, where that says that it is something else."""
+        if not self.around.negative(stretch.start):
+            return each
+        terms = (*each.terms, ("negative", NEGATIVE))
+        return each._replace(score=each.score + NEGATIVE, terms=terms)
 
 
 def _score(each: Candidate) -> float:
@@ -291,3 +309,20 @@ def _identity(s: Stretch, kind: Digits) -> Iterator[Candidate]:
         told = evidence(passed=passed, accepts=kind.accepts)
         terms = (*terms, ("check", told))
     yield s.reading(kind.data_class, kind.kind, kind.rule, terms)
+
+
+def known(number: str) -> Mapping[str, bool | None]:
+    """The kinds of a number's length, and whether it passes the check of each."""
+    return {
+        kind.rule: kind.check(number) if kind.check else None
+        for kind in NUMBERS.get(len(number), ())
+    }
+
+
+HINTS_OF: Final[Mapping[str, frozenset[str]]] = {
+    "card.pan": _CARD_HINTS,
+    "bank.account": _ACCOUNT_HINTS,
+    "phone": PHONE_HINTS,
+    **{kind.rule: kind.hints for kinds in NUMBERS.values() for kind in kinds},
+}
+"""The words of context of each rule for digits."""

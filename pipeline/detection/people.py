@@ -7,12 +7,12 @@ are looked at. What is seen of a word, and what that weighs, is in ``weights.py`
 # ruff: noqa: SIM905, RUF001 - lists of words
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate, repeat
 from typing import Final
 
-from pipeline.detection.rules import Candidate
+from pipeline.detection.rules import Candidate, Term
 from pipeline.detection.weights import Tables, Words, code_of, joined, lower_case
 from schemas.policies import DataClass
 
@@ -102,6 +102,14 @@ def candidates(text: str, people: People) -> tuple[list[Candidate], bool]:
             left -= 1
             scores[i] = score(found, i) if left >= 0 else _unread(found, i)
     return list(_spans(found, scores)), left < 0
+
+
+def weighed(text: str, people: People) -> Iterator[tuple[int, int, Sequence[Term]]]:
+    """What each word weighs and why, for who asks; nothing: it may be of no name."""
+    found = words(text, people.lists)
+    for i in range(len(found.codes)):
+        terms = people.tables.terms(found, i) if gated(found, i) else ()
+        yield found.starts[i], found.ends[i], terms
 
 
 def _unread(found: Words, i: int) -> float:

@@ -2,6 +2,7 @@
 
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from typing import Final
 
 from pipeline.detection import people as people_of
@@ -43,6 +44,7 @@ class Scan:
     looked at is told unchecked, and the pass goes on.
 
     Attributes:
+        around: the words beside each place.
         failed: guards that could not look at something.
     """
 
@@ -53,7 +55,7 @@ class Scan:
         self._recipe = recipe
         self._work = work
         self._regions = regions
-        self._around = Around(data)
+        self.around = Around(data)
         self.failed: set[Guard] = set()
 
     def candidates(self) -> list[Candidate]:
@@ -105,9 +107,9 @@ class Scan:
             value = self._data[start:end].decode("utf-8", "replace")
             passed = rule.check(value)
             terms.append(("check", evidence(passed=passed, accepts=rule.accepts)))
-        if rule.hints and not rule.hints.isdisjoint(self._around.words(start, end)):
+        if rule.hints and not rule.hints.isdisjoint(self.around.words(start, end)):
             terms.append(("context", HINT))
-        elif rule.base < STURDY and self._around.negative(start):
+        elif rule.base < STURDY and self.around.negative(start):
             terms.append(("negative", NEGATIVE))
         return terms
 
@@ -120,9 +122,7 @@ class Scan:
 
     def _numbers(self, found: Sequence[Candidate]) -> Iterator[Candidate]:
         """What digits say, but where something sure has them already."""
-        reader = Reader(
-            self._data, self._around, self._work, Phones(self._data, self._regions)
-        )
+        reader = self._reader()
         inside = _inside(found)
         for start, end in reader.runs():
             if inside(start, end):
@@ -134,6 +134,17 @@ class Scan:
             except Exception:  # noqa: BLE001 - as with every check
                 self.failed.add(Guard.PII)
                 yield unread(start, end)
+
+    def _reader(self) -> Reader:
+        phones = Phones(self._data, self._regions)
+        return Reader(self._data, self.around, self._work, phones)
+
+    def readings(self) -> Iterator[Candidate]:
+        """All that digits may be, for who asks why; a check that breaks is silent."""
+        reader = self._reader()
+        for start, end in reader.runs():
+            with suppress(Exception):
+                yield from reader.every(start, end)
 
     def _pem(self) -> Iterator[Candidate]:
         """Private keys: from BEGIN to END, an open one to the end of the text."""

@@ -82,6 +82,15 @@ def surest(found: Iterable[Candidate]) -> list[Candidate]:
     return sorted([*standing, *resolved(marks, _span, _rank)], key=_span)
 
 
+_BY: Final = ("surer", "surer", "of a class that goes first", "longer", "surer")
+
+
+def why(winner: Candidate, loser: Candidate) -> str:
+    """By what a candidate stands, and another one, which overlaps it, does not."""
+    ranks = zip(_rank(winner), _rank(loser), _BY, strict=False)
+    return next((told for mine, other, told in ranks if mine != other), "earlier")
+
+
 def _span(each: Candidate) -> tuple[int, int]:
     return each.start, each.end
 

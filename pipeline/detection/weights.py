@@ -8,9 +8,11 @@ weigh together is one cell of a table, added up when the recipe is loaded.
 Law: ``Tables(weights).score(words, i)`` is what ``features(words, i)`` weigh.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
+
+from pipeline.detection.rules import Term
 
 SHAPES: Final = ("x", "I", "X", "Xx")
 """Lower case, an initial, upper case, capitalised."""
@@ -203,6 +205,41 @@ class Tables:
         if after != NOBODY:
             total += self._after.get(lowers[i + 1], 0)
         return total / 100
+
+    def terms(self, found: Words, i: int) -> Sequence[Term]:
+        """What ``score`` adds up, by what it is of."""
+        codes, lowers = found.codes, found.lowers
+        code = codes[i]
+        left, right = found.joins[i], found.joins[i + 1]
+        before = codes[i - 1] if i else NOBODY
+        after = codes[i + 1] if i + 1 < len(codes) else NOBODY
+        near = (
+            before if left in _JOINS_LEFT else NOBODY,
+            after if right in _JOINS_RIGHT else NOBODY,
+        )
+        word, joined = lowers[i - 1], lowers[i - 1] + left + _CODES[code][0]
+        said = self._before.get(word, 0) + self._joined.get(joined, 0) if i else 0
+        said += self._second.get(lowers[i - 2], 0) if i > 1 else 0
+        said += self._after.get(lowers[i + 1], 0) if after != NOBODY else 0
+        size = min(found.ends[i] - found.starts[i], _LONGEST) // 2
+        told = (
+            ("shape and lists", self._own[code]),
+            ("length", self._size[size]),
+            ("ending", self._ending.get(lowers[i][-3:], 0)),
+            ("what stands before", self._left[self._place(before, left, code)]),
+            ("what stands after", self._right[self._place(after, right, code)]),
+            ("names beside", self._both[self._sides(*near, code)]),
+            ("words beside", said),
+        )
+        return tuple((name, weight / 100) for name, weight in told)
+
+    def _place(self, side: int, between: str, code: int) -> int:
+        at = self._gaps.get(between, 0)
+        return (side * (len(self._gaps) + 1) + at) * len(_CODES) + code
+
+    @staticmethod
+    def _sides(before: int, after: int, code: int) -> int:
+        return (before * _SIDES + after) * len(_CODES) + code
 
 
 def _sum(weights: Mapping[str, int], names: Iterable[str]) -> int:

@@ -1,6 +1,6 @@
 """``sluice detect``: what would happen to a text, without calling anybody."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final, TextIO
 
@@ -10,13 +10,16 @@ from rich.console import Console
 from rich.text import Text
 
 from infra.recipes import load_recipe
-from pipeline.detection.engine import Finding, Recipe, inspect
+from pipeline.detection.engine import Recipe
+from pipeline.detection.explain import STANDS, Account, Explained, summed
+from pipeline.detection.linear import opinion, reasons
+from pipeline.detection.normalise import normalise
 from pipeline.findings import Acted
 from pipeline.policies import cells, default_policy
 from pipeline.redaction import Redacted, redact
-from pipeline.screening import Screened, screen
+from pipeline.screening import CARRIED, Screened, screen
 from pipeline.text import Channel, TextPart
-from schemas.policies import PolicyDocument
+from schemas.policies import DataClass, PolicyDocument
 
 NONCE: Final = "DEMO"
 COLOURS: Final = {
@@ -39,15 +42,32 @@ COLOURS: Final = {
     default=Channel.USER.value,
     help="Who put the text there.",
 )
-@click.option("--explain", is_flag=True, help="Tell rules, and what stayed below.")
+@click.option(
+    "--explain",
+    is_flag=True,
+    help="Tell the evidence in log-odds, what stayed below, and what lost to what.",
+)
+@click.option(
+    "--why",
+    multiple=True,
+    metavar="TEXT",
+    help="Explain, and say why this piece of FILE was found, or was not.",
+)
 @click.argument("file", type=click.File("r", encoding="utf-8"))
-def detect(policy: Path | None, channel: str, *, explain: bool, file: TextIO) -> None:
+def detect(
+    policy: Path | None,
+    channel: str,
+    why: tuple[str, ...],
+    *,
+    explain: bool,
+    file: TextIO,
+) -> None:
     """Show what screening and redaction make of FILE, or of - for standard input."""
     document = default_policy() if policy is None else _policy(policy)
     recipe = load_recipe()
     part = TextPart(("text",), Channel(channel), file.read())
     console = Console()
-    for line in rendered(part, document, recipe, explain=explain):
+    for line in rendered(part, document, recipe, explain=explain, why=why):
         console.print(line, highlight=False)
 
 
@@ -63,7 +83,12 @@ def _policy(path: Path) -> PolicyDocument:
 
 
 def rendered(
-    part: TextPart, policy: PolicyDocument, recipe: Recipe, *, explain: bool
+    part: TextPart,
+    policy: PolicyDocument,
+    recipe: Recipe,
+    *,
+    explain: bool,
+    why: Sequence[str] = (),
 ) -> Iterator[Text]:
     """The text in colours, then verdict, findings and, explained, the reasons."""
     done = redact([part], policy, recipe, NONCE)
@@ -74,10 +99,10 @@ def rendered(
     yield Text()
     yield from _verdict(part, policy, recipe)
     for acted in done.findings:
-        if explain or acted.action != "near":
+        if explain or why or acted.action != "near":
             yield _told(acted, part.text)
-    if explain:
-        yield from _explained(part, policy, recipe)
+    if explain or why:
+        yield from _explained(part, policy, recipe, why)
 
 
 def _coloured(text: str, findings: tuple[Acted, ...]) -> Text:
@@ -107,19 +132,70 @@ def _told(acted: Acted, text: str) -> Text:
 
 
 def _explained(
-    part: TextPart, policy: PolicyDocument, recipe: Recipe
+    part: TextPart, policy: PolicyDocument, recipe: Recipe, why: Sequence[str]
 ) -> Iterator[Text]:
-    inspection = inspect(part.text, recipe)
-    told = cells(policy, part.channel)
-    for found in inspection.findings:
-        yield Text(f"  {_why(found, told[found.data_class].threshold)}", "dim")
-    if inspection.signals:
-        yield Text(f"signals: {', '.join(inspection.signals)}")
-    yield Text(f"recipe {recipe.id[:16]}; what no rule matched is not listed", "dim")
+    """The evidence of everything, what lost to what, and the model's reasons."""
+    looked = Explained(part.text, recipe, policy.regions)
+    accounts = looked.accounts()
+    least = {each: cell.threshold for each, cell in cells(policy, part.channel).items()}
+    for account in accounts:
+        yield _account(account, part.text, least[DataClass(account.data_class)])
+    for wanted in why:
+        yield from _about(wanted, part.text, looked, accounts)
+    yield from _opinion(part, recipe)
+    if signals := normalise(part.text).signals:
+        yield Text(f"undone: {', '.join(signals)}")
+    yield Text(f"recipe {recipe.id[:16]}", "dim")
 
 
-def _why(found: Finding, threshold: float) -> str:
-    where = f"{found.rule} at {found.start}-{found.end}"
-    if found.confidence < threshold:
-        return f"{where}: {found.confidence:.2f} stays below {threshold:.2f}"
-    return f"{where}: {found.confidence:.2f} reaches {threshold:.2f}"
+def _account(found: Account, text: str, threshold: float) -> Text:
+    """One candidate: its evidence, and what became of it."""
+    value = text[found.start : found.end]
+    line = f"  {found.rule} at {found.start}-{found.end} {value!r}: "
+    line += summed(found.terms) if found.terms else f"{found.score:+.2f}"
+    line += f", {found.confidence:.2f}"
+    if found.words:
+        line += f" (beside: {', '.join(found.words)})"
+    if found.via:
+        line += f" ({found.via})"
+    fate = found.fate
+    if fate == STANDS:
+        side = "reaches" if found.confidence >= threshold else "stays below"
+        fate = f"{side} {threshold:.2f}"
+    return Text(f"{line}; {fate}", "" if found.fate == STANDS else "dim")
+
+
+def _about(
+    wanted: str, text: str, looked: Explained, accounts: Sequence[Account]
+) -> Iterator[Text]:
+    """Why a piece of the text was found, or was not."""
+    start = text.find(wanted)
+    if start < 0:
+        yield Text(f"why {wanted!r}: it is not in the text", "yellow")
+        return
+    end = start + len(wanted)
+    near = [a for a in accounts if a.start < end and start < a.end]
+    stands = [a for a in near if a.fate == STANDS]
+    told = ", ".join(f"{a.rule} at {a.start}-{a.end}" for a in stands or near)
+    if stands:
+        yield Text(f"why {wanted!r}: {told} stands there", "yellow")
+    elif near:
+        yield Text(f"why {wanted!r}: of {told} none stands, see above", "yellow")
+    else:
+        yield Text(f"why {wanted!r}: no rule's pattern matches there", "yellow")
+    for line in looked.silence(start, end):
+        yield Text(f"  {line}")
+
+
+def _opinion(part: TextPart, recipe: Recipe) -> Iterator[Text]:
+    """What the model of the channel says, and what in its highest sentence weighs."""
+    user = part.channel is Channel.USER
+    model = recipe.attacks if user else recipe.orders
+    if model is None or not (user or part.channel in CARRIED):
+        return
+    text = normalise(part.text).text
+    said = opinion(text, model, together=user)
+    told = ", ".join(f"{name} {weight:+.2f}" for name, weight in reasons(text, model))
+    hit = "a hit" if said.sure else "no hit"
+    line = f"  model.{model.name}: {said.score:+.2f}, {said.confidence:.2f}, {hit}"
+    yield Text(f"{line}; most in its sentence: {told}" if told else line)

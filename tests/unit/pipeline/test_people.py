@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from pipeline.detection.people import gated, listed, words
 from pipeline.detection.weights import Tables, features
 
+EXACT = 1e-9
 LISTS = listed(frozenset({"anna", "will", "maría"}), frozenset({"will", "berg", "王"}))
 WORDS = ("Anna", "anna", "WILL", "Berg", "J", "de", "王", "María", "of", "x2", "'s")
 GAPS = (" ", " ", "\n", ", ", ". ", "-", "12:30", "\u00a0", "<", "é")
@@ -24,6 +25,9 @@ def test_a_word_weighs_what_its_features_weigh(text: str, salt: int) -> None:
     assert [round(100 * sum(weights[name] for name in each)) for each in seen] == [
         round(100 * tables.score(found, i)) for i in range(len(seen))
     ]
+    for i in range(len(seen)):
+        told = sum(weight for _, weight in tables.terms(found, i))
+        assert abs(told - tables.score(found, i)) < EXACT
 
 
 @given(text=TEXTS)
