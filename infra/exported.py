@@ -15,7 +15,7 @@ from pipeline.audit import Entry, Head
 from pipeline.canonical import parse
 from pipeline.errors import InvalidMessage
 from pipeline.merkle import HASH_BYTES, TILE_WIDTH, CompactRange, extend, leaf_hash
-from pipeline.ports.ledger import Logs
+from pipeline.ports.ledger import Deleted, Logs
 from pipeline.querying import Query
 from pipeline.root import Rooted
 from pipeline.tiles import Tile
@@ -101,6 +101,10 @@ class ExportedLogs(Logs):
     @override
     async def rooted(self, tenant: TenantId, size: int) -> Rooted | None:
         return None
+
+    @override
+    async def deleted(self) -> Sequence[Deleted]:
+        return ()
 
     def _lines(self, tenant: TenantId) -> Sequence[int]:
         """Where each record begins, and the end."""

@@ -21,7 +21,7 @@ from pipeline.checkpoint import Checkpoint, VerifyKey, parse_note
 from pipeline.errors import InvalidMessage, RetryableError
 from pipeline.merkle import HASH_BYTES, TILE_WIDTH, tree_at
 from pipeline.passes import reading
-from pipeline.ports.ledger import Logs
+from pipeline.ports.ledger import Deleted, Logs
 from pipeline.querying import Query
 from pipeline.root import Rooted
 from pipeline.tiles import Tile, split, unbundle
@@ -134,6 +134,10 @@ class ServedLogs(Logs):
     @override
     async def rooted(self, tenant: TenantId, size: int) -> Rooted | None:
         return None
+
+    @override
+    async def deleted(self) -> Sequence[Deleted]:
+        return ()
 
     async def _bundle(self, tenant: TenantId, index: int) -> Sequence[Entry]:
         """A bundle's entries, each with the leaf that the tile has for it."""

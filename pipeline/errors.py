@@ -22,6 +22,13 @@ class InvalidMessage(SluiceError):
         self.where = where
 
 
+class LogClosed(InvalidMessage):
+    """The log ended with ``log.closed``: nothing is appended to it any more."""
+
+    def __init__(self) -> None:
+        super().__init__("expected a log that is open", "log")
+
+
 class RetryableError(SluiceError):
     """Something that everyone shares is away: wait, without a last attempt."""
 

@@ -1,9 +1,10 @@
 """Whether logs are still there: a log that vanished whole has no row to say so."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import pairwise
 
 from pipeline.audit import ROOT, record
+from pipeline.checkpoint import Checkpoint
 from pipeline.erasures import every
 from pipeline.errors import InvalidMessage
 from pipeline.ports.ledger import Logs
@@ -11,19 +12,35 @@ from pipeline.querying import Query
 from pipeline.root import HEARTBEAT
 
 
-async def vanished(logs: Logs, signed: Collection[str]) -> Sequence[str]:
-    """Those origins that were signed and have no log any more, sorted.
+async def vanished(
+    logs: Logs, signed: Collection[Checkpoint], ended: Mapping[str, Checkpoint]
+) -> Sequence[str]:
+    """The origins of those that were signed and have no log any more, sorted.
 
     Ask the signer for ``signed`` before this: a log that is signed meanwhile is there.
+
+    Args:
+        logs: where they should lie.
+        signed: checkpoints that somebody remembers.
+        ended: the last checkpoints of logs that were closed and deleted, by origin. One
+            that is behind what was signed, or another, ended nothing.
     """
     heads = [await logs.head(each) for each in await logs.tenants()]
-    return sorted(set(signed) - {head.origin for head in heads if head})
+    there = {head.origin for head in heads if head}
+    gone = [each for each in signed if each.origin not in there]
+    return sorted({each.origin for each in gone if not _ends(ended, each)})
+
+
+def _ends(ended: Mapping[str, Checkpoint], signed: Checkpoint) -> bool:
+    last = ended.get(signed.origin)
+    return last is not None and (last.size > signed.size or last == signed)
 
 
 async def fewer(logs: Logs) -> int | None:
     """The root log's first heartbeat that counts fewer logs than the one before it.
 
-    Logs are opened and never dropped, so their number only grows. None: it did.
+    Those that were closed and deleted are counted on, so their number only grows. None:
+    it did.
     """
     beats = every(logs, ROOT, Query(action=HEARTBEAT))
     counted = [(row.seq, _count(row.body)) async for row in beats]

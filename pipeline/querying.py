@@ -11,7 +11,7 @@ from typing import Final
 from pipeline.audit import Entry, record
 from pipeline.coverage import not_run
 from pipeline.errors import InvalidMessage
-from schemas.audit import AuditRecord, Erase
+from schemas.audit import CLOSED, AuditRecord, Erase
 from schemas.events import timestamp
 from schemas.ids import RequestId
 
@@ -19,7 +19,7 @@ MAX_PAGE: Final = 1_000
 """Records that are read at once."""
 ERASED: Final = "erased"
 UNREADABLE: Final = "unreadable"
-ERASURES: Final = ("erasure.completed", "retention.expired")
+ERASURES: Final = ("erasure.completed", "retention.expired", CLOSED)
 """Actions of the records that say what was destroyed."""
 
 

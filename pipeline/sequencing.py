@@ -8,9 +8,9 @@ from typing import Any
 from pipeline.audit import Chained, Head, Recorded, chain, created, decision_hash, facts
 from pipeline.canonical import parse
 from pipeline.coverage import uncovered
-from pipeline.errors import IntegrityError, InvalidMessage
+from pipeline.errors import IntegrityError, InvalidMessage, LogClosed
 from pipeline.merkle import leaf_hash
-from schemas.audit import MAX_DECISIONS, TERMINAL, AuditRecorded
+from schemas.audit import CLOSED, MAX_DECISIONS, TERMINAL, AuditRecorded
 from schemas.events import Event
 from schemas.ids import EventId, RequestId, TenantId
 from schemas.requests import Decision
@@ -137,14 +137,25 @@ def grow(
     events: Sequence[Recorded],
     known: Mapping[EventId, bytes],
     ended: Collection[RequestId],
+    *,
+    closed: bool = False,
 ) -> Grown:
     """What is new of a tenant's ``events``, chained; a new log begins with itself.
 
+    Args:
+        head: the log's end.
+        events: as :func:`sift` takes them, with ``known`` and ``ended``.
+        known: see there.
+        ended: see there.
+        closed: the log ended with ``log.closed``. Repeats are repeats there too.
+
     Raises:
         IntegrityError: as :func:`sift`.
+        LogClosed: something is new to a log that is closed.
         InvalidMessage: as :func:`chain`.
     """
     sifted = sift(events, known, ended)
+    _refuse_behind_the_end(sifted.fresh, closed=closed)
     first = () if head.size else (created(head.origin, events[0]),)
     fresh, uncovered_ids = _with_incidents(sifted.fresh)
     chained = chain(head, (*first, *fresh))
@@ -155,6 +166,11 @@ def grow(
     for entry in chained.entries[len(first) :]:
         places[entry.event_id] = Place(head.origin, entry.seq, entry.leaf)
     return Grown(chained, places, sifted.repeats, sifted.incidents + uncovered_ids)
+
+
+def _refuse_behind_the_end(fresh: Sequence[Recorded], *, closed: bool) -> None:
+    if fresh and (closed or any(each.data.action == CLOSED for each in fresh[:-1])):
+        raise LogClosed
 
 
 def _with_incidents(

@@ -5,12 +5,15 @@ from dataclasses import dataclass
 
 from infra.log import Log
 from pipeline.audit import ROOT, Head
+from pipeline.checkpoint import Checkpoint, VerifyKey
+from pipeline.closing import Keys, ended
 from pipeline.errors import IntegrityError
 from pipeline.increments import since
 from pipeline.passes import Refused
 from pipeline.ports.ledger import Ledger, SignedLogs
 from pipeline.ports.signer import Signed, Signer, SignerState
 from pipeline.ports.system import Clock
+from pipeline.presence import vanished
 from pipeline.root import Rooted, committed, heartbeat, signed_by
 from schemas.ids import TenantId
 
@@ -38,11 +41,11 @@ class Checkpointer:
         Raises:
             IntegrityError: a log was refused or is gone; all others had their turn.
         """
-        heads = await self._heads()
+        heads, ends = await self._heads(), await ended(self.logs, await self._keys())
         held = [await self._one(tenant, head) for tenant, head in heads.items()]
-        origins = {head.origin for head in heads.values()}
+        origins = {head.origin for head in heads.values()} | ends.keys()
         held.append(await self._root(origins))
-        if await self._gone(origins) or not all(held):
+        if await self._gone(origins, ends) or not all(held):
             raise IntegrityError("a log is not what was signed", "checkpointer")
         return False
 
@@ -52,23 +55,29 @@ class Checkpointer:
         heads = {each: await self.logs.head(each) for each in tenants}
         return {each: head for each, head in heads.items() if head}
 
+    async def _keys(self) -> Keys:
+        keys = await self.signer.keys()
+        return lambda origin: [VerifyKey(origin, each.public) for each in keys]
+
     async def _root(self, origins: Collection[str]) -> bool:
         now, keys = self.clock.now(), await self.signer.keys()
         await self.ledger.append([signed_by(keys, now), heartbeat(origins, now)])
         head = await self.logs.head(ROOT)
         return head is not None and await self._one(ROOT, head)
 
-    async def _gone(self, origins: Collection[str]) -> bool:
+    async def _gone(
+        self, origins: Collection[str], ends: Mapping[str, Checkpoint]
+    ) -> bool:
         """Was a log signed that is not there, nor among those of this moment?
 
-        One that began after we looked may be signed by another checkpointer.
+        One that began after we looked may be signed by another checkpointer. One that
+        was closed, and ended where it was signed last, may be deleted.
         """
-        known = {*origins, await self._root_origin()}
+        known = {*origins, await self._root_origin()} - ends.keys()
         missing = set(await self.state.origins()) - known
-        if not missing:
-            return False
-        now = await self._heads()
-        return bool(missing - {head.origin for head in now.values()})
+        signed = [await self.state.last(each) for each in missing]
+        left = [each.checkpoint for each in signed if each]
+        return bool(left and await vanished(self.logs, left, ends))
 
     async def _root_origin(self) -> str | None:
         head = await self.logs.head(ROOT)

@@ -3,10 +3,11 @@
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeAlias
 
 from pipeline.announcements import of_incident
 from pipeline.audit import ROOT, Recorded
+from pipeline.closing import is_closed
 from pipeline.completeness import Completeness, reconcile
 from pipeline.ports.accepted import AcceptedRequests, Span
 from pipeline.ports.ledger import Ledger, Logs, SourceOffsets
@@ -20,6 +21,8 @@ from schemas.topics import REQUESTS_ACCEPTED
 
 CHECKED = "completeness.checked"
 INCIDENT = "incident.completeness"
+_Told: TypeAlias = tuple[TenantId, TenantId]
+"""Whose requests, and on whose log it is said."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +74,7 @@ class CompletenessWorker:
     async def _events(self, this: "_Round") -> Sequence[Recorded]:
         checked = await self._checked(this.span)
         return [
-            *(event for tenant, found in checked for event in this.of(tenant, found)),
+            *(event for told, found in checked for event in this.of(*told, found)),
             *this.of_root(),
         ]
 
@@ -90,14 +93,24 @@ class CompletenessWorker:
         ]
         await self.deliveries.announce(messages)
 
-    async def _checked(self, span: Span) -> Sequence[tuple[TenantId, Completeness]]:
+    async def _checked(self, span: Span) -> Sequence[tuple[_Told, Completeness]]:
         asked: dict[TenantId, list[RequestId]] = {}
         for tenant, request in span.requests:
             asked.setdefault(tenant, []).append(request)
+        # Whoever closed a log saw that every request had ended.
+        for each in await self.logs.deleted():
+            asked.pop(each.tenant, None)
         return [
-            (tenant, reconcile(ids, await self.logs.actions(tenant, ids)))
+            (
+                await self._told(tenant),
+                reconcile(ids, await self.logs.actions(tenant, ids)),
+            )
             for tenant, ids in asked.items()
         ]
+
+    async def _told(self, tenant: TenantId) -> _Told:
+        """A log that is closed is told nothing more: the root log is."""
+        return tenant, ROOT if await is_closed(self.logs, tenant) else tenant
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,8 +121,13 @@ class _Round:
     read: SourceOffsets
     now: datetime
 
-    def of(self, tenant: TenantId, found: Completeness) -> Iterator[Recorded]:
-        """What became of a tenant's requests, and the incident where it is not all."""
+    def of(
+        self, tenant: TenantId, told: TenantId, found: Completeness
+    ) -> Iterator[Recorded]:
+        """What became of a tenant's requests, and the incident where it is not all.
+
+        It stands on the log of ``told``.
+        """
         missing = (*found.unrecorded, *found.unended, *found.twice)
         counted = Reconciled(
             accepted=found.accepted,
@@ -119,32 +137,36 @@ class _Round:
             missing=tuple(dict.fromkeys(missing))[:MAX_MISSING],
         )
         status = "complete" if found.complete else "incomplete"
-        yield self._event(tenant, CHECKED, status=status, completeness=counted)
+        facts = {"status": status, "completeness": counted}
+        yield self._event(tenant, CHECKED, told, **facts)
         if not found.complete:
-            yield self._event(tenant, INCIDENT, status=status, completeness=counted)
+            yield self._event(tenant, INCIDENT, told, **facts)
 
     def of_root(self) -> Iterator[Recorded]:
         """Which offsets were read, and those that nobody can read any more."""
         begins, ends = self.span.begins, self.span.ends
         read = {at: range(begin, ends[at]) for at, begin in begins.items()}
-        yield self._event(ROOT, CHECKED, offsets=_ranges(read))
+        yield self._event(ROOT, CHECKED, ROOT, offsets=_ranges(read))
         if self.span.expired or self.span.anew:
             yield self._event(
                 ROOT,
                 INCIDENT,
+                ROOT,
                 status="unread",
                 decision=tuple(_unread(self.span)),
                 offsets=_ranges(self.span.expired),
             )
 
-    def _event(self, tenant: TenantId, action: str, **facts: Any) -> Recorded:
+    def _event(
+        self, tenant: TenantId, action: str, told: TenantId, **facts: Any
+    ) -> Recorded:
         read = (self.read.before, *map(sorted, _items(self.read, self.span)))
         attributes = Attributes(
             id=EventId(derived(tenant, action, repr(read))),
             type=AuditRecorded.kind,
             source="/sluice/completeness",
             subject=CHECKED,
-            tenant=tenant,
+            tenant=told,
             time=self.now,
         )
         actor = Actor("system:completeness")

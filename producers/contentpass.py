@@ -7,7 +7,7 @@ from pipeline.forgetting import STILL_THERE, Fetch, content_pass
 from pipeline.ports.ledger import Ledger, Logs
 from pipeline.ports.system import Clock
 from pipeline.verification import Broken
-from producers.findings import Finding, incident
+from producers.findings import Finding, recorded
 from schemas.ids import TenantId
 
 INCIDENT = "incident.content"
@@ -46,12 +46,13 @@ class ContentPass:
         sure = [each for each in found if each in self._suspects]
         if sure:
             now = self.clock.now()
-            events = [
-                incident(_finding(*each), INCIDENT, "content_pass", now)
+            made = [
+                await recorded(
+                    self.ledger, _finding(*each), INCIDENT, "content_pass", now
+                )
                 for each in sure
             ]
-            appended = await self.ledger.append(events)
-            if new := len(events) - appended.repeats:
+            if new := sum(made):
                 self.alarm(new)
         self._suspects = frozenset(found)
         return False

@@ -1,9 +1,12 @@
 """What a pass found, as an incident on the ledger."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
+from hashlib import sha256
 
-from pipeline.audit import Recorded
+from pipeline.audit import ROOT, Recorded
+from pipeline.errors import LogClosed
+from pipeline.ports.ledger import Ledger
 from schemas.audit import AuditRecorded
 from schemas.events import Attributes, Event
 from schemas.ids import Actor, TenantId, event_id
@@ -23,6 +26,26 @@ class Finding:
     what: str
     verdict: str
     rule: str
+
+
+async def recorded(
+    ledger: Ledger, found: Finding, action: str, worker: str, now: datetime
+) -> bool:
+    """Record a finding; False: it was before.
+
+    What is found of a log that is closed stands on the root log, without a name.
+    """
+    try:
+        made = await ledger.append([incident(found, action, worker, now)])
+    except LogClosed:
+        elsewhere = _on_root(found)
+        made = await ledger.append([incident(elsewhere, action, worker, now)])
+    return not made.repeats
+
+
+def _on_root(found: Finding) -> Finding:
+    digest = sha256(found.tenant.encode()).hexdigest()
+    return replace(found, tenant=ROOT, rule=f"{found.rule}.of_{digest[:32]}")
 
 
 def incident(found: Finding, action: str, worker: str, now: datetime) -> Recorded:

@@ -10,7 +10,8 @@ from hashlib import sha256
 
 from infra.log import Log
 from pipeline.audit import ROOT
-from pipeline.checkpoint import VerifyKey
+from pipeline.checkpoint import Checkpoint, VerifyKey
+from pipeline.closing import ended
 from pipeline.errors import IntegrityError
 from pipeline.passes import full_pass
 from pipeline.ports.ledger import Ledger, Logs
@@ -18,7 +19,7 @@ from pipeline.ports.signer import SignerState
 from pipeline.ports.system import Clock
 from pipeline.presence import fewer, vanished
 from pipeline.verification import Broken
-from producers.findings import Finding, incident
+from producers.findings import Finding, recorded
 from schemas.ids import TenantId
 
 INCIDENT = "incident.full_pass"
@@ -52,20 +53,31 @@ class FullPass:
             IntegrityError: a log does not hold, or is gone. There is a record of each,
                 with the first sequence number; all others had their turn.
         """
-        signed = await self.state.origins()
+        signed = await self._signed()
         found = [await self._one(each) for each in await self.logs.tenants()]
         findings = [each for each in found if each]
-        findings += [_gone(each) for each in await vanished(self.logs, signed)]
+        ends = await ended(self.logs, self.keys)
+        findings += [_gone(each) for each in await vanished(self.logs, signed, ends)]
         findings += [_fewer(seq) for seq in [await fewer(self.logs)] if seq is not None]
         self.tell(len(findings))
         if findings:
-            now = self.clock.now()
-            made = await self.ledger.append(
-                [incident(each, INCIDENT, "full_pass", now) for each in findings]
-            )
-            self.alarm(len(findings) - made.repeats)
+            self.alarm(await self._recorded(findings))
             raise IntegrityError("a log does not hold", "full_pass")
         return False
+
+    async def _signed(self) -> Sequence[Checkpoint]:
+        origins = await self.state.origins()
+        found = [await self.state.last(each) for each in origins]
+        return [each.checkpoint for each in found if each]
+
+    async def _recorded(self, findings: Sequence[Finding]) -> int:
+        """How many of them are new."""
+        now = self.clock.now()
+        made = [
+            await recorded(self.ledger, each, INCIDENT, "full_pass", now)
+            for each in findings
+        ]
+        return sum(made)
 
     async def _one(self, tenant: TenantId) -> Finding | None:
         head = await self.logs.head(tenant)

@@ -27,6 +27,9 @@ TERMINAL = frozenset(
 )
 """Each accepted request has exactly one record of one of these."""
 
+CLOSED = "log.closed"
+"""The last record of a log that was closed: nothing is appended behind it."""
+
 Uuid = Annotated[str, Field(pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")]
 Action = Annotated[str, Field(pattern=r"^[a-z0-9_]{1,32}(\.[a-z0-9_]{1,32}){1,3}$")]
 """What happened: ``noun.past_tense``, e.g. ``request.screened``."""

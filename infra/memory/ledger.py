@@ -8,20 +8,28 @@ from typing_extensions import override
 
 from pipeline.audit import Entry, Head, Recorded, empty, new_origin
 from pipeline.checkpoint import parse_note
-from pipeline.errors import RetryableError
+from pipeline.errors import IntegrityError, LogClosed, RetryableError
 from pipeline.merkle import TILE_WIDTH
-from pipeline.ports.ledger import Appended, Ledger, SignedLogs, SourceOffsets, appended
+from pipeline.ports.ledger import (
+    Appended,
+    Deleted,
+    Deleter,
+    Ledger,
+    SignedLogs,
+    SourceOffsets,
+    appended,
+)
 from pipeline.ports.system import Entropy
 from pipeline.querying import Query
 from pipeline.root import Rooted
 from pipeline.sequencing import Grown, by_tenant, grow
 from pipeline.tiles import fold
-from schemas.audit import TERMINAL
+from schemas.audit import CLOSED, TERMINAL
 from schemas.ids import RequestId, TenantId
 
 
 @dataclass(frozen=True, slots=True)
-class MemoryLedger(Ledger, SignedLogs):
+class MemoryLedger(Ledger, SignedLogs, Deleter):
     """Logs in dictionaries; as durable as the process."""
 
     domain: str
@@ -30,6 +38,7 @@ class MemoryLedger(Ledger, SignedLogs):
     _entries: dict[TenantId, list[Entry]] = field(default_factory=dict)
     _notes: dict[TenantId, dict[int, str]] = field(default_factory=dict)
     _rooted: dict[tuple[TenantId, int], Rooted] = field(default_factory=dict)
+    _deleted: dict[TenantId, Deleted] = field(default_factory=dict)
     _offsets: dict[str, dict[int, int]] = field(default_factory=dict)
     _befores: dict[str, datetime] = field(default_factory=dict)
 
@@ -54,6 +63,8 @@ class MemoryLedger(Ledger, SignedLogs):
         return appended(grown.values())
 
     def _grow(self, tenant: TenantId, events: Sequence[Recorded]) -> Grown:
+        if tenant in self._deleted:
+            raise LogClosed
         entries = self._entries.get(tenant, [])
         asked = {event.attributes.id for event in events}
         return grow(
@@ -65,10 +76,35 @@ class MemoryLedger(Ledger, SignedLogs):
                 for each in entries
                 if each.request_id and each.action in TERMINAL
             },
+            closed=bool(entries) and entries[-1].action == CLOSED,
         )
 
     def _new(self, tenant: TenantId) -> Head:
         return empty(new_origin(tenant, self.domain, self.entropy.bytes(16)))
+
+    @override
+    async def delete(self, kept: Deleted) -> None:
+        if self._deleted.setdefault(kept.tenant, kept) != kept:
+            raise IntegrityError("another record was kept of this log")
+        if kept.tenant not in self._heads:
+            return
+        latest = await self.latest(kept.tenant)
+        last = self._entries[kept.tenant][-1]
+        if (
+            (last.action, last.body) != (CLOSED, kept.record)
+            or latest is None
+            or not kept.proof.endswith(latest)
+            or parse_note(latest).size != self._heads[kept.tenant].size
+            or self._rooted.get((kept.tenant, last.seq + 1)) != kept.rooted
+        ):
+            del self._deleted[kept.tenant]
+            raise IntegrityError("expected a log that was closed and signed")
+        for rows in (self._heads, self._entries, self._notes):
+            del rows[kept.tenant]
+
+    @override
+    async def deleted(self) -> Sequence[Deleted]:
+        return [self._deleted[each] for each in sorted(self._deleted)]
 
     @override
     async def source(self, topic: str) -> SourceOffsets:

@@ -10,7 +10,7 @@ import asyncpg
 
 from infra.postgres.outbox import put
 from infra.postgres.pool import Connection, as_tenant
-from pipeline.acts import Act, acted
+from infra.postgres.telling import SOURCE, Teller
 from pipeline.audit import ROOT
 from pipeline.credentials import ApiKey, base62, make
 from pipeline.erasure import order, ordered
@@ -26,7 +26,6 @@ from schemas.topics import RETENTION_DUE, Outgoing
 CAPABILITIES: Final = ("requests:send", "requests:read", "webhooks:manage")
 KEY_LIFE: Final = timedelta(days=365)
 SECRET_BYTES: Final = 64
-SOURCE: Final = "/sluice/operator"
 
 TENANT = "insert into sluice.tenant (name) values ($1)"
 TENANTS = "select tenant_id, name, state from sluice.tenant order by name"
@@ -276,6 +275,11 @@ class Admin:
             ADD_HASH, made.public_id, UUID(key_id), made.digest, now
         )
 
+    @property
+    def teller(self) -> Teller:
+        """Tells logs what this operator does."""
+        return Teller(self.clock, self.entropy, self.actor)
+
     async def _told(
         self,
         connection: Connection,
@@ -284,15 +288,4 @@ class Admin:
         about: str,
         model: str | None = None,
     ) -> None:
-        act = Act(
-            id=self.entropy.uuid7(),
-            tenant=tenant,
-            actor=self.actor,
-            stage="operator",
-            action=action,
-            about=about,
-            source=SOURCE,
-            at=self.clock.now(),
-            model=model,
-        )
-        await put(connection, acted(act))
+        await self.teller.tell(connection, tenant, action, about, model)

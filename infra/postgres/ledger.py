@@ -156,6 +156,7 @@ def _grow(row: asyncpg.Record, events: Sequence[Recorded]) -> Grown:
         events,
         {EventId(str(each)): body for each, body in known},
         {RequestId(str(each)) for each in row["ended"] or ()},
+        closed=row["closed"],
     )
 
 

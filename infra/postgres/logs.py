@@ -18,13 +18,13 @@ from pipeline.audit import Entry, Head
 from pipeline.checkpoint import parse_note
 from pipeline.errors import RetryableError
 from pipeline.merkle import HASH_BYTES, TILE_WIDTH, CompactRange
-from pipeline.ports.ledger import SignedLogs
+from pipeline.ports.ledger import Deleted, SignedLogs
 from pipeline.querying import Query
 from pipeline.root import Rooted
 from schemas.events import timestamp
 from schemas.ids import EventId, RequestId, TenantId
 
-Role = Literal["sluice_tenant", "sluice_ledger_signer"]
+Role = Literal["sluice_tenant", "sluice_ledger_signer", "sluice_ledger_deleter"]
 
 AS_FINDER = "select set_config('role', 'sluice_finder', true)"
 AS_TENANT = """
@@ -79,6 +79,10 @@ select note from sluice.ledger_checkpoint where tenant_id = $1
 ROOTED = """
 select root_salt, root_seq from sluice.ledger_checkpoint
  where tenant_id = $1 and size = $2 and root_salt is not null
+"""
+DELETED = """
+select tenant_id, origin, record, proof, root_salt, root_seq
+  from sluice.ledger_deleted order by tenant_id
 """
 PUBLISH = """
 insert into sluice.ledger_checkpoint (size, note, signed_at, root_salt, root_seq)
@@ -138,10 +142,7 @@ class PostgresLogs(SignedLogs):
 
     @override
     async def tenants(self) -> Sequence[TenantId]:
-        with waiting():
-            async with self.pool.acquire() as connection, connection.transaction():
-                await connection.execute(AS_FINDER)
-                rows = await connection.fetch(TENANTS)
+        rows = await self._found(TENANTS)
         return [TenantId(str(row["tenant_id"])) for row in rows]
 
     @override
@@ -213,6 +214,26 @@ class PostgresLogs(SignedLogs):
         async with self._as(tenant) as connection:
             row = await connection.fetchrow(ROOTED, tenant, size)
         return None if row is None else Rooted(row["root_salt"], row["root_seq"])
+
+    @override
+    async def deleted(self) -> Sequence[Deleted]:
+        return [
+            Deleted(
+                TenantId(str(row["tenant_id"])),
+                row["origin"],
+                row["record"],
+                row["proof"],
+                Rooted(row["root_salt"], row["root_seq"]),
+            )
+            for row in await self._found(DELETED)
+        ]
+
+    async def _found(self, statement: str) -> Sequence[asyncpg.Record]:
+        with waiting():
+            async with self.pool.acquire() as connection, connection.transaction():
+                await connection.execute(AS_FINDER)
+                rows: Sequence[asyncpg.Record] = await connection.fetch(statement)
+        return rows
 
     @override
     async def publish(

@@ -82,6 +82,7 @@ TABLES: Mapping[str, Table] = {
     "ledger_tile": Table(Holds.EVIDENCE),
     "ledger_checkpoint": Table(Holds.EVIDENCE),
     "ledger_anchor": Table(Holds.EVIDENCE),
+    "ledger_deleted": Table(Holds.EVIDENCE),
     "ledger_source": Table(Holds.WORK),
     "delivery_release": Table(Holds.WORK),
     "purge_job": Table(Holds.EVIDENCE),

@@ -45,6 +45,23 @@ class Appended:
     incidents: tuple[EventId, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Deleted:
+    """What is kept of a log that was closed, signed and deleted whole.
+
+    Attributes:
+        record: the bytes of its last record, ``log.closed``.
+        proof: that record's ``.tlog-proof``, with the last checkpoint in it.
+        rooted: where the root log commits to that checkpoint.
+    """
+
+    tenant: TenantId
+    origin: str
+    record: bytes
+    proof: str
+    rooted: Rooted
+
+
 class Ledger(Protocol):
     """The way onto the logs."""
 
@@ -60,6 +77,7 @@ class Ledger(Protocol):
             RetryableError: the outcome is unknown; the same batch again is safe. Or
                 somebody else read on from ``source.after``: read again.
             InvalidMessage: an event can never be recorded; nothing was.
+            LogClosed: an event is new to a log that was closed; nothing was recorded.
             IntegrityError: an id came again with another decision; nothing was
                 recorded.
         """
@@ -126,6 +144,27 @@ class Logs(Protocol):
 
     async def rooted(self, tenant: TenantId, size: int) -> Rooted | None:
         """Where the root log commits to the checkpoint of this size."""
+        ...
+
+    async def deleted(self) -> Sequence[Deleted]:
+        """What is kept of logs that were deleted, by tenant; it is not checked here."""
+        ...
+
+
+class Deleter(Protocol):
+    """Whoever may delete a log, whole."""
+
+    async def delete(self, kept: Deleted) -> None:
+        """Delete a closed log, and keep ``kept`` of it; return once it is durable.
+
+        Records, tiles, checkpoints and the head go in one step. The tenant never has a
+        log again.
+
+        Raises:
+            IntegrityError: the log did not end with this record, or its last
+                checkpoint does not count it; nothing was deleted.
+            RetryableError: the outcome is unknown; the same again is safe.
+        """
         ...
 
 

@@ -18,7 +18,8 @@ from infra.signer.state import STATE, FileState
 from pipeline.anchors.judging import Attested, Outsiders, judge
 from pipeline.anchors.rooting import RootProof, prove_root, verify_root
 from pipeline.audit import Head
-from pipeline.checkpoint import VerifyKey, parse_note
+from pipeline.checkpoint import Checkpoint, VerifyKey, parse_note
+from pipeline.closing import ended
 from pipeline.errors import InvalidMessage
 from pipeline.increments import later_pass
 from pipeline.passes import Refused, Report, full_pass
@@ -65,6 +66,13 @@ class Trust:
         if self.export is not None:
             return read_keys(self.export / tenant / VKEYS)
         return await self.served.keys(tenant) if self.served else ()
+
+    def deleted_keys(self, origin: str) -> Sequence[VerifyKey]:
+        """The keys of a log that was deleted: those that were given, if any."""
+        if self.keys is not None:
+            named = read_keys(self.keys)
+            return [VerifyKey(origin, each.public) for each in named]
+        return public_keys(self.signer).named(origin) if self.signer else ()
 
     def root_keys(self, tenant: TenantId, origin: str) -> Sequence[VerifyKey]:
         """The root log's keys: the signer's, else those beside the proof."""
@@ -114,14 +122,24 @@ async def verify_one(
 
 async def all_there(logs: Logs, trust: Trust) -> bool:
     """Is every log there that the signer remembers, and that the root log counted?"""
-    signed = await FileState(trust.signer / STATE).origins() if trust.signer else ()
-    known = {*signed, *(parse_note(note).origin for note in trust.known)}
-    gone, seq = await vanished(logs, known), await fewer(logs)
+    signed = [*await _remembered(trust), *map(parse_note, trust.known)]
+    ends = await ended(logs, trust.deleted_keys)
+    gone, seq = await vanished(logs, signed, ends), await fewer(logs)
+    for origin, last in ends.items():
+        click.echo(f"{origin}: closed at {last.size} records and deleted: holds")
     for origin in gone:
         click.echo(f"{origin}: DOES NOT HOLD: it was signed, and is gone")
     if seq is not None:
         click.echo(f"root: DOES NOT HOLD: record {seq} counts fewer logs than before")
     return not gone and seq is None
+
+
+async def _remembered(trust: Trust) -> Sequence[Checkpoint]:
+    if trust.signer is None:
+        return ()
+    state = FileState(trust.signer / STATE)
+    found = [await state.last(each) for each in await state.origins()]
+    return [each.checkpoint for each in found if each]
 
 
 def _tell(report: Report) -> None:

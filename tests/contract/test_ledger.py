@@ -1,6 +1,6 @@
 """What every ledger must do: the twin and Postgres."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from hashlib import sha256
@@ -14,15 +14,16 @@ from infra.memory.ledger import MemoryLedger
 from pipeline.audit import empty, record
 from pipeline.checkpoint import Checkpoint, VerifyKey, sign
 from pipeline.coverage import INCIDENT
-from pipeline.errors import IntegrityError, InvalidMessage, RetryableError
+from pipeline.errors import IntegrityError, InvalidMessage, LogClosed, RetryableError
 from pipeline.merkle import root_between
-from pipeline.ports.ledger import SourceOffsets
+from pipeline.ports.ledger import Deleted, SourceOffsets
+from pipeline.proofs import TlogProof
 from pipeline.querying import Query
 from pipeline.root import Rooted
 from pipeline.sequencing import SECOND_TERMINAL, Place
 from pipeline.tiles import nodes_from
 from pipeline.verification import Verified, verify
-from schemas.audit import TERMINAL
+from schemas.audit import CLOSED, TERMINAL
 from schemas.ids import TenantId
 from schemas.requests import Decision
 from tests.support.audit import NOON, recorded, request_id
@@ -59,6 +60,23 @@ async def assert_holds(books: Books, tenant: TenantId) -> None:
 def note_of(origin: str, size: int) -> str:
     text = Checkpoint(origin, size, sha256(str(size).encode()).digest()).text
     return sign(text, [(VerifyKey(origin, bytes(32)), lambda _: bytes(64))])
+
+
+def proof_of(seq: int, note: str) -> str:
+    return TlogProof(seq, (), note).text
+
+
+async def closed(books: Books, tenant: TenantId, names: Sequence[str]) -> Deleted:
+    """A log that was closed and signed; what is to be kept of it."""
+    await books.ledger.append([recorded(each, tenant=tenant) for each in names])
+    await books.ledger.append([recorded("end", CLOSED, tenant=tenant)])
+    head = await books.logs.head(tenant)
+    assert head is not None
+    note, rooted = note_of(head.origin, head.size), Rooted(bytes(32), 7)
+    await books.logs.publish(tenant, note, NOON, rooted)
+    (last,) = await books.logs.read(tenant, head.size - 1, 9)
+    proof = proof_of(last.seq, note)
+    return Deleted(tenant, head.origin, last.body, proof, rooted)
 
 
 class LedgerContract:
@@ -373,13 +391,105 @@ class LedgerContract:
         found = [await books.logs.rooted(tenant, size) for size in (1, 2, 3)]
         assert [rooted, None, None] == found
 
+    async def test_nothing_is_appended_behind_the_end_of_a_log(
+        self, books: Books, tenant: TenantId
+    ) -> None:
+        end = recorded("end", CLOSED, tenant=tenant)
+        before = recorded("a", tenant=tenant)
+        await books.ledger.append([before, end])
+
+        for late in ([recorded("b", tenant=tenant)], [recorded("c", tenant=tenant)]):
+            with pytest.raises(LogClosed):
+                await books.ledger.append([recorded("d", tenant=new_tenant()), *late])
+        again = await books.ledger.append([end, before])
+
+        assert 2 == again.repeats
+        assert ["log.created", "request.screened", CLOSED] == await actions(
+            books, tenant
+        )
+        await assert_holds(books, tenant)
+
+    async def test_nothing_comes_behind_the_end_in_one_batch_either(
+        self, books: Books, tenant: TenantId
+    ) -> None:
+        end, late = recorded("end", CLOSED, tenant=tenant), recorded("b", tenant=tenant)
+
+        with pytest.raises(LogClosed):
+            await books.ledger.append([end, late])
+
+        assert [] == await actions(books, tenant)
+
+    async def test_a_closed_and_signed_log_is_deleted_whole(
+        self, books: Books, tenant: TenantId
+    ) -> None:
+        other = new_tenant()
+        names = [str(each) for each in range(300)]
+        await books.ledger.append([recorded(n, tenant=other) for n in names])
+        kept = await closed(books, tenant, names)
+
+        await books.deleter.delete(kept)
+        await books.deleter.delete(kept)
+
+        assert tenant not in await books.logs.tenants()
+        assert None is await books.logs.head(tenant)
+        assert [] == await actions(books, tenant)
+        assert [] == list(await books.logs.checkpoints(tenant))
+        assert b"" == await books.logs.hashes(tenant, 0, 0, 256)
+        assert kept in await books.logs.deleted()
+        assert 301 == len(await actions(books, other))
+        await assert_holds(books, other)
+
+    async def test_a_deleted_log_is_not_begun_again(
+        self, books: Books, tenant: TenantId
+    ) -> None:
+        await books.deleter.delete(await closed(books, tenant, ["a"]))
+
+        with pytest.raises(LogClosed):
+            await books.ledger.append([recorded("b", tenant=tenant)])
+
+        assert None is await books.logs.head(tenant)
+
+    async def test_a_log_that_is_open_is_not_deleted(
+        self, books: Books, tenant: TenantId
+    ) -> None:
+        await books.ledger.append([recorded("a", tenant=tenant)])
+        head = await books.logs.head(tenant)
+        assert head is not None
+        note, rooted = note_of(head.origin, 2), Rooted(bytes(32), 7)
+        await books.logs.publish(tenant, note, NOON, rooted)
+        (_, last) = await books.logs.read(tenant, 0, 9)
+
+        with pytest.raises(IntegrityError):
+            await books.deleter.delete(
+                Deleted(tenant, head.origin, last.body, proof_of(1, note), rooted)
+            )
+
+        assert 2 == len(await actions(books, tenant))
+        assert tenant not in [each.tenant for each in await books.logs.deleted()]
+
+    @pytest.mark.parametrize("bent", ["record", "proof", "rooted"])
+    async def test_nothing_else_is_kept_of_a_log_than_what_it_was(
+        self, books: Books, tenant: TenantId, bent: str
+    ) -> None:
+        kept = await closed(books, tenant, ["a"])
+        wrong: dict[str, Any] = {
+            "record": (await books.logs.read(tenant, 1, 1))[0].body,
+            "proof": proof_of(2, note_of(kept.origin, 2)),
+            "rooted": Rooted(bytes(32), 8),
+        }
+
+        with pytest.raises(IntegrityError):
+            await books.deleter.delete(replace(kept, **{bent: wrong[bent]}))
+
+        assert 3 == len(await actions(books, tenant))
+
 
 class TestMemoryLedger(LedgerContract):
     @pytest.fixture
     @override
     async def books(self) -> Books:
         memory = MemoryLedger(DOMAIN, ENTROPY)
-        return Books(ledger=memory, logs=memory)
+        return Books(ledger=memory, logs=memory, deleter=memory)
 
 
 @pytest.fixture(scope="module")

@@ -29,6 +29,7 @@ TABLES = (
 )
 WRITER = "sluice_ledger_writer"
 SIGNER = "sluice_ledger_signer"
+DELETER = "sluice_ledger_deleter"
 TENANT_ROLE = "sluice_tenant"
 CLAIM = """
     select set_config('role', $1, true),
@@ -143,6 +144,10 @@ async def test_the_table_of_rights(made: Database) -> None:
     expected["ledger_anchor", TENANT_ROLE] = "SELECT"
     expected["ledger_anchor", SIGNER] = "INSERT SELECT"
     expected["ledger_source", WRITER] = "INSERT SELECT UPDATE"
+    expected |= {(t, DELETER): "DELETE SELECT" for t in (*TABLES, "ledger_anchor")}
+    readers = (TENANT_ROLE, WRITER, SIGNER, "sluice_finder")
+    expected |= {("ledger_deleted", role): "SELECT" for role in readers}
+    expected["ledger_deleted", DELETER] = "INSERT SELECT"
     assert expected == found
 
 

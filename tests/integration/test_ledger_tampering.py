@@ -4,7 +4,7 @@ Each case names the exact record, or the outside copy without which nobody could
 """
 
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -20,11 +20,15 @@ from infra.signer.ed25519 import FileSigner, ensure_key, public_keys, rotate_key
 from infra.signer.state import STATE, FileState
 from infra.system import SystemClock
 from pipeline.audit import Recorded, chain, created, empty
-from pipeline.checkpoint import Checkpoint, VerifyKey, sign
+from pipeline.checkpoint import Checkpoint, VerifyKey, parse_note, sign
+from pipeline.closing import ended, kept_of
 from pipeline.errors import IntegrityError
 from pipeline.passes import Report, full_pass
+from pipeline.ports.ledger import Deleted
 from pipeline.presence import vanished
+from pipeline.proofs import prove
 from producers.checkpointer import Checkpointer
+from schemas.audit import CLOSED
 from schemas.ids import TenantId
 from tests.support.audit import NOON, recorded
 from tests.support.ledger import Books, Database, database, new_tenant, opened
@@ -457,8 +461,8 @@ async def test_an_altered_tile_of_level_1_is_told(scene: Scene) -> None:
     assert 0 == await scene.broken()
 
 
-async def test_a_dropped_log_is_told_by_the_signer(scene: Scene) -> None:
-    signed = await FileState(scene.signer / STATE).origins()
+async def drop(scene: Scene) -> None:
+    """Nothing of the log is left."""
     tables = ("entry", "tile", "checkpoint", "head", "log")
     async with scene.unfenced() as connection:
         await connection.execute("alter table sluice.ledger_log disable trigger user")
@@ -467,7 +471,106 @@ async def test_a_dropped_log_is_told_by_the_signer(scene: Scene) -> None:
                 f"delete from sluice.ledger_{table} where tenant_id = $1",  # noqa: S608
                 scene.tenant,
             )
+        await connection.execute("alter table sluice.ledger_log enable trigger user")
+
+
+async def close(scene: Scene) -> Deleted:
+    """The log's last record, signed with all before it; what is to be kept."""
+    await scene.books.ledger.append([recorded("end", CLOSED, tenant=scene.tenant)])
+    with suppress(IntegrityError):  # logs of other cases of this module were bent
+        await scene.checkpointer.round()
+    keys = public_keys(scene.signer).named
+    head = await scene.books.logs.head(scene.tenant)
+    assert head is not None
+    return await kept_of(scene.books.logs, scene.tenant, keys(head.origin))
+
+
+async def gone(scene: Scene, remembered: Sequence[Checkpoint]) -> Sequence[str]:
+    ends = await ended(scene.books.logs, public_keys(scene.signer).named)
+    return await vanished(scene.books.logs, remembered, ends)
+
+
+async def test_a_dropped_log_is_told_by_the_signer(scene: Scene) -> None:
+    signed = [parse_note(each) for each in await scene.kept()]
+    await drop(scene)
 
     with pytest.raises(IntegrityError):
         await scene.checkpointer.round()
-    assert signed == await vanished(scene.books.logs, signed)
+    assert [signed[0].origin] == await gone(scene, signed)
+
+
+async def test_a_log_that_was_closed_and_deleted_did_not_vanish(scene: Scene) -> None:
+    before = [parse_note(each) for each in await scene.kept()]
+    kept = await close(scene)
+    after = [parse_note(each) for each in await scene.kept()]
+    await scene.books.deleter.delete(kept)
+
+    assert [] == await gone(scene, [*before, *after])
+
+
+async def test_a_closed_log_that_was_dropped_is_told(scene: Scene) -> None:
+    """Without what is to be kept of it, nobody can see that it was closed."""
+    await close(scene)
+    signed = [parse_note(each) for each in await scene.kept()]
+    await drop(scene)
+
+    assert [signed[0].origin] == await gone(scene, signed)
+
+
+async def test_a_forged_end_of_a_dropped_log_is_told(scene: Scene) -> None:
+    """A record that was never there, under the true last checkpoint."""
+    signed = [parse_note(each) for each in await scene.kept()]
+    rooted = await scene.books.logs.rooted(scene.tenant, SIZE)
+    (note,) = await scene.kept()
+    (last,) = await scene.books.logs.read(scene.tenant, SIZE - 1, 1)
+    proof = await prove(scene.books.logs, scene.tenant, SIZE - 1, signed[0], note)
+    forged = last.body.replace(b"request.screened", CLOSED.encode())
+    await drop(scene)
+    async with scene.unfenced() as connection:
+        await connection.execute(
+            "alter table sluice.ledger_deleted disable trigger user"
+        )
+        for tenant, record in ((scene.tenant, forged), (new_tenant(), last.body)):
+            await connection.execute(
+                "insert into sluice.ledger_deleted values ($1, $2, $3, $4, $5, $6)",
+                tenant,
+                signed[0].origin if tenant == scene.tenant else "another",
+                record,
+                proof.text,
+                rooted.salt if rooted else bytes(32),
+                rooted.seq if rooted else 0,
+            )
+        await connection.execute(
+            "alter table sluice.ledger_deleted enable trigger user"
+        )
+
+    assert [signed[0].origin] == await gone(scene, signed)
+
+
+async def test_a_record_behind_the_end_is_refused_by_the_database(
+    scene: Scene,
+) -> None:
+    """Also for whoever may append, and does not ask us."""
+    await close(scene)
+    connection = await asyncpg.connect(scene.admin)
+    try:
+        for role in ("sluice_ledger_writer", "none"):
+            with pytest.raises(asyncpg.InsufficientPrivilegeError):
+                await behind_the_end(connection, scene.tenant, role)
+    finally:
+        await connection.close()
+
+
+async def behind_the_end(
+    connection: asyncpg.Connection, tenant: TenantId, role: str
+) -> None:
+    async with connection.transaction():
+        await connection.execute(
+            "select auth.become($1), set_config('role', $2, true)", tenant, role
+        )
+        await connection.execute(
+            "insert into sluice.ledger_entry select tenant_id, seq + 1,"
+            " gen_random_uuid(), null, 'a.b', actor, ts, body, leaf_hash"
+            " from sluice.ledger_entry where tenant_id = $1 order by seq desc limit 1",
+            tenant,
+        )

@@ -45,6 +45,7 @@ LOOKERS = {
     ("request", "past"),
     ("tenant", "listed"),
     ("webhook_delivery", "due"),
+    ("ledger_deleted", "any_deleted"),
     ("ledger_head", "any_head"),
     ("ledger_log", "any_log"),
 }

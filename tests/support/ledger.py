@@ -12,11 +12,12 @@ from urllib.parse import urlsplit
 
 import asyncpg
 
+from infra.postgres.deletion import PostgresDeleter
 from infra.postgres.ledger import PostgresLedger
 from infra.postgres.logs import PostgresLogs
 from infra.postgres.migrate import migrate
 from infra.system import SystemEntropy
-from pipeline.ports.ledger import Ledger, SignedLogs
+from pipeline.ports.ledger import Deleter, Ledger, SignedLogs
 from schemas.ids import TenantId
 
 MIGRATIONS = Path(__file__).parents[2] / "infra" / "postgres" / "migrations"
@@ -27,19 +28,21 @@ SECRET = "made-up-for-tests"  # roles belong to the cluster, so all databases sh
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Database:
-    """A migrated database: the superuser's DSN, and those of the two logins."""
+    """A migrated database: the superuser's DSN, and those of three logins."""
 
     admin: str
     worker: str
     checkpointer: str
+    operator: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Books:
-    """Both ports of one ledger."""
+    """The ports of one ledger."""
 
     ledger: Ledger
     logs: SignedLogs
+    deleter: Deleter
 
 
 def new_tenant() -> TenantId:
@@ -54,6 +57,7 @@ def database(superuser: str) -> Iterator[Database]:
         admin=dsn(superuser, name),
         worker=dsn(superuser, name, "sluice_worker"),
         checkpointer=dsn(superuser, name, "sluice_checkpointer"),
+        operator=dsn(superuser, name, "sluice_operator"),
     )
     _apart(_make(superuser, made.admin, name))
     try:
@@ -78,12 +82,14 @@ async def opened(
             made.worker, min_size=1, max_size=4, server_settings=dict(settings or {})
         ) as worker,
         asyncpg.create_pool(made.checkpointer, min_size=1, max_size=2) as reader,
+        asyncpg.create_pool(made.operator, min_size=0, max_size=1) as operator,
     ):
         yield Books(
             ledger=PostgresLedger(
                 pool=worker, domain=DOMAIN, entropy=ENTROPY, deadline_s=deadline_s
             ),
             logs=PostgresLogs(pool=reader, role="sluice_ledger_signer"),
+            deleter=PostgresDeleter(operator),
         )
 
 
@@ -106,5 +112,5 @@ async def execute(dsn: str, statement: str) -> None:
 async def _make(superuser: str, admin: str, name: str) -> None:
     await execute(superuser, f"create database {name}")
     await migrate(admin, MIGRATIONS)
-    for login in ("sluice_worker", "sluice_checkpointer"):
+    for login in ("sluice_worker", "sluice_checkpointer", "sluice_operator"):
         await execute(admin, f"alter role {login} password '{SECRET}'")

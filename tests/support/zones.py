@@ -37,6 +37,7 @@ class Zones:
             admin=_moved(self.made.admin, place.netloc, keep=False),
             worker=_moved(self.made.worker, place.netloc),
             checkpointer=_moved(self.made.checkpointer, place.netloc),
+            operator=_moved(self.made.operator, place.netloc),
         )
 
     async def wanted(self, name: str, quorum: str) -> None:

@@ -1,0 +1,106 @@
+"""The end of a tenant: frozen, then closed with its log, then the log deleted."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from hashlib import sha256
+from typing import Final
+
+from infra.postgres.admin import Admin
+from infra.postgres.deletion import PostgresDeleter
+from infra.postgres.logs import PostgresLogs
+from infra.postgres.outbox import put
+from infra.postgres.pool import Connection, as_tenant
+from pipeline.audit import ROOT
+from pipeline.closing import Keys, closing, kept_of
+from pipeline.errors import SluiceError
+from pipeline.ports.ledger import Deleted
+from schemas.audit import CLOSED
+from schemas.ids import TenantId
+
+SETTLED: Final = timedelta(minutes=15)
+"""How long a tenant must have been frozen: what it did before is on its log by then."""
+
+STATE = """
+update sluice.tenant set state = $1 where state = any ($2) returning tenant_id
+"""
+STANDS = """
+select (select state from sluice.tenant) as state,
+       (select count(*) from sluice.request where finished_at is null) as requests,
+       (select count(*) from sluice.outbox) as events,
+       (select max(ts) from sluice.ledger_entry where action = 'tenant.frozen')
+         as frozen_at
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Closing:
+    """What an operator does to a tenant that goes."""
+
+    admin: Admin
+
+    async def freeze(self, tenant: TenantId) -> bool:
+        """Admit nothing of it from now on, at most 5 s later; False: it is not active.
+
+        What was admitted before goes on to its end.
+        """
+        return await self._moved(tenant, "frozen", "active")
+
+    async def thaw(self, tenant: TenantId) -> bool:
+        """Admit what it sends again; False: it is not frozen."""
+        return await self._moved(tenant, "active", "frozen")
+
+    async def _moved(self, tenant: TenantId, state: str, before: str) -> bool:
+        acted = {"frozen": "tenant.frozen", "active": "tenant.thawed"}[state]
+        async with as_tenant(self.admin.pool, tenant) as connection:
+            if await connection.fetchval(STATE, state, [before]) is None:
+                return False
+            await self.admin.teller.tell(connection, tenant, acted, tenant)
+        return True
+
+    async def close(self, tenant: TenantId) -> datetime:
+        """Destroy the tenant's keys, and with them all content; close its log.
+
+        After an error the same again goes on. Its log is closed once the event is on
+        it; what comes for it later is a dead letter.
+
+        Raises:
+            SluiceError: it was not frozen for 15 minutes, by its own log, or requests
+                or events of it are on their way.
+        """
+        async with as_tenant(self.admin.pool, tenant, readonly=True) as connection:
+            await self._refuse_busy(connection)
+        await self.admin.keeper.terminate(tenant)
+        act = self.admin.teller.act(tenant, CLOSED, tenant)
+        async with as_tenant(self.admin.pool, tenant) as connection:
+            if await connection.fetchval(STATE, "closed", ["frozen"]) is not None:
+                await put(connection, closing(act))
+        return act.at
+
+    async def _refuse_busy(self, connection: Connection) -> None:
+        stands = await connection.fetchrow(STANDS)
+        if stands is None or stands["state"] not in {"frozen", "closed"}:
+            raise SluiceError("expected a tenant that is frozen: sluice tenant freeze")
+        if stands["requests"] or stands["events"]:
+            raise SluiceError("expected no request and no event of it on their way")
+        before = self.admin.clock.now() - SETTLED
+        if stands["frozen_at"] is None or stands["frozen_at"] > before:
+            raise SluiceError("expected its log to say tenant.frozen for 15 minutes")
+
+    async def delete_log(self, tenant: TenantId, keys: Keys) -> Deleted:
+        """Delete the log of a tenant whole; what is kept of it.
+
+        Raises:
+            SluiceError: it has no log.
+            IntegrityError: it is not closed, or its last checkpoint is not yet signed
+                and committed to in the root log.
+        """
+        logs = PostgresLogs(pool=self.admin.pool, role="sluice_tenant")
+        head = await logs.head(tenant)
+        if head is None:
+            raise SluiceError("expected a tenant with a log")
+        kept = await kept_of(logs, tenant, keys(head.origin))
+        await PostgresDeleter(self.admin.pool).delete(kept)
+        digest = sha256(kept.origin.encode()).hexdigest()
+        async with as_tenant(self.admin.pool, ROOT) as connection:
+            await self.admin.teller.tell(connection, ROOT, "log.deleted", digest)
+        return kept

@@ -1,0 +1,234 @@
+"""The end of a log: closed, signed, deleted; and who looks whether logs vanished."""
+
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from infra.log import Log
+from infra.memory.ledger import MemoryLedger
+from infra.signer.ed25519 import FileSigner, PublicKeys, ensure_key
+from infra.signer.state import FileState
+from infra.system import SystemClock, SystemEntropy
+from pipeline.acts import Act
+from pipeline.audit import ROOT, record
+from pipeline.closing import closing, ended, is_closed, kept_of
+from pipeline.erasures import erasures
+from pipeline.errors import IntegrityError
+from pipeline.merkle import leaf_hash
+from pipeline.ports.ledger import Deleted
+from pipeline.root import Rooted
+from producers.checkpointer import Checkpointer
+from producers.fullpass import INCIDENT, FullPass
+from schemas.audit import CLOSED, Erase
+from schemas.events import timestamp
+from schemas.ids import Actor, TenantId
+from tests.support.audit import NOON, OTHER, TENANT, recorded
+
+CLOCK = SystemClock()
+ACT = Act(
+    id="018f3c1a-7c00-7000-8000-00000000000a",
+    tenant=TENANT,
+    actor=Actor("user:made-up"),
+    stage="operator",
+    action="any.thing",
+    about=TENANT,
+    source="/sluice/test",
+    at=NOON,
+)
+
+
+@dataclass
+class Scene:
+    """Two logs, and whoever signs them and passes over them."""
+
+    ledger: MemoryLedger
+    keys: PublicKeys
+    state: FileState
+    checkpointer: Checkpointer
+    told: list[int] = field(default_factory=list)
+
+    @property
+    def worker(self) -> FullPass:
+        return FullPass(
+            logs=self.ledger,
+            ledger=self.ledger,
+            keys=self.keys.named,
+            state=self.state,
+            clock=CLOCK,
+            log=Log("test"),
+            tell=self.told.append,
+            alarm=lambda _: None,
+        )
+
+    async def close(self) -> Deleted:
+        await self.ledger.append([closing(ACT).event])
+        await self.checkpointer.round()
+        return await self.kept()
+
+    async def kept(self) -> Deleted:
+        head = await self.ledger.head(TENANT)
+        assert head is not None
+        return await kept_of(self.ledger, TENANT, self.keys.named(head.origin))
+
+    async def incidents(self, tenant: TenantId) -> list[str | None]:
+        rows = await self.ledger.read(tenant, 0, 99)
+        found = [record(row.body) for row in rows if row.action == INCIDENT]
+        return [each.decision[0].rule for each in found]
+
+
+@pytest.fixture
+async def scene(tmp_path: Path) -> Scene:
+    keys = ensure_key(tmp_path, bytes(32), NOON)
+    ledger = MemoryLedger("test.example", SystemEntropy())
+    state = FileState(tmp_path / "state")
+    checkpointer = Checkpointer(
+        ledger=ledger,
+        logs=ledger,
+        signer=FileSigner(tmp_path, CLOCK),
+        state=state,
+        clock=CLOCK,
+        log=Log("test"),
+    )
+    for tenant in (TENANT, OTHER):
+        await ledger.append([recorded(name, tenant=tenant) for name in "abcde"])
+    await checkpointer.round()
+    return Scene(ledger, keys, state, checkpointer)
+
+
+async def heartbeats(ledger: MemoryLedger) -> list[int]:
+    rows = [record(row.body) for row in await ledger.read(ROOT, 0, 99)]
+    return [each.heartbeat.logs for each in rows if each.heartbeat]
+
+
+async def test_the_last_record_says_that_all_content_is_gone(scene: Scene) -> None:
+    assert not await is_closed(scene.ledger, TENANT)
+    await scene.ledger.append([closing(ACT).event])
+
+    assert await is_closed(scene.ledger, TENANT)
+    (erased,) = await erasures(scene.ledger, TENANT)
+    assert Erase(scope="tenant", ref=TENANT, as_of=timestamp(NOON)) == erased
+
+
+async def test_a_deleted_log_is_no_alarm(scene: Scene) -> None:
+    await scene.ledger.delete(await scene.close())
+
+    for _ in range(2):
+        await scene.checkpointer.round()
+        await scene.worker.round()
+
+    assert [0, 0] == scene.told
+    assert {2} == set(await heartbeats(scene.ledger))
+    assert [] == await scene.incidents(ROOT)
+
+
+async def test_a_log_that_was_closed_and_vanished_is_an_alarm(scene: Scene) -> None:
+    kept = await scene.close()
+    await scene.ledger.delete(kept)
+    del scene.ledger._deleted[TENANT]
+
+    with pytest.raises(IntegrityError):
+        await scene.checkpointer.round()
+    with pytest.raises(IntegrityError):
+        await scene.worker.round()
+    # The next heartbeat counts one log fewer, which is a finding of its own.
+    assert [2] == scene.told
+
+
+BENT: dict[str, Any] = {
+    "another record": lambda kept: replace(
+        kept, record=kept.record.replace(b"log.closed", b"log.opened")
+    ),
+    "another origin": lambda kept: replace(kept, origin=kept.origin + "0"),
+    "another salt": lambda kept: replace(
+        kept, rooted=Rooted(bytes(32), kept.rooted.seq)
+    ),
+    "another place": lambda kept: replace(
+        kept, rooted=Rooted(kept.rooted.salt, kept.rooted.seq + 1)
+    ),
+    "no place": lambda kept: replace(kept, rooted=Rooted(kept.rooted.salt, 10**6)),
+    "another index": lambda kept: replace(
+        kept, proof=kept.proof.replace("index 6", "index 5")
+    ),
+    "no proof": lambda kept: replace(kept, proof=""),
+}
+
+
+@pytest.mark.parametrize("how", BENT)
+async def test_what_was_kept_must_hold(scene: Scene, how: str) -> None:
+    kept = await scene.close()
+    await scene.ledger.delete(kept)
+    assert [kept.origin] == list(await ended(scene.ledger, scene.keys.named))
+    scene.ledger._deleted[TENANT] = BENT[how](kept)
+
+    assert {} == await ended(scene.ledger, scene.keys.named)
+    with pytest.raises(IntegrityError):
+        await scene.checkpointer.round()
+
+
+async def test_an_end_that_another_key_signed_is_none(
+    scene: Scene, tmp_path: Path
+) -> None:
+    kept = await scene.close()
+    await scene.ledger.delete(kept)
+    strange = ensure_key(tmp_path / "strange", bytes([1] * 32), NOON)
+
+    assert {} == await ended(scene.ledger, strange.named)
+
+
+async def test_an_end_before_what_was_signed_ended_nothing(scene: Scene) -> None:
+    """The last record of a shorter history, under a checkpoint that is true of it."""
+    await scene.ledger.delete(await scene.close())
+    (origin,) = await ended(scene.ledger, scene.keys.named)
+    last = await scene.state.last(origin)
+    assert last is not None
+    longer = replace(last.checkpoint, size=last.checkpoint.size + 1)
+    note = await scene.checkpointer.signer.sign(longer)
+    assert await scene.state.swap(last, replace(last, checkpoint=longer, note=note))
+
+    with pytest.raises(IntegrityError):
+        await scene.checkpointer.round()
+
+
+@pytest.mark.parametrize("left_out", ["closing", "signing"])
+async def test_what_is_not_closed_and_signed_is_not_kept(
+    scene: Scene, left_out: str
+) -> None:
+    if left_out == "signing":
+        await scene.ledger.append([closing(ACT).event])
+
+    with pytest.raises(IntegrityError):
+        await scene.kept()
+
+
+async def test_what_a_pass_finds_of_a_closed_log_stands_on_the_root(
+    scene: Scene,
+) -> None:
+    await scene.close()
+    entries = scene.ledger._entries[TENANT]
+    body = entries[2].body.replace(b"system:test", b"system:tess")
+    leaf = leaf_hash(body)
+    entries[2] = replace(entries[2], body=body, leaf=leaf, actor="system:tess")
+
+    for _ in range(2):
+        with pytest.raises(IntegrityError):
+            await scene.worker.round()
+
+    (told,) = await scene.incidents(ROOT)
+    assert told is not None
+    assert told.startswith("record_2.of_")
+    assert CLOSED == entries[-1].action
+
+
+async def test_a_closed_log_is_not_signed_again(scene: Scene) -> None:
+    await scene.close()
+    before = await scene.ledger.checkpoints(TENANT)
+    await scene.ledger.append(
+        [recorded("later", tenant=OTHER, time=NOON + timedelta(hours=1))]
+    )
+
+    await scene.checkpointer.round()
+
+    assert before == await scene.ledger.checkpoints(TENANT)
