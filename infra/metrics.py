@@ -71,6 +71,7 @@ WORKERS: Final = (
     "checkpointer",
     "completeness",
     "content_pass",
+    "incidents",
     "expired_rows",
     "expiry",
     "full_pass",

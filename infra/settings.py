@@ -124,6 +124,9 @@ class LedgerSettings(Concern):
     ``vkeys.json``. Without it nobody is told the keys over HTTP."""
     signer_directory: Path | None = None
     """The checkpointer's own key and state: other storage than the ledger's."""
+    pass_url: SecretStr | None = None
+    """A standby of the main database, with the checkpointer's login: the scheduled full
+    pass reads there what the standby has. Without it, it reads the main database."""
     settled_s: Annotated[float, Field(ge=1)] = 900
     """Completeness counts what was accepted so long ago. Longer than any deadline: what
     has not ended by then is recorded as missing, and raises the alarm."""

@@ -7,7 +7,7 @@ are the leaf: chain and tree commit to one string. Nothing is hashed but those b
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Any
+from typing import Any, Final, NamedTuple
 
 from pydantic import ValidationError
 
@@ -24,6 +24,7 @@ from schemas.ids import Actor, EventId, RequestId, TenantId, event_id
 
 ROOT = TenantId("00000000-0000-0000-0000-000000000000")
 """Nobody: the root log stands where a tenant's would."""
+_NOTHING: Final = list[object]()
 _GENESIS = b"ledger-genesis/v1\n"
 _DECISION = ("action", "status", "decision", "guards_required", "guards_ran", "policy")
 
@@ -48,8 +49,7 @@ class Head:
         return self.tree.size
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """A record as it is stored: the bytes, and the columns that index them.
 
     Attributes:
@@ -158,7 +158,7 @@ def _entry(origin: str, seq: int, prev: bytes, event: Recorded) -> Entry:
 def facts(data: AuditRecorded) -> dict[str, Any]:
     """An event's part of its record: what is absent or empty is left out."""
     found = data.model_dump(mode="json", exclude_none=True)
-    return {name: value for name, value in found.items() if value != []}
+    return {name: value for name, value in found.items() if value != _NOTHING}
 
 
 def record(body: bytes) -> AuditRecord:

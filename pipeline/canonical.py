@@ -6,7 +6,7 @@ writes the bytes of RFC 8785; whatever is outside is refused.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -26,9 +26,13 @@ def canonical(value: Mapping[str, Any]) -> bytes:
     """
     _check(value)
     try:
-        return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+        raw = orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
     except orjson.JSONEncodeError:
         raise InvalidMessage("expected valid Unicode") from None
+    # So U+0000 is written, and so is a backslash before the text "u0000".
+    if b"\\u0000" in raw and _holds_null(value):
+        raise InvalidMessage("expected text without U+0000")
+    return raw
 
 
 def parse(raw: bytes) -> dict[str, Any]:
@@ -52,27 +56,42 @@ def parse(raw: bytes) -> dict[str, Any]:
 
 
 def _check(value: Any) -> None:
+    """Keys and kinds; strings are judged by what is written of them."""
     kind = type(value)
-    if kind is str:
-        if "\0" in value:
-            raise InvalidMessage("expected text without U+0000")
-    elif kind is dict:
-        for key, member in value.items():
-            _check_key(key)
-            _check(member)
+    if kind is dict:
+        _check_keys(tuple(value))
+        members: Iterable[Any] = value.values()
     elif kind is list or kind is tuple:
-        for member in value:
+        members = value
+    else:
+        _check_scalar(value)
+        return
+    for member in members:
+        if type(member) is not str:
             _check(member)
-    elif kind is not int:
-        _check_rare(value)
+
+
+@lru_cache(maxsize=512)  # the same few sets of keys in every record
+def _check_keys(keys: tuple[object, ...]) -> None:
+    if not all(isinstance(key, str) and _KEY(key) for key in keys):
+        raise InvalidMessage("expected keys of [a-z0-9_]+")
+
+
+def _check_scalar(value: Any) -> None:
+    kind = type(value)
+    if kind is not int:
+        if kind is not str:
+            _check_rare(value)
     elif not -MAX_INTEGER <= value <= MAX_INTEGER:
         raise InvalidMessage("expected an integer below 2^53")
 
 
-@lru_cache(maxsize=512)  # the same few dozen keys in every record
-def _check_key(key: object) -> None:
-    if not isinstance(key, str) or not _KEY(key):
-        raise InvalidMessage("expected keys of [a-z0-9_]+")
+def _holds_null(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return any(map(_holds_null, value.values()))
+    if isinstance(value, str):
+        return "\0" in value
+    return isinstance(value, list | tuple) and any(map(_holds_null, value))
 
 
 def _check_rare(value: object) -> None:

@@ -73,16 +73,36 @@ def extend(
     Law: extending by a then by b is extending by a and b. A tile is returned as the
     node that it hashes to, at levels 8, 16, ...; its hashes lie 8 levels below.
     """
-    size, hashes, filled = tree.size, list(tree.hashes), []
-    for leaf in leaves:
-        node, rest, level = leaf, size, 0
-        while rest & 1:
-            node, rest, level = node_hash(hashes.pop(), node), rest >> 1, level + 1
-            if level % TILE_HEIGHT == 0:
-                filled.append(Node(level, rest, node))
-        hashes.append(node)
-        size += 1
+    size, hashes, filled = tree.size, list(tree.hashes), list[Node]()
+    new, at = list(leaves), 0
+    while at < len(new):
+        # A whole tile at its place is one node, made without looking at the others.
+        whole = size % TILE_WIDTH == 0 and at + TILE_WIDTH <= len(new)
+        width = TILE_WIDTH if whole else 1
+        node = fold(new[at : at + width])
+        filled += _put(hashes, size, TILE_HEIGHT if whole else 0, node)
+        size, at = size + width, at + width
     return CompactRange(size, tuple(hashes)), filled
+
+
+def _put(hashes: list[bytes], size: int, level: int, node: bytes) -> Iterator[Node]:
+    """Join a node to those on its left that it makes whole; the tiles that fill."""
+    rest = size >> level
+    if level:
+        yield Node(level, rest, node)
+    while rest & 1:
+        node, rest, level = node_hash(hashes.pop(), node), rest >> 1, level + 1
+        if level % TILE_HEIGHT == 0:
+            yield Node(level, rest, node)
+    hashes.append(node)
+
+
+def fold(hashes: Sequence[bytes]) -> bytes:
+    """The hash of the complete subtree over 2^n ``hashes``."""
+    while len(hashes) > 1:
+        pairs = zip(hashes[::2], hashes[1::2], strict=True)
+        hashes = [sha256(b"\x01" + left + right).digest() for left, right in pairs]
+    return hashes[0]
 
 
 def root_of(leaves: Sequence[bytes]) -> bytes:

@@ -18,10 +18,11 @@ from pipeline.merkle import (
     TILE_WIDTH,
     Node,
     Nodes,
+    fold,
     tree_at,
 )
 from pipeline.ports.ledger import Logs
-from pipeline.tiles import Tile, fold, nodes_from, split, tiles_of
+from pipeline.tiles import Tile, nodes_from, split, tiles_of
 from pipeline.verification import Broken, Verified, named_prev, verify
 from schemas.ids import TenantId
 

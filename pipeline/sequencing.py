@@ -3,7 +3,7 @@
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from pipeline.audit import Chained, Head, Recorded, chain, created, decision_hash, facts
 from pipeline.canonical import parse
@@ -104,8 +104,7 @@ def _check_uuid(text: str, where: str) -> None:
         raise InvalidMessage("expected a UUID in canonical text", where)
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """Where a record stands; what a caller that waits for it is told.
 
     Attributes:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from pipeline.errors import InvalidMessage
-from pipeline.merkle import HASH_BYTES, TILE_HEIGHT, TILE_WIDTH, Nodes, node_hash
+from pipeline.merkle import HASH_BYTES, TILE_HEIGHT, TILE_WIDTH, Nodes, fold
 from schemas.audit import MAX_RECORD_BYTES
 
 ENTRIES = "entries"
@@ -103,14 +103,6 @@ def nodes_from(hashes: Hashes) -> Nodes:
         return fold(split(found))
 
     return node
-
-
-def fold(hashes: Sequence[bytes]) -> bytes:
-    """The hash of the complete subtree over 2^n ``hashes``."""
-    while len(hashes) > 1:
-        pairs = zip(hashes[::2], hashes[1::2], strict=True)
-        hashes = [node_hash(left, right) for left, right in pairs]
-    return hashes[0]
 
 
 def split(joined: bytes) -> list[bytes]:

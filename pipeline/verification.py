@@ -3,6 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
+from operator import attrgetter, itemgetter
 from typing import Any
 
 from pipeline.audit import Entry, Head
@@ -11,6 +12,9 @@ from pipeline.errors import InvalidMessage
 from pipeline.merkle import CompactRange, Node, extend, leaf_hash
 
 _COLUMNS = ("event_id", "request_id", "action", "actor", "ts")
+_PLACE = itemgetter("log", "seq", "prev")
+_INDEX = itemgetter("seq", "event_id", "action", "actor", "ts")
+_ROW = attrgetter("seq", "event_id", "action", "actor", "ts", "request_id", "leaf")
 _CHAIN = "the chain breaks here"
 
 
@@ -54,6 +58,43 @@ def verify(
             hash of the last record at the end of the log.
         sizes: of the trees whose roots are wanted, where they lie on the way.
     """
+    last = _last_of_all(head, entries)
+    if last is None:
+        found = _one_by_one(head, entries, following)
+        if isinstance(found, Broken):
+            return found
+        last = found
+    if entries and following is not None and last != following:
+        return Broken(head.size + len(entries) - 1, _CHAIN)
+    tree, filled, roots = _grown(head.tree, entries, sizes)
+    return Verified(Head(head.origin, last, tree), tuple(filled), roots)
+
+
+def _last_of_all(head: Head, entries: Sequence[Entry]) -> bytes | None:
+    """The hash of the last record where all hold; None: who knows, ask each.
+
+    The same questions as :func:`_one_by_one` has, in half of its time: one comparison a
+    row, which does not say what differs.
+    """
+    last, seq = head.last, head.size
+    try:
+        for entry in entries:
+            body = entry.body
+            found = parse(body)
+            place = (head.origin, seq, last.hex())
+            index = (*_INDEX(found), found.get("request_id"), leaf_hash(body))
+            if _PLACE(found) != place or index != _ROW(entry):
+                return None
+            last, seq = sha256(body).digest(), seq + 1
+    except (InvalidMessage, KeyError):
+        return None
+    return last
+
+
+def _one_by_one(
+    head: Head, entries: Sequence[Entry], following: bytes | None
+) -> bytes | Broken:
+    """The hash of the last record, or the first that does not hold."""
     last = head.last
     for at, entry in enumerate(entries):
         seq = head.size + at
@@ -66,10 +107,7 @@ def verify(
             intact = digest == _next_prev(entries, at, following)
             return Broken(seq - 1 if intact and seq else seq, _CHAIN)
         last = digest
-    if entries and following is not None and last != following:
-        return Broken(head.size + len(entries) - 1, _CHAIN)
-    tree, filled, roots = _grown(head.tree, entries, sizes)
-    return Verified(Head(head.origin, last, tree), tuple(filled), roots)
+    return last
 
 
 def _grown(

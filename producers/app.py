@@ -76,6 +76,7 @@ from producers.gateway.requests import Story
 from producers.gateway.responses import Responses
 from producers.gateway.taken import Transients
 from producers.inbox import OldInboxKeys
+from producers.incidents import Incidents
 from producers.replay import Replay
 from producers.sweeper import Sweeper
 from producers.timed import Loop, Timed, alive, not_ready, running
@@ -93,6 +94,7 @@ TIMED: Final = (
     "old_webhooks",
     "completeness",
     "content_pass",
+    "incidents",
     "gauges",
     "inbox_keys",
     "expired_rows",
@@ -280,6 +282,7 @@ async def run_timed(settings: Settings, names: Sequence[str]) -> None:
             "old_webhooks": _old_webhooks,
             "completeness": _completeness,
             "content_pass": _content_pass,
+            "incidents": _incidents,
             "gauges": _gauges,
             "inbox_keys": _inbox_keys,
             "expired_rows": _expired_rows,
@@ -434,6 +437,18 @@ async def _content_pass(_: AsyncExitStack, opened: Resources) -> Timed:
         job=worker.round,
         every_s=DAY_S / 4,
         alive_within_s=DAY_S,
+    )
+
+
+async def _incidents(_: AsyncExitStack, opened: Resources) -> Timed:
+    """Tells subscribers what the passes over the ledger found."""
+    worker = Incidents(
+        logs=PostgresLogs(pool=opened.pool, role="sluice_tenant"),
+        deliveries=PostgresDeliveries(pool=opened.pool),
+        clock=opened.clock,
+    )
+    return Timed(
+        name=Word("incidents"), job=worker.round, every_s=300, alive_within_s=3600
     )
 
 

@@ -41,6 +41,7 @@ class _Process:
     settings: Settings
     folder: Path
     pool: asyncpg.Pool
+    copies: PostgresLogs | None
     clock: SystemClock
     entropy: SystemEntropy
     log: Log
@@ -79,9 +80,21 @@ async def _opened(settings: Settings) -> AsyncIterator[_Process]:
         await refuse_unsafe(pool)
         if settings.database.durable:
             await refuse_volatile(pool)
-        yield _Process(
-            settings, folder, pool, SystemClock(), SystemEntropy(), log, metrics
-        )
+        async with _standby(settings) as copies:
+            clock, entropy = SystemClock(), SystemEntropy()
+            yield _Process(settings, folder, pool, copies, clock, entropy, log, metrics)
+
+
+@asynccontextmanager
+async def _standby(settings: Settings) -> AsyncIterator[PostgresLogs | None]:
+    """Where the full pass reads, if that is not the main database."""
+    url = settings.ledger.pass_url
+    if url is None:
+        yield None
+        return
+    async with await open_pool(url.get_secret_value(), size=1) as pool:
+        await refuse_unsafe(pool)
+        yield PostgresLogs(pool=pool, role=ROLE)
 
 
 async def run_checkpointer(settings: Settings, every_s: float) -> None:
@@ -161,6 +174,7 @@ def _passing(process: _Process) -> Timed:
         log=process.log,
         tell=process.metrics.of(LOGS_BROKEN).alone.set,
         alarm=process.alarm,
+        standby=process.copies,
     )
     return Timed(
         name=Word("full_pass"),

@@ -9,7 +9,7 @@ from typing_extensions import override
 from pipeline.audit import Entry, Head, Recorded, empty, new_origin
 from pipeline.checkpoint import parse_note
 from pipeline.errors import IntegrityError, LogClosed, RetryableError
-from pipeline.merkle import TILE_WIDTH
+from pipeline.merkle import TILE_WIDTH, fold
 from pipeline.ports.ledger import (
     Appended,
     Deleted,
@@ -23,7 +23,6 @@ from pipeline.ports.system import Entropy
 from pipeline.querying import Query
 from pipeline.root import Rooted
 from pipeline.sequencing import Grown, by_tenant, grow
-from pipeline.tiles import fold
 from schemas.audit import CLOSED, TERMINAL
 from schemas.ids import RequestId, TenantId
 

@@ -21,8 +21,7 @@ from pipeline.merkle import HASH_BYTES, TILE_WIDTH, CompactRange
 from pipeline.ports.ledger import Deleted, SignedLogs
 from pipeline.querying import Query
 from pipeline.root import Rooted
-from schemas.events import timestamp
-from schemas.ids import EventId, RequestId, TenantId
+from schemas.ids import RequestId, TenantId
 
 Role = Literal["sluice_tenant", "sluice_ledger_signer", "sluice_ledger_deleter"]
 
@@ -39,8 +38,10 @@ select l.origin, h.size, h.last_hash, h.range
   from sluice.ledger_head h join sluice.ledger_log l using (tenant_id)
  where tenant_id = $1
 """
+# As entries have them: what the database writes need not be written here row by row.
 _ENTRY = """
-select seq, event_id, request_id, action, actor, ts, body, leaf_hash
+select seq, event_id::text, request_id::text, action, actor,
+       to_char(ts at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), body, leaf_hash
   from sluice.ledger_entry
 """
 ENTRIES = _ENTRY + "where tenant_id = $1 and seq >= $2 order by seq limit $3"
@@ -157,13 +158,13 @@ class PostgresLogs(SignedLogs):
     ) -> Sequence[Entry]:
         async with self._as(tenant) as connection:
             rows = await connection.fetch(ENTRIES, tenant, from_seq, limit)
-        return [_entry(row) for row in rows]
+        return [Entry._make(row) for row in rows]
 
     @override
     async def by_request(self, tenant: TenantId, request: RequestId) -> Sequence[Entry]:
         async with self._as(tenant) as connection:
             rows = await connection.fetch(BY_REQUEST, tenant, request)
-        return [_entry(row) for row in rows]
+        return [Entry._make(row) for row in rows]
 
     @override
     async def find(
@@ -177,7 +178,7 @@ class PostgresLogs(SignedLogs):
             rows = await connection.fetch(
                 statement, tenant, from_seq, limit, *wanted.values()
             )
-        return [_entry(row) for row in rows]
+        return [Entry._make(row) for row in rows]
 
     @override
     async def actions(
@@ -264,17 +265,3 @@ def head_of(row: asyncpg.Record) -> Head:
     hashes = [joined[at : at + HASH_BYTES] for at in range(0, len(joined), HASH_BYTES)]
     tree = CompactRange(row["size"], tuple(hashes))
     return Head(row["origin"], row["last_hash"], tree)
-
-
-def _entry(row: asyncpg.Record) -> Entry:
-    request = row["request_id"]
-    return Entry(
-        seq=row["seq"],
-        event_id=EventId(str(row["event_id"])),
-        request_id=None if request is None else RequestId(str(request)),
-        action=row["action"],
-        actor=row["actor"],
-        ts=timestamp(row["ts"]),
-        body=row["body"],
-        leaf=row["leaf_hash"],
-    )

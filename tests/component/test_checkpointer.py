@@ -40,7 +40,7 @@ class Ledger(MemoryLedger):
         entries = self._entries[TENANT]
         body = entries[seq].body.replace(b"system:test", b"system:tess")
         leaf = leaf_hash(body)
-        entries[seq] = replace(entries[seq], body=body, leaf=leaf, actor="system:tess")
+        entries[seq] = entries[seq]._replace(body=body, leaf=leaf, actor="system:tess")
 
     def cut(self, other: "Ledger") -> None:
         """Take the place of an older or another ledger."""

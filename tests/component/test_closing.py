@@ -210,7 +210,7 @@ async def test_what_a_pass_finds_of_a_closed_log_stands_on_the_root(
     entries = scene.ledger._entries[TENANT]
     body = entries[2].body.replace(b"system:test", b"system:tess")
     leaf = leaf_hash(body)
-    entries[2] = replace(entries[2], body=body, leaf=leaf, actor="system:tess")
+    entries[2] = entries[2]._replace(body=body, leaf=leaf, actor="system:tess")
 
     for _ in range(2):
         with pytest.raises(IntegrityError):

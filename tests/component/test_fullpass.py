@@ -1,6 +1,7 @@
 """The scheduled full pass: what it finds, what it records, whom it tells."""
 
-from dataclasses import dataclass, field, replace
+from copy import deepcopy
+from dataclasses import dataclass, field
 from datetime import timedelta
 from hashlib import sha256
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 
 from infra.log import Log
 from infra.memory.ledger import MemoryLedger
+from infra.memory.webhooks import MemoryWebhooks
 from infra.signer.ed25519 import FileSigner, PublicKeys, ensure_key
 from infra.signer.state import FileState
 from infra.system import SystemClock, SystemEntropy
@@ -18,8 +20,11 @@ from pipeline.merkle import CompactRange, extend, leaf_hash
 from pipeline.root import heartbeat
 from producers.checkpointer import Checkpointer
 from producers.fullpass import INCIDENT, FullPass
+from producers.incidents import Incidents
 from schemas.ids import TenantId
+from schemas.webhooks import Kind
 from tests.support.audit import NOON, OTHER, TENANT, recorded
+from tests.support.webhooks import bare, holder
 
 CLOCK = SystemClock()
 
@@ -33,6 +38,7 @@ class Bench:
     state: FileState
     told: list[int] = field(default_factory=list)
     alarms: list[int] = field(default_factory=list)
+    standby: MemoryLedger | None = None
 
     @property
     def worker(self) -> FullPass:
@@ -45,6 +51,7 @@ class Bench:
             log=Log("test"),
             tell=self.told.append,
             alarm=self.alarms.append,
+            standby=self.standby,
         )
 
     def rewrite(self, seq: int) -> None:
@@ -52,7 +59,7 @@ class Bench:
         entries = self.ledger._entries[TENANT]
         body = entries[seq].body.replace(b"system:test", b"system:tess")
         leaf = leaf_hash(body)
-        entries[seq] = replace(entries[seq], body=body, leaf=leaf, actor="system:tess")
+        entries[seq] = entries[seq]._replace(body=body, leaf=leaf, actor="system:tess")
 
     async def incidents(self, tenant: TenantId) -> list[str | None]:
         rows = await self.ledger.read(tenant, 0, 99)
@@ -167,3 +174,41 @@ async def test_a_heartbeat_that_counts_fewer_logs_is_told(bench: Bench) -> None:
 
     assert [1] == bench.told
     assert 1 == len(await bench.incidents(ROOT))
+
+
+async def test_what_a_standby_has_is_read_there(bench: Bench) -> None:
+    bench.standby = deepcopy(bench.ledger)
+    bench.rewrite(2)
+
+    await bench.worker.round()
+
+    assert [0] == bench.told
+
+
+async def test_what_a_standby_has_not_received_is_not_missing(bench: Bench) -> None:
+    """It is read on the primary, where it would be missed."""
+    bench.standby = MemoryLedger("test.example", SystemEntropy())
+    await bench.worker.round()
+    bench.rewrite(2)
+
+    with pytest.raises(IntegrityError):
+        await bench.worker.round()
+
+    assert [0, 1] == bench.told
+
+
+async def test_subscribers_are_told_once_of_what_was_found(bench: Bench) -> None:
+    rows = MemoryWebhooks()
+    endpoint, secret = bare(TENANT, Kind.LEDGER_INCIDENT)
+    await rows.create(endpoint, secret, holder(TENANT))
+    worker = Incidents(logs=bench.ledger, deliveries=rows, clock=CLOCK)
+    await worker.round()
+    bench.rewrite(2)
+    with pytest.raises(IntegrityError):
+        await bench.worker.round()
+
+    for _ in range(2):
+        await worker.round()
+
+    due = await rows.sweep(CLOCK.now() + timedelta(minutes=2), 9)
+    assert [TENANT] == [each.tenant_id for each in due]

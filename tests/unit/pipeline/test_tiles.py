@@ -5,11 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.errors import InvalidMessage
-from pipeline.merkle import leaf_hash, root_between, root_of
+from pipeline.merkle import fold, leaf_hash, root_between, root_of
 from pipeline.tiles import (
     Tile,
     bundle,
-    fold,
     nodes_from,
     number,
     parse_path,

@@ -1,7 +1,6 @@
 """Every way of altering a row, and the row that is named."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from hashlib import sha256
 
 import pytest
@@ -36,16 +35,17 @@ def test_what_was_chained_holds_whole_and_in_pieces() -> None:
 
 
 def with_body(entry: Entry, body: bytes) -> Entry:
-    return replace(entry, body=body, leaf=leaf_hash(body))
+    return entry._replace(body=body, leaf=leaf_hash(body))
 
 
 ALTERED: dict[str, Callable[[Entry], Entry]] = {
-    "a byte": lambda e: replace(e, body=e.body.replace(b"screened", b"screenee")),
+    "a byte": lambda e: e._replace(body=e.body.replace(b"screened", b"screenee")),
     "a byte and its leaf": lambda e: with_body(
         e, e.body.replace(b"system:test", b"system:tess")
     ),
-    "a byte, its leaf, its column": lambda e: replace(
-        with_body(e, e.body.replace(b"system:test", b"system:tess")),
+    "a byte, its leaf, its column": lambda e: with_body(
+        e, e.body.replace(b"system:test", b"system:tess")
+    )._replace(
         actor="system:tess",
     ),
     "its prev and leaf": lambda e: with_body(
@@ -54,12 +54,12 @@ ALTERED: dict[str, Callable[[Entry], Entry]] = {
     "a prev of right length": lambda e: with_body(
         e, e.body.replace(record(e.body).prev.encode(), b"0" * 64)
     ),
-    "the leaf": lambda e: replace(e, leaf=bytes(32)),
-    "the event id": lambda e: replace(e, event_id=EventId("0" * 36)),
-    "the request": lambda e: replace(e, request_id=None),
-    "the action": lambda e: replace(e, action="request.accepted"),
-    "the actor": lambda e: replace(e, actor="key:other"),
-    "the time": lambda e: replace(e, ts="2026-01-01T00:00:00.000000Z"),
+    "the leaf": lambda e: e._replace(leaf=bytes(32)),
+    "the event id": lambda e: e._replace(event_id=EventId("0" * 36)),
+    "the request": lambda e: e._replace(request_id=None),
+    "the action": lambda e: e._replace(action="request.accepted"),
+    "the actor": lambda e: e._replace(actor="key:other"),
+    "the time": lambda e: e._replace(ts="2026-01-01T00:00:00.000000Z"),
     "another log": lambda e: with_body(e, e.body.replace(b"t_01", b"t_02")),
     "another place": lambda e: with_body(
         e, e.body.replace(f'"seq":{e.seq}'.encode(), b'"seq":9')
@@ -93,7 +93,7 @@ def test_a_missing_row_is_named(seq: int) -> None:
 def test_swapped_rows_are_named(seq: int) -> None:
     entries = list(rows())
     one, two = entries[seq], entries[seq + 1]
-    entries[seq], entries[seq + 1] = replace(two, seq=seq), replace(one, seq=seq + 1)
+    entries[seq], entries[seq + 1] = two._replace(seq=seq), one._replace(seq=seq + 1)
 
     found = checked(tuple(entries))
 
