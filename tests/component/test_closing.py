@@ -21,6 +21,7 @@ from pipeline.merkle import leaf_hash
 from pipeline.ports.ledger import Deleted
 from pipeline.root import Rooted
 from producers.checkpointer import Checkpointer
+from producers.cli.judging import Trust, all_there
 from producers.fullpass import INCIDENT, FullPass
 from schemas.audit import CLOSED, Erase
 from schemas.events import timestamp
@@ -166,6 +167,19 @@ async def test_what_was_kept_must_hold(scene: Scene, how: str) -> None:
     assert {} == await ended(scene.ledger, scene.keys.named)
     with pytest.raises(IntegrityError):
         await scene.checkpointer.round()
+
+
+async def test_the_command_says_which_logs_were_closed(
+    scene: Scene, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kept = await scene.close()
+    await scene.ledger.delete(kept)
+
+    assert await all_there(scene.ledger, Trust(signer=tmp_path))
+    assert f"{kept.origin}: closed at 7 records" in capsys.readouterr().out
+    del scene.ledger._deleted[TENANT]
+    assert not await all_there(scene.ledger, Trust(signer=tmp_path))
+    assert f"{kept.origin}: DOES NOT HOLD" in capsys.readouterr().out
 
 
 async def test_an_end_that_another_key_signed_is_none(

@@ -13,9 +13,10 @@ from infra.system import SystemClock, SystemEntropy
 from pipeline.audit import ROOT, Recorded, record
 from pipeline.errors import RetryableError
 from pipeline.ports.accepted import AcceptedRequests, Span
-from pipeline.ports.ledger import Appended, SourceOffsets
+from pipeline.ports.ledger import Appended, Deleted, SourceOffsets
+from pipeline.root import Rooted
 from producers.completeness import CHECKED, INCIDENT, CompletenessWorker
-from schemas.audit import AuditRecord
+from schemas.audit import CLOSED, AuditRecord
 from schemas.ids import RequestId, TenantId
 from schemas.webhooks import Kind
 from tests.support.audit import OTHER, TENANT, recorded, request_id
@@ -267,3 +268,28 @@ async def test_a_worker_that_dies_before_it_appends_has_raised_the_alarm(
 
     assert [1, 1] == scene.alarms
     assert 1 == len(await scene.checks(TENANT, INCIDENT))
+
+
+async def test_a_closed_log_is_told_nothing_more(scene: Scene) -> None:
+    await scene.story("a", "accepted")
+    await scene.ledger.append([recorded("end", CLOSED, tenant=TENANT)])
+
+    await scene.worker.round()
+
+    assert [] == await scene.checks(TENANT)
+    incident = await scene.checks(ROOT, INCIDENT)
+    assert [(request_id("a"),)] == [
+        each.completeness.missing for each in incident if each.completeness
+    ]
+
+
+async def test_of_a_deleted_log_nothing_is_missing(scene: Scene) -> None:
+    await scene.story("a", "accepted", "completed")
+    kept = Deleted(TENANT, "origin", b"", "", Rooted(bytes(32), 0))
+    scene.ledger._deleted[TENANT] = kept
+    del scene.ledger._heads[TENANT], scene.ledger._entries[TENANT]
+
+    await scene.worker.round()
+
+    assert [] == await scene.checks(ROOT, INCIDENT)
+    assert [] == scene.alarms

@@ -1,0 +1,266 @@
+"""A tenant that goes: frozen, closed with its log, and the log deleted."""
+
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from demo.stack import Stack
+from infra.keystore.keeper import PostgresKeyKeeper
+from infra.keystore.keks import KekCache
+from infra.keystore.loader import KekLoader
+from infra.keystore.secrets import KekSecrets, PostgresSubjects
+from infra.kms.file import FileKms
+from infra.kms.folder import KeyFolder
+from infra.log import Log
+from infra.memory.log import MemoryLog
+from infra.memory.publisher import MemoryPublisher
+from infra.postgres.admin import Admin
+from infra.postgres.closing import SETTLED, Closing
+from infra.postgres.ledger import PostgresLedger
+from infra.postgres.logs import PostgresLogs
+from infra.postgres.outbox import Outbox
+from infra.postgres.pool import open_pool
+from infra.postgres.requests import PostgresRequests
+from infra.signer.ed25519 import FileSigner, PublicKeys, ensure_key
+from infra.signer.state import STATE, FileState
+from infra.system import SystemEntropy
+from pipeline.audit import ROOT, record
+from pipeline.errors import IntegrityError, KeyDestroyed, LogClosed, SluiceError
+from producers.checkpointer import Checkpointer
+from schemas.audit import CLOSED, AuditRecorded
+from schemas.events import Attributes, Event
+from schemas.ids import Actor, TenantId
+from schemas.topics import AUDIT_RECORDED, TOPICS
+from tests.support.audit import recorded
+from tests.support.gateway import HeldClock
+from tests.support.installation import (
+    Installation,
+    admitted,
+    ended,
+    installed,
+    new_request_id,
+)
+
+pytestmark = pytest.mark.integration
+
+ENTROPY = SystemEntropy()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scene:
+    """An operator, the ledger's writer, and the checkpointer."""
+
+    clock: HeldClock
+    admin: Admin
+    ledger: PostgresLedger
+    logs: PostgresLogs
+    requests: PostgresRequests
+    checkpointer: Checkpointer
+    keys: PublicKeys
+
+    @property
+    def closing(self) -> Closing:
+        return Closing(self.admin)
+
+    async def drain(self) -> None:
+        """What the outbox holds comes onto the ledger."""
+        log = MemoryLog(TOPICS, self.clock)
+        publisher = MemoryPublisher(log)
+        await Outbox(pool=self.admin.pool, publisher=publisher).round()
+        told = [
+            Event(
+                Attributes.from_headers(each.headers),
+                AuditRecorded.model_validate_json(each.value or b""),
+            )
+            for each in log.records(AUDIT_RECORDED.name)
+        ]
+        await self.ledger.append(told)
+
+    async def frozen(self) -> TenantId:
+        """A tenant that was frozen long enough ago."""
+        tenant = await self.admin.create_tenant("Acme")
+        assert await self.closing.freeze(tenant)
+        await self.drain()
+        await self.clock.sleep(SETTLED.total_seconds())
+        return tenant
+
+    async def actions(self, tenant: TenantId) -> list[str]:
+        return [each.action for each in await self.logs.read(tenant, 0, 99)]
+
+
+@pytest.fixture(scope="module")
+def installation(stack: Stack) -> Iterator[Installation]:
+    with installed(stack.postgres_url) as made:
+        yield made
+
+
+@pytest.fixture
+async def scene(installation: Installation, tmp_path: Path) -> AsyncIterator[Scene]:
+    urls, clock = installation.urls, HeldClock()
+    async with (
+        await open_pool(urls["sluice_operator"], size=1) as operator,
+        await open_pool(urls["sluice_keystore_keeper"], size=1) as keystore,
+        await open_pool(urls["sluice_worker"], size=1) as worker,
+        await open_pool(urls["sluice_checkpointer"], size=1) as signer,
+    ):
+        folder = KeyFolder(
+            directory=tmp_path / "keys",
+            root=tmp_path / "root" / "root.key",
+            entropy=ENTROPY,
+            clock=clock,
+        )
+        kms = FileKms(folder=folder, entropy=ENTROPY)
+        keks = KekLoader(keystore, kms, KekCache(clock))
+        secrets = KekSecrets(keks=keks, entropy=ENTROPY)
+        logs = PostgresLogs(pool=signer, role="sluice_ledger_signer")
+        keys = ensure_key(tmp_path / "signer", bytes(32), clock.now())
+        yield Scene(
+            clock=clock,
+            admin=Admin(
+                pool=operator,
+                keeper=PostgresKeyKeeper(pool=keystore, kms=kms, entropy=ENTROPY),
+                subjects=PostgresSubjects(
+                    pool=keystore, secrets=secrets, entropy=ENTROPY, clock=clock
+                ),
+                clock=clock,
+                entropy=ENTROPY,
+                actor=Actor("user:made-up"),
+            ),
+            ledger=PostgresLedger(pool=worker, domain="test", entropy=ENTROPY),
+            logs=logs,
+            requests=PostgresRequests(pool=worker),
+            checkpointer=Checkpointer(
+                ledger=PostgresLedger(pool=signer, domain="test", entropy=ENTROPY),
+                logs=logs,
+                signer=FileSigner(tmp_path / "signer", clock),
+                state=FileState(tmp_path / "signer" / STATE),
+                clock=clock,
+                log=Log("test"),
+            ),
+            keys=keys,
+        )
+
+
+async def sign(scene: Scene, tenant: TenantId) -> None:
+    """One log and the root: other cases of this module signed with keys of theirs."""
+    head = await scene.logs.head(tenant)
+    assert head is not None
+    await scene.checkpointer.checkpoint(tenant, head)
+
+
+async def test_a_tenant_goes(scene: Scene) -> None:
+    tenant = await scene.frozen()
+
+    await scene.closing.close(tenant)
+    await scene.drain()
+
+    assert CLOSED == (await scene.actions(tenant))[-1]
+    with pytest.raises(KeyDestroyed):
+        await scene.admin.keeper.enrol(tenant)
+    with pytest.raises(LogClosed):
+        await scene.ledger.append([recorded("late", tenant=tenant)])
+    with pytest.raises(IntegrityError):  # nobody signed its end
+        await scene.closing.delete_log(tenant, scene.keys.named)
+
+    await sign(scene, tenant)
+    kept = await scene.closing.delete_log(tenant, scene.keys.named)
+    await scene.drain()
+
+    assert None is await scene.logs.head(tenant)
+    assert kept in await scene.logs.deleted()
+    erased = record(kept.record).erase
+    assert erased is not None
+    assert ("tenant", tenant) == (erased.scope, erased.ref)
+    assert "log.deleted" in await scene.actions(ROOT)
+    with pytest.raises(SluiceError):
+        await scene.closing.delete_log(tenant, scene.keys.named)
+
+
+async def test_closing_again_closes_once(scene: Scene) -> None:
+    tenant = await scene.frozen()
+
+    await scene.closing.close(tenant)
+    await scene.drain()
+    await scene.closing.close(tenant)
+    await scene.drain()
+
+    assert 1 == (await scene.actions(tenant)).count(CLOSED)
+
+
+async def test_who_is_not_frozen_is_not_closed(scene: Scene) -> None:
+    tenant = await scene.admin.create_tenant("Acme")
+    await scene.drain()
+
+    with pytest.raises(SluiceError, match="frozen"):
+        await scene.closing.close(tenant)
+
+
+async def test_what_is_on_its_way_is_waited_for(scene: Scene) -> None:
+    tenant = await scene.admin.create_tenant("Acme")
+    assert await scene.closing.freeze(tenant)
+    with pytest.raises(SluiceError, match="no event"):
+        await scene.closing.close(tenant)
+
+    await scene.drain()
+    with pytest.raises(SluiceError, match="15 minutes"):
+        await scene.closing.close(tenant)
+    await scene.clock.sleep(SETTLED.total_seconds())
+    request = new_request_id()
+    await scene.requests.admit(admitted(tenant, request))
+    with pytest.raises(SluiceError, match="no request"):
+        await scene.closing.close(tenant)
+
+    await scene.requests.finish([ended(tenant, request)])
+    await scene.closing.close(tenant)
+
+
+async def test_who_is_thawed_is_admitted_again(scene: Scene) -> None:
+    tenant = await scene.frozen()
+    assert not await scene.closing.freeze(tenant)
+
+    assert await scene.closing.thaw(tenant)
+    assert not await scene.closing.thaw(tenant)
+    await scene.drain()
+
+    assert ["tenant.frozen", "tenant.thawed"] == (await scene.actions(tenant))[-2:]
+    with pytest.raises(SluiceError, match="frozen"):
+        await scene.closing.close(tenant)
+
+
+async def test_who_is_closed_stays_closed(scene: Scene) -> None:
+    tenant = await scene.frozen()
+    await scene.closing.close(tenant)
+
+    assert not await scene.closing.thaw(tenant)
+    assert not await scene.closing.freeze(tenant)
+
+
+async def test_a_log_under_another_key_is_not_deleted(
+    scene: Scene, tmp_path: Path
+) -> None:
+    tenant = await scene.frozen()
+    await scene.closing.close(tenant)
+    await scene.drain()
+    await sign(scene, tenant)
+    strange = ensure_key(tmp_path / "strange", bytes([1] * 32), scene.clock.now())
+
+    with pytest.raises(SluiceError):
+        await scene.closing.delete_log(tenant, strange.named)
+
+    assert None is not await scene.logs.head(tenant)
+
+
+async def test_no_other_role_deletes(scene: Scene, installation: Installation) -> None:
+    tenant = await scene.frozen()
+    await scene.closing.close(tenant)
+    await scene.drain()
+    await sign(scene, tenant)
+    connection = await asyncpg.connect(installation.urls["sluice_worker"])
+    try:
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await connection.execute("set role sluice_ledger_deleter")
+    finally:
+        await connection.close()
