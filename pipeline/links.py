@@ -16,7 +16,10 @@ _ADDRESS: Final = (
     r"(?::[0-9]{1,5})?\\?[/?]"
 )
 _SCHEME: Final = r"(?:[a-z][a-z0-9+.-]{0,30}:)?"
-_BARE: Final = re.compile(rf"(?:{_ADDRESS})\S*", re.IGNORECASE)
+_BARE: Final = re.compile(_ADDRESS, re.IGNORECASE)
+_WORD: Final = re.compile(r"\S+")
+_SIGNS: Final = ("/", "?", ":", "www.")
+"""Every address has one of these."""
 _BARE_IN_JSON: Final = re.compile(
     # A string that begins with an address is one to its end; another's ends at a space.
     rf"(?<=\"){_SCHEME}(?:{_ADDRESS})(?:[^\"\\\n]|\\.)*"
@@ -60,14 +63,30 @@ class Links:
         return starts, ends
 
     def _found(self) -> Iterator[tuple[int, int]]:
-        bare = _BARE_IN_JSON if self._in_json else _BARE
-        for found in (*bare.finditer(self._text), *_ATTRIBUTE.finditer(self._text)):
-            yield found.span()
+        lower = self._text.lower()
+        if any(sign in lower for sign in _SIGNS):
+            yield from self._bare()
+        if "=" in self._text:
+            for found in _ATTRIBUTE.finditer(self._text):
+                yield found.span()
         end = 0
         for found in _MARKDOWN.finditer(self._text):
             if found.start() >= end:
                 end = self._destination(found.end())
                 yield found.start(), end
+
+    def _bare(self) -> Iterator[tuple[int, int]]:
+        """Addresses as they stand; outside JSON, to the end of their word."""
+        if self._in_json:
+            for found in _BARE_IN_JSON.finditer(self._text):
+                yield found.span()
+            return
+        for word in _WORD.finditer(self._text):
+            lower = word[0].lower()
+            if not any(sign in lower for sign in _SIGNS):
+                continue
+            if found := _BARE.search(self._text, *word.span()):
+                yield found.start(), word.end()
 
     def _destination(self, start: int) -> int:
         """Where what follows ``](`` ends: at its bracket, or at the end of the line."""

@@ -10,7 +10,7 @@ look-up: restored values are not looked at again.
 
 import hmac
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Final
@@ -98,14 +98,63 @@ def _bare(value: str) -> str:
 
 
 _LINE: Final = r"\\{0,2}_"
-_BENT: Final = re.compile(
-    r"(?:<|&lt;|\\+u003c|%3C|‹)?\\?"
-    rf"({_CLASSES.replace('_', _LINE)}){_LINE}([0-9A-Z]{{4}}){_LINE}"
-    r"(S?)([0-9]{1,6})(?![0-9])"
+_HEAD: Final = re.compile(
+    rf"(?:<|&lt;|\\u003c|%3C|‹)?\\?({_CLASSES.replace('_', _LINE)}){_LINE}\Z",
+    re.IGNORECASE,
+)
+_LONGEST_HEAD: Final = 10 + max(len(each) + 2 * each.count("_") for each in DataClass)
+"""Characters: an escaped bracket, the longest class, and its escaped underscores."""
+_TAIL: Final = re.compile(
+    rf"[0-9A-Z]{{4}}{_LINE}(S?)([0-9]{{1,6}})(?![0-9])"
     r"(?:\\?>|&gt;|\\+u003e|%3E|›)?",
     re.IGNORECASE,
 )
-"""Tokens of any session, as models bend them."""
+"""Tokens as models bend them: what stands before the nonce, and from it on."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Bent:
+    """A token of this session, as it stands in a text."""
+
+    start: int
+    end: int
+    data_class: DataClass
+    strict: bool
+    number: str
+
+
+def _bent(text: str, nonce: str) -> Iterator[_Bent]:
+    """The tokens of this session, in order.
+
+    Its four characters are searched for first: most of a text is then never looked at.
+    """
+    end = 0
+    for place in _places(text, nonce):
+        head = _HEAD.search(text, max(end, place - _LONGEST_HEAD), place)
+        tail = _TAIL.match(text, place)
+        if head is not None and tail is not None:
+            start = _unescaped(text, head.start(), end)
+            end = tail.end()
+            data_class = DataClass(head[1].replace("\\", "").upper())
+            yield _Bent(start, end, data_class, bool(tail[1]), tail[2])
+
+
+def _places(text: str, nonce: str) -> Iterator[int]:
+    """Where the nonce stands, in capitals or not."""
+    lower = text.lower()
+    if len(lower) != len(text):  # a capital that is two small letters moves the rest
+        lower = "".join(c.lower() if len(c.lower()) == 1 else c for c in text)
+    wanted, place = nonce.lower(), -1
+    while (place := lower.find(wanted, place + 1)) >= 0:
+        yield place
+
+
+def _unescaped(text: str, start: int, least: int) -> int:
+    """The start with all the backslashes of an escape that was escaped again."""
+    if text.startswith(("\\u003c", "\\u003C"), start):
+        while start > least and text[start - 1] == "\\":
+            start -= 1
+    return start
 
 
 def restored(
@@ -129,25 +178,31 @@ def restored(
         in_json: the text is JSON, e.g. a tool call's arguments; values are escaped for
             it.
     """
-    ours = nonce.casefold()
-    if ours not in text.casefold():
-        return text
     links = Links(text, in_json=in_json)
+    told: list[str] = []
+    done = 0
+    for found in _bent(text, nonce):
+        back: str | None
+        if found.strict or not reveal.shows(found.data_class, place):
+            back = f"[{found.data_class}]"
+        elif not reveal.in_urls and links.open_at(found.start):
+            continue
+        else:
+            back = _back(found, vault, nonce, in_json=in_json)
+        if back is not None:
+            told += (text[done : found.start], back)
+            done = found.end
+    return "".join((*told, text[done:])) if told else text
 
-    def back(found: re.Match[str]) -> str:
-        if found[2].casefold() != ours:
-            return found[0]
-        data_class = DataClass(found[1].replace("\\", "").upper())
-        if found[3] or not reveal.shows(data_class, place):
-            return f"[{data_class}]"
-        if not reveal.in_urls and links.open_at(found.start()):
-            return found[0]
-        value = vault.get(f"<{data_class}_{nonce}_{found[4]}>")
-        if value is None:
-            return found[0]
-        return orjson.dumps(value).decode()[1:-1] if in_json else value
 
-    return _BENT.sub(back, text)
+def _back(
+    found: _Bent, vault: Mapping[str, str], nonce: str, *, in_json: bool
+) -> str | None:
+    """The value that a token stands for; None: the vault has none."""
+    value = vault.get(f"<{found.data_class}_{nonce}_{found.number}>")
+    if value is not None and in_json:
+        return orjson.dumps(value).decode()[1:-1]
+    return value
 
 
 def is_json(text: str) -> bool:

@@ -1,6 +1,7 @@
 """Tokens: restoring understands what models do, and no more than that."""
 
 import json
+import re
 from time import process_time
 
 import pytest
@@ -137,3 +138,36 @@ def test_what_was_escaped_is_never_restored(text: str) -> None:
     assert once == escaped(once)
     for match in ("<PERSON_K7QX_1>", "<PERSON_K7QX_2>"):
         assert match not in once
+
+
+LINE = r"\\{0,2}_"
+CLASSES = "|".join(sorted(DataClass, key=len, reverse=True)).replace("_", LINE)
+WHOLE = re.compile(
+    r"(?:<|&lt;|\\+u003c|%3C|‹)?\\?"
+    rf"({CLASSES}){LINE}([0-9A-Z]{{4}}){LINE}(S?)([0-9]{{1,6}})(?![0-9])"
+    r"(?:\\?>|&gt;|\\+u003e|%3E|›)?",
+    re.IGNORECASE,
+)
+"""All of a token in one pattern, as slow as it is plain."""
+PIECES = st.sampled_from(
+    [
+        "<", ">", "&lt;", "&gt;", r"\u003c", r"\u003e", r"\u003C", "%3C", "%3E", "‹",
+        "\\", "_", r"\_", r"\\_", "PERSON", "person", "EMAIL", "GOV_ID", r"GOV\_ID",
+        "K7QX", "k7Qx", "AAAA", "1", "2", "123456", "S1", "s2", "İ", "ß", " ", "x",
+        "<PERSON_K7QX_1>", "<EMAIL_K7QX_2>", "<PERSON_AAAA_1>",
+    ]
+)  # fmt: skip
+
+
+@given(st.lists(PIECES, max_size=14).map("".join))
+def test_the_nonce_finds_what_the_whole_pattern_finds(text: str) -> None:
+    def back(found: re.Match[str]) -> str:
+        if found[2].casefold() != NONCE.casefold():
+            return found[0]
+        data_class = found[1].replace("\\", "").upper()
+        kept = VAULT.get(f"<{data_class}_{NONCE}_{found[4]}>", found[0])
+        return f"[{data_class}]" if found[3] else kept
+
+    found = restored(text, VAULT, NONCE)
+
+    assert WHOLE.sub(back, text) == found
