@@ -31,7 +31,7 @@ down: $(STAMP)  ## stop what `make up` started
 
 # What measures or kills never runs beside other tests: a pass of its own.
 define passes
-$(BIN)/pytest -n 2 --dist loadfile -m "not serial" $(1); beside=$$?; \
+$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not serial" $(1); beside=$$?; \
 	$(BIN)/pytest -m serial $(1) && exit $$beside
 endef
 

@@ -82,6 +82,7 @@ class Ordered(Listener):
     @override
     async def revoked(self, partitions: Collection[int]) -> None:
         await self._finish_the_record(LEAVE_WITHIN_S)
+        await self.commits.settle()
         self._epoch += 1
         self._trials.clear()
         self.commits.forget()
@@ -195,7 +196,7 @@ class Ordered(Listener):
             self.stops.wait(lot.partition, record.offset)
 
     async def _flush(self, lot: Lot) -> None:
-        """Publish what was handled, await it, commit."""
+        """Publish what was handled, and await it."""
         handled, lot.handled = lot.handled, []
         if not handled:
             return
@@ -245,7 +246,7 @@ class Ordered(Listener):
     async def _ended(
         self, lot: Lot, records: Sequence[Record], *, handled: bool = True
     ) -> None:
-        """Their effects are durable: commit."""
+        """Their effects are durable: they may be committed."""
         lot.begin = records[-1].offset + 1
         for record in records:
             self._trials.forget(record)
@@ -256,4 +257,3 @@ class Ordered(Listener):
         self.stops.moved(lot.partition)
         if lot.epoch == self._epoch:
             self.commits.finished(lot.partition, lot.begin)
-            await self.commits.settle()

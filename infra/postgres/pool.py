@@ -37,6 +37,7 @@ async def open_pool(
         min_size=1,
         max_size=size,
         init=_init,
+        reset=_nothing_to_undo,
         statement_cache_size=100 if statement_cache else 0,
     )
 
@@ -77,6 +78,13 @@ async def refuse_volatile(pool: asyncpg.Pool) -> None:
             "database.durable: expected synchronous_standby_names to name a standby,"
             " and fsync and full_page_writes to be on"
         )
+
+
+async def _nothing_to_undo(_: object) -> None:
+    """What a transaction sets ends with it, and asyncpg rolls back what is open.
+
+    Its own reset would be a round trip more for every call.
+    """
 
 
 async def _init(connection: asyncpg.Connection) -> None:

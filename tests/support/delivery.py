@@ -251,10 +251,11 @@ class MemoryMember:
         return len(records)
 
     async def until_quiet(self, polls: int = 200) -> None:
-        """Poll until nothing comes and no timer is left."""
+        """Poll until nothing comes and no timer is left; what is owed is committed."""
         for _ in range(polls):
             if not await self.poll():
                 await self.bench.clock.step()
+        await self.mode.commits.settle()
 
 
 @dataclass(slots=True)

@@ -102,6 +102,7 @@ async def test_what_is_due_later_keeps_the_rest_and_is_no_trouble(
     subscription, seen = forwarding(failing(NotYet(300.0), times=1))
     member = await bench.member(subscription)
     await member.poll()
+    await member.mode.commits.settle()
     await bench.clock.breathe()
     before, wrong = bench.committed(), member.mode.waiting_since
     stands = member.mode.stops.stands(0)
@@ -158,6 +159,7 @@ async def test_a_shared_thing_away_stops_only_its_partition_and_mends(
     subscription, _ = forwarding(failing(RetryableError("away"), 100))
     member = await bench.member(subscription)
     await member.poll()
+    await member.mode.commits.settle()
     early = (bench.committed(0), bench.committed(1), member.mode.waiting_since)
     await member.until_quiet(400)
 
@@ -441,6 +443,7 @@ async def test_a_long_group_returns_to_the_poll(bench: Bench) -> None:
     bench.put("a", "b", "c")
     member = await bench.member(ordered(SOURCE, handle))
     await member.poll()
+    await member.mode.commits.settle()
     early = bench.committed()
     await member.until_quiet(3)
 
