@@ -17,6 +17,7 @@ from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 
 from demo.launch import Access, Sluice
+from infra.system import SystemClock
 from pipeline.ports.bus import Record
 from schemas.audit import TERMINAL
 from schemas.policies import PolicyDocument
@@ -138,7 +139,7 @@ async def test_each_kind_costs_a_letter_a_record_and_its_request_and_nothing_els
     os.kill(pid, signal.SIGSTOP)
     try:
         # A fetch that waits at the broker would bring the first record as it was.
-        await asyncio.sleep(FETCH_ENDS_S)
+        await SystemClock().sleep(FETCH_ENDS_S)
         asking = [asyncio.create_task(ask(access, at)) for at in range(len(kinds))]
         await soon(lambda: _holds(access, len(kinds)))
         genuine = await accepted(access)
