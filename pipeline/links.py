@@ -85,8 +85,8 @@ class Links:
             lower = word[0].lower()
             if not any(sign in lower for sign in _SIGNS):
                 continue
-            if found := _BARE.search(self._text, *word.span()):
-                yield found.start(), word.end()
+            if address := _BARE.search(self._text, *word.span()):
+                yield address.start(), word.end()
 
     def _destination(self, start: int) -> int:
         """Where what follows ``](`` ends: at its bracket, or at the end of the line."""
