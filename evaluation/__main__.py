@@ -11,9 +11,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from evaluation import disguises, documents, gate, injection, machine, report, speed
+from evaluation import (
+    disguises,
+    documents,
+    gate,
+    injection,
+    machine,
+    reliability,
+    report,
+    speed,
+)
 from evaluation.detectors import Detector, detectors
 from evaluation.scoring import figures, macro, tally
+from infra.recipes import load_recipe
 
 RESULTS: Final = Path(__file__).parent / "results.json"
 NAMES: Final = frozenset({"PERSON", "ADDRESS", "HEALTH"})
@@ -48,6 +58,8 @@ def measured(made: Mapping[str, Detector]) -> Figures:
     found["speed"] = _speed(made, sets)
     found["costs"] = dict(speed.costs())
     found["clean_names_per_kb"] = _clean(made["sluice"])
+    say("looking at what confidences mean")
+    found["reliability"] = dict(reliability.measured(sets, load_recipe()))
     found["injection"] = injection.measured()
     return found
 

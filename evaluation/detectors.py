@@ -9,20 +9,20 @@ from typing import Any
 from evaluation.documents import LABELS, Span
 from infra.recipes import load_recipe
 from pipeline.detection.engine import Recipe, build, inspect
+from pipeline.detection.recipe import THRESHOLD
 
 Detector = Callable[[str], list[Span]]
-THRESHOLD = 0.5
 PRESIDIO_THRESHOLD = 0.35
 
 
 def sluice(recipe: Recipe) -> Detector:
-    """Findings of at least the default threshold."""
+    """Findings that reach their class's default threshold."""
 
     def found(text: str) -> list[Span]:
         return [
             Span(each.data_class.value, each.start, each.end)
             for each in inspect(text, recipe).findings
-            if each.confidence >= THRESHOLD
+            if each.confidence >= recipe.thresholds.get(each.data_class, THRESHOLD)
         ]
 
     return found

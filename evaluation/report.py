@@ -36,6 +36,7 @@ def tables(results: Results) -> Mapping[str, str]:
     return {
         "machine": _machine(results["machine"]),
         "sets": "\n".join(_sets(results["sets"])),
+        "reliability": "\n".join(_reliability(results.get("reliability", {}))),
         "speed": "\n".join(_speed(results["speed"])),
         "targets": "\n".join(_targets(results)),
         "screening": "\n".join(_screening(results["injection"])),
@@ -105,6 +106,14 @@ def _speed(speed: Results) -> Iterator[str]:
         row = speed[who]
         rates = [f"{row[kind]:,.0f}" for kind in ("dense", "clean")]
         yield _row([told, *rates, *(f"{row[key]:.2f}" for key in ("p50", "p99"))])
+
+
+def _reliability(by: Results) -> Iterator[str]:
+    yield from _head("set", "class", "findings", "off as log-odds", "off as shipped")
+    for name, rows in by.items():
+        for data_class, row in rows.items():
+            told = [f"{row[key]:.3f}" for key in ("before", "ece")]
+            yield _row([name, data_class, str(row["findings"]), *told])
 
 
 def _targets(results: Results) -> Iterator[str]:

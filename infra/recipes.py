@@ -2,6 +2,7 @@
 
 import json
 import zlib
+from dataclasses import replace
 from hashlib import sha256
 from importlib.metadata import version
 from importlib.resources import files
@@ -18,11 +19,14 @@ from pipeline.policies import default_policy
 from pipeline.redaction import redact
 from pipeline.screening import screen
 from pipeline.text import Channel, TextPart
+from schemas.policies import DataClass
 
 NAMES: Final = "names-1.bin"
 INJECTION: Final = "injection-1.bin"
 INSTRUCTION: Final = "instruction-1.bin"
+CALIBRATION: Final = "calibration-1.bin"
 SHA256: Final = {
+    CALIBRATION: "581ff7883f8b6f83cfabaa70bab25bba3e4e5cc9646d5b1bc65d8adf49c4f5c8",
     INSTRUCTION: "968fd8589c2242e8bcaa7ca9eab4a017b41204de92f0eb6761d7e801c2d5e5d6",
     INJECTION: "7adb68f29f9bc42f09959d863b35a0130fa089fafac04c8252b2e557fd5ce4d8",
     NAMES: "5bf1e0cd9648e705aecc6431d9e2fb6787aa0c9646c825bde00f94f5754c9bd4",
@@ -51,15 +55,29 @@ def load_recipe() -> Recipe:
         IntegrityError: an artefact is not the one that was trained.
         GuardFailed: the pattern sets do not work on this machine.
     """
-    recipe = Recipe(
+    told = json.loads(zlib.decompress(_artefact(CALIBRATION)))
+    recipe = replace(
+        uncalibrated(),
+        calibration={DataClass(c): (slope, off) for c, (slope, off, _) in told.items()},
+        thresholds={DataClass(c): least for c, (_, _, least) in told.items()},
+    )
+    warmed(recipe)
+    return recipe
+
+
+def uncalibrated() -> Recipe:
+    """The recipe whose confidences are log-odds as its rules and models add them.
+
+    Raises:
+        IntegrityError: an artefact is not the one that was trained.
+    """
+    return Recipe(
         people=_people(_artefact(NAMES)),
         attacks=_linear(INJECTION),
         orders=_linear(INSTRUCTION),
         artefacts=tuple(SHA256.items()),
         code=code(),
     )
-    warmed(recipe)
-    return recipe
 
 
 def warmed(recipe: Recipe) -> None:

@@ -20,8 +20,6 @@ STRICT: Final = frozenset(
 MARKED: Final = frozenset({DataClass.MINOR, DataClass.URL})
 """Recorded by default; their text stays."""
 STRICT_IN_COMPLETIONS: Final = STRICT - {DataClass.MEDICAL_ID}
-THRESHOLD: Final = 0.5
-
 GUARD_OF: Final[Mapping[DataClass, Guard]] = {
     DataClass.SECRET: Guard.SECRETS,
     DataClass.PERSON: Guard.NAMES,
@@ -63,7 +61,6 @@ _DEFAULT_CELLS: Final = {
             data_class=data_class,
             channel=channel.value,
             mode=default_mode(data_class, channel),
-            threshold=THRESHOLD,
         )
         for data_class in DataClass
     }

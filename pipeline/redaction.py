@@ -13,6 +13,7 @@ from pipeline.detection.engine import (
     Recipe,
     inspect,
 )
+from pipeline.detection.recipe import THRESHOLD
 from pipeline.detection.work import Clock
 from pipeline.findings import Acted, looked_by
 from pipeline.policies import REDACTING, cells, guard_of
@@ -21,7 +22,6 @@ from pipeline.text import Channel, TextPart
 from pipeline.tokens import Session, escaped, token_spans
 from schemas.policies import (
     Cell,
-    DataClass,
     Failing,
     Guard,
     Mode,
@@ -203,17 +203,21 @@ def judged(
     try:
         seen = inspect(text, recipe, regions=policy.regions, most=room, clock=clock)
     except GuardFailed:
-        told = tuple(_told(others, text, policy, channel))
+        told = tuple(_told(others, text, policy, channel, recipe))
         return Judged(told, frozenset(REDACTING))
     return Judged(
-        tuple(_told((*seen.findings, *others), text, policy, channel)),
+        tuple(_told((*seen.findings, *others), text, policy, channel, recipe)),
         seen.failed,
         frozenset(seen.signals),
     )
 
 
 def _told(
-    findings: Sequence[Finding], text: str, policy: PolicyDocument, channel: Channel
+    findings: Sequence[Finding],
+    text: str,
+    policy: PolicyDocument,
+    channel: Channel,
+    recipe: Recipe,
 ) -> Iterator[tuple[Finding, Mode | None]]:
     opaque = token_spans(text)
     told = cells(policy, channel)
@@ -224,7 +228,14 @@ def _told(
             continue
         finding = _beside(each, opaque)
         if finding is not None:
-            yield finding, _mode(finding, told, answer=answer)
+            cell = told[finding.data_class]
+            least = recipe.least(cell) if own else _outside(cell)
+            yield finding, _mode(finding, cell, least, answer=answer)
+
+
+def _outside(cell: Cell) -> float:
+    """From which confidence a mention from outside counts; its scale is its own."""
+    return THRESHOLD if cell.threshold is None else cell.threshold
 
 
 def _beside(finding: Finding, opaque: Sequence[tuple[int, int]]) -> Finding | None:
@@ -258,15 +269,12 @@ def _token_end(span: tuple[int, int]) -> int:
     return span[1]
 
 
-def _mode(
-    finding: Finding, told: Mapping[DataClass, Cell], *, answer: bool
-) -> Mode | None:
+def _mode(finding: Finding, cell: Cell, least: float, *, answer: bool) -> Mode | None:
     """What is done with a finding; None: it is below its threshold.
 
     Beyond a cap there is no confidence to compare, so the cell's mode is taken.
     """
-    cell = told[finding.data_class]
-    if finding.checked and finding.confidence < cell.threshold:
+    if finding.checked and finding.confidence < least:
         return None
     if answer and cell.mode is Mode.REVERSIBLE:
         return Mode.STRICT

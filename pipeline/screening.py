@@ -310,7 +310,7 @@ def _blocked_classes(
                 return story.unavailable(guard)
         for each in findings:
             cell = told[each.data_class]
-            sure = not each.checked or each.confidence >= cell.threshold
+            sure = not each.checked or each.confidence >= recipe.least(cell)
             if cell.block and sure:
                 reason = f"privacy.pii.{each.data_class.lower()}"
                 story.tell(

@@ -106,14 +106,15 @@ class Cell(Schema):
 
     Attributes:
         channel: ``user``, ``system``, ``tool``, ``document``, ``completion``.
-        threshold: confidence below which a finding is recorded, and not acted on.
+        threshold: confidence below which a finding is recorded, and not acted on; None:
+            the recipe's for its class.
         block: screening ends a request that holds a finding of this cell.
     """
 
     data_class: DataClass
     channel: ChannelName
     mode: Mode
-    threshold: Threshold = 0.5
+    threshold: Threshold | None = None
     block: bool = False
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from hashlib import sha256
 from pathlib import Path
 
-from training import linear, names
+from training import calibration, linear, names
 
 ROOT = Path(__file__).parents[1]
 DATA = ROOT.parent / "shared" / "data"
@@ -18,6 +18,7 @@ MADE: Mapping[str, Callable[[], bytes]] = {
         "instruction-1", linear.CARRIED, together=False
     ),
     "names-1": lambda: names.make(DATA),
+    "calibration-1": calibration.make,
 }
 
 

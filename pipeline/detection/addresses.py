@@ -4,6 +4,8 @@
 
 from typing import Final
 
+from pipeline.detection import checks
+from pipeline.detection.checks import Check
 from pipeline.detection.rules import Rule, hinted
 from schemas.policies import DataClass
 
@@ -21,7 +23,7 @@ _HINTS: Final = hinted(
 )
 
 
-def _rule(name: str, pattern: str, base: float) -> Rule:
+def _rule(name: str, pattern: str, base: float, check: Check | None = None) -> Rule:
     return Rule(
         id=f"address.{name}",
         data_class=DataClass.ADDRESS,
@@ -30,19 +32,20 @@ def _rule(name: str, pattern: str, base: float) -> Rule:
         base=base,
         hints=_HINTS,
         wide=True,
+        check=check,
     )
 
 
 ADDRESSES: Final = (
     _rule("street", rf"(?:{_WORD} )?[0-9]{{1,6}}[A-Za-z]?,? (?:[NSEW]\.? )?(?:{_WORD} ){{1,4}}{_STREET}{_UNIT}{_TOWN}", 1.6),
-    _rule("german", rf"{_WORD}(?:[ -]{_WORD}){{0,2}}(?:straße|strasse|str\.|weg|platz|allee|gasse|ring|ufer|damm|Straße|Strasse|Weg|Platz|Allee|Ring) [0-9]{{1,4}} ?[a-z]?{_CONTINENT}", 1.6),
+    _rule("german", rf"{_WORD}(?:[ -]{_WORD}){{0,2}}(?:straße|strasse|str\.|weg|platz|allee|gasse|ring|ufer|damm|Straße|Strasse|Weg|Platz|Allee|Ring) [0-9]{{1,4}}(?: ?[a-z]\b)?{_CONTINENT}", 1.6),
     _rule("french", rf"[0-9]{{1,4}}(?: ?(?:bis|ter))?,? (?i:rue|avenue|boulevard|place|chemin|impasse|allée|quai|cours|route) (?:(?:de|du|des|la|le|les|l'|d')\s?){{0,3}}{_WORD}(?:[ -](?:(?:de|du|des|la) )?{_WORD}){{0,4}}{_CONTINENT}", 1.8),
-    _rule("southern", rf"(?:Calle|C/|Avenida|Avda\.?|Av\.|Plaza|Paseo|Carrera|Via|Viale|Piazza|Corso|Rua|Travessa|Praça|Largo) (?:(?:de|del|della|di|da|do|dos|la|el|los|las) ){{0,3}}{_WORD}(?:[ -](?:(?:de|di|da|del|y|e) )?{_WORD}){{0,4}},? (?:n[º°o.]{{1,2}} ?)?[0-9]{{1,4}}{_CONTINENT}", 1.6),
-    _rule("dutch", rf"{_WORD}(?:straat|laan|gracht|plein|kade|dijk|singel|vej|gade|gatan|vägen|gata|veien|katu|tie|utca|útja|ulica|ulice) [0-9]{{1,4}} ?[a-zA-Z]?{_CONTINENT}", 1.6),
+    _rule("southern", rf"(?:Calle|C/|Avenida|Avda\.?|Av\.|Plaza|Paseo|Carrera|Via|Viale|Piazza|Corso|Rua|Travessa|Praça|Largo) (?:(?:de|del|della|delle|dello|degli|dei|di|da|das|do|dos|la|el|los|las) ){{0,3}}{_WORD}(?:[ -](?:(?:de|di|da|del|y|e) )?{_WORD}){{0,4}},? (?:n[º°o.]{{1,2}} ?)?[0-9]{{1,4}}{_CONTINENT}", 1.6),
+    _rule("dutch", rf"{_WORD}(?:straat|laan|gracht|plein|kade|dijk|singel|vej|gade|gatan|vägen|gata|veien|katu|tie|utca|útja|ulica|ulice) [0-9]{{1,4}}(?: ?[a-zA-Z]\b)?{_CONTINENT}", 1.6),
     _rule("slavic", rf"(?:ul\.|ulica|al\.|aleja|ulice|nám\.|ул\.|улица|пр\.|проспект) {_WORD}(?: {_WORD}){{0,3}},? (?:д\. ?)?[0-9]{{1,4}}[a-z]?(?:/[0-9]{{1,4}})?{_CONTINENT}", 1.6),
     _rule("box", r"(?i)\bp\.? ?o\.? ?box [0-9]{1,6}|postfach [0-9]{2,6}|apartado (?:de correos )?[0-9]{1,6}", 2.5),
     _rule("postcode.gb", r"[A-Z]{1,2}[0-9][0-9A-Z]? [0-9][A-Z]{2}", 0.4),
     _rule("zip.us", rf"{_WORD}(?: {_WORD}){{0,2}}, [A-Z]{{2}},? [0-9]{{5}}(?:-[0-9]{{4}})?", 1.4),
     _rule("japanese", r"〒?[0-9]{3}-[0-9]{4}\s?[\p{Han}ぁ-ヿ]{2,4}[都道府県][\p{Han}ぁ-ヿ0-9-]{2,30}|[\p{Han}]{2,3}[都道府県][\p{Han}ぁ-ヿ]{1,12}[市区町村郡][\p{Han}ぁ-ヿ0-9-]{1,24}", 1.6),
-    _rule("labelled", r"(?i)(?:^|[^a-z-])(?:(?:home|street|mailing|shipping|billing|postal)[ _-]?)?(?:address|adresse|anschrift|dirección|indirizzo|endereço|adres)[\"']?\s?[:=]\s?[\"']?(?P<v>[^\"'\n;<>|@:]{2,60}[0-9][^\"'\n;<>|@:]{0,60})", 0.9),
+    _rule("labelled", r"(?i)(?:^|[^a-z-])(?:(?:home|street|mailing|shipping|billing|postal)[ _-]?)?(?:address|adresse|anschrift|dirección|indirizzo|endereço|adres)[\"']?\s?[:=]\s?[\"']?(?P<v>[^\"'\n;<>|@:]{2,60}[0-9][^\"'\n;<>|@:]{0,60})", 0.9, checks.postal),
 )  # fmt: skip

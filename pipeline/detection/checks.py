@@ -81,6 +81,49 @@ def iban(text: str) -> bool:
     return int(moved.translate(_VALUES)) % 97 == 1
 
 
+_IBANS: Final = {
+    land: size
+    for size, lands in {
+        15: "NO",
+        16: "BE",
+        18: "DK FI FK FO GL NL SD",
+        19: "MK SI",
+        20: "AT BA EE KZ LT LU MN XK",
+        21: "CH HR LI LV",
+        22: "BG BH CR DE GB GE IE ME RS VA",
+        23: "AE GI IL IQ OM SO TL",
+        24: "AD CZ ES MD PK RO SA SE SK TN VG",
+        25: "LY PT ST",
+        26: "IS TR",
+        27: "BI DJ FR GR IT MC MR SM",
+        28: "AL AZ BY CY DO GT HN HU LB NI PL SV",
+        29: "BR EG PS QA UA",
+        30: "JO KW MU YE",
+        31: "MT SC",
+        32: "LC",
+        33: "RU",
+    }.items()
+    for land in lands.split()
+}
+"""Characters of an account of each country (SWIFT's registry of IBANs)."""
+
+
+def iban_fits(text: str) -> int:
+    """How much of a text that begins like an IBAN is one, by its country's length."""
+    length = _IBANS.get(text[:2].upper(), 0)
+    for at, character in enumerate(text):
+        length -= character.isalnum()
+        if length == 0:
+            return at + 1 if not text[at + 1 : at + 2].isalnum() else len(text)
+    return len(text)
+
+
+def postal(text: str) -> bool:
+    """An address of a place has a word in it; one of a network or a machine has not."""
+    return _PLACE.search(text) is not None and not ipv6(text.strip())
+
+
+_PLACE: Final = re.compile(r"[^\W\d_]{3}")
 _VALUES: Final = {ord(c): str(int(c, 36)) for c in "ABCDEFGHIJKLMNOPQRSTUVWXYZ"}
 """Letters as ISO 13616 counts them."""
 

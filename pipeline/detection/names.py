@@ -83,11 +83,35 @@ _ADDRESSED: Final = frozenset(
     ]
 ) | frozenset(_TITLES.lower().split("|"))
 
+_GROUPS: Final = frozenset(
+    [
+        "team",
+        "support",
+        "department",
+        "desk",
+        "service",
+        "services",
+        "office",
+        "group",
+        "committee",
+        "management",
+        "staff",
+        "crew",
+        "inc",
+        "ltd",
+        "llc",
+        "gmbh",
+        "bank",
+        "university",
+        "council",
+    ]
+)
+
 
 def named(value: str) -> bool:
     """Whether it is more than a title, or whom a letter to nobody is addressed to."""
     words = value.lower().replace(".", "").split()
-    return not _ADDRESSED.issuperset(words)
+    return not _ADDRESSED.issuperset(words) and words[-1] not in _GROUPS
 
 
 def _person(rule: str, cue: str, name: str, base: float) -> Rule:

@@ -223,12 +223,15 @@ class _Plan:
         hints: of any of them.
         laid_out: those that are written in some groups.
         bare: those that can be near as they are, without a word of context.
+        chance: how often the check of one of them accepts any number, by layout: of
+            ten kinds each of which accepts a tenth, one nearly always does.
     """
 
     kinds: tuple[Digits, ...]
     hints: frozenset[str]
     laid_out: Mapping[tuple[int, ...], tuple[Digits, ...]]
     bare: tuple[Digits, ...]
+    chance: Mapping[tuple[int, ...], float]
 
 
 def _planned(kinds: tuple[Digits, ...]) -> _Plan:
@@ -236,7 +239,17 @@ def _planned(kinds: tuple[Digits, ...]) -> _Plan:
     layouts = {each for kind in kinds for each in kind.layouts}
     laid_out = {each: tuple(k for k in kinds if each in k.layouts) for each in layouts}
     bare = tuple(kind for kind in kinds if _near(kind))
-    return _Plan(kinds, hints, laid_out, bare)
+    chance = {layout: _chance(asked) for layout, asked in laid_out.items()}
+    return _Plan(kinds, hints, laid_out, bare, {(): _chance(bare), **chance})
+
+
+def _chance(kinds: Sequence[Digits]) -> float:
+    told = [kind.accepts for kind in kinds if kind.check and kind.accepts < _SAYS]
+    return 1 - math.prod(1 - each for each in told)
+
+
+_SAYS: Final = 0.5
+"""A check that accepts more says nothing, and is not counted among the others."""
 
 
 def _near(kind: Digits) -> bool:
@@ -306,9 +319,16 @@ def _identity(s: Stretch, kind: Digits) -> Iterator[Candidate]:
     )
     if kind.check is not None:
         passed = kind.check(s.number)
-        told = evidence(passed=passed, accepts=kind.accepts)
+        told = evidence(passed=passed, accepts=kind.accepts if hint else _far(s, kind))
         terms = (*terms, ("check", told))
     yield s.reading(kind.data_class, kind.kind, kind.rule, terms)
+
+
+def _far(s: Stretch, kind: Digits) -> float:
+    """How often some check accepts it, where no word says whose number it is."""
+    plan = _PLANS[len(s.number)]
+    layout = s.layout if s.layout in kind.layouts else ()
+    return max(kind.accepts, plan.chance.get(layout, 0.0))
 
 
 def known(number: str) -> Mapping[str, bool | None]:

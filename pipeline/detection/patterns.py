@@ -156,7 +156,7 @@ CONTACT: Final = (
 
 BANKING: Final = (
     Rule(
-        id="bank.iban", data_class=DataClass.BANK, kind="iban", base=0.6, check=checks.iban, accepts=0.0103,
+        id="bank.iban", data_class=DataClass.BANK, kind="iban", base=0.6, check=checks.iban, accepts=0.0103, fits=checks.iban_fits,
         pattern=r"(?i)[A-Z]{2}[0-9]{2}(?:[ -]?[A-Z0-9]{4}){2,7}(?:[ -]?[A-Z0-9]{1,3})?", hints=hinted("iban account konto bank compte cuenta conto rekening"),
     ),
     Rule(
@@ -233,7 +233,7 @@ PLACES: Final = (
     ),
     Rule(
         id="minor.age", data_class=DataClass.MINOR, kind="age", base=1.5,
-        pattern=r"(?i)\b(?:(?:aged?|is|am|turned|turning)\s(?:[1-9]|1[0-7])(?:\s(?:years?|yrs?)[ -]old)?\b[^0-9%.,:]|(?:[1-9]|1[0-7])[ -](?:years?|yrs?|yo)[ -]?old|(?:[1-9]|1[0-7])[ -]?jährige[rn]?|(?:[1-9]|1[0-7]) ans\b|(?:[1-9]|1[0-7]) años\b)",
+        pattern=r"(?i)\b(?:(?:aged?|turned|turning|(?:i|he|she|child|son|daughter|kid|boy|girl|pupil|student|patient)(?:'s|'m| is| am| was))\s(?:[1-9]|1[0-7])(?:\s(?:years?|yrs?)(?:[ -]old)?)?\b|(?:is|am|was)\s(?:[1-9]|1[0-7])\s(?:years?|yrs?)(?:[ -]old)?\b|(?:[1-9]|1[0-7])[ -](?:years?|yrs?|yo)[ -]?old|(?:[1-9]|1[0-7])[ -]?jährige[rn]?|(?:[1-9]|1[0-7]) ans\b|(?:[1-9]|1[0-7]) años\b)",
         hints=hinted("child boy girl son daughter student pupil kid minor teen toddler baby kind tochter sohn fille fils hijo hija"),
     ),
     Rule(

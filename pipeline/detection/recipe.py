@@ -20,8 +20,9 @@ from pipeline.detection.secrets import PEM_BEGIN, PEM_END, SECRETS
 from pipeline.detection.sets import PatternSet, options
 from pipeline.injection import PHRASES, Phrase
 from pipeline.intents import INTENTS
-from schemas.policies import DataClass, Guard
+from schemas.policies import Cell, DataClass, Guard
 
+THRESHOLD: Final = 0.5
 RULES: Final = (*STRUCTURED, *SECRETS, *CUES, *ADDRESSES, *HEALTH)
 
 
@@ -37,12 +38,14 @@ class Recipe:
         code: SHA-256 of the engine's own code and tables, and its libraries' versions;
             empty where nobody told it.
         calibration: Platt's slope and offset of a class; (1, 0) where none is told.
+        thresholds: of a class, where a cell names none; 0.5 where none is told.
         id: SHA-256 over all of these; every record of a decision names it.
     """
 
     rules: tuple[Rule, ...] = RULES
     phrases: tuple[Phrase, ...] = (*PHRASES, *INTENTS)
     calibration: Mapping[DataClass, tuple[float, float]] = field(default_factory=dict)
+    thresholds: Mapping[DataClass, float] = field(default_factory=dict)
     people: People | None = field(default=None, repr=False)
     attacks: Linear | None = field(default=None, repr=False)
     orders: Linear | None = field(default=None, repr=False)
@@ -54,11 +57,17 @@ class Recipe:
         """64 hex digits."""
         rules = [_told(rule) for rule in self.rules]
         words = [(p.id, p.pattern, p.channels, p.reason) for p in self.phrases]
-        scale = sorted(self.calibration.items())
+        scale = sorted(self.calibration.items()), sorted(self.thresholds.items())
         models = [_model(each) for each in (self.attacks, self.orders)]
         inputs = (rules, words, scale, models, self.people is None)
         told = repr((inputs, self.artefacts, self.code))
         return sha256(told.encode()).hexdigest()
+
+    def least(self, cell: Cell) -> float:
+        """The confidence from which a finding of a cell is acted on."""
+        if cell.threshold is not None:
+            return cell.threshold
+        return self.thresholds.get(cell.data_class, THRESHOLD)
 
     @cached_property
     def missing(self) -> frozenset[Guard]:
@@ -89,7 +98,7 @@ class Recipe:
 
 def _told(rule: Rule) -> tuple[object, ...]:
     """A rule's own values; a check is told by its name, its code by the recipe's."""
-    check = getattr(rule.check, "__qualname__", None)
+    check = [getattr(each, "__qualname__", None) for each in (rule.check, rule.fits)]
     return (
         rule.id, rule.data_class, rule.kind, rule.located, rule.base, rule.accepts,
         sorted(rule.hints), check,

@@ -1,7 +1,7 @@
 """What a rule is, and how its evidence adds up: in log-odds."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -35,6 +35,7 @@ class Rule:
         accepts: how often the check accepts what is no such thing; its log is evidence.
         hints: words of context.
         joined: letters or digits may stand right beside it.
+        fits: how many characters of a match are the value; None: all of them.
         wide: a match may begin with a sign or a letter beyond ASCII.
     """
 
@@ -48,6 +49,7 @@ class Rule:
     hints: frozenset[str] = frozenset()
     joined: bool = False
     wide: bool = False
+    fits: Callable[[str], int] | None = None
 
     @property
     def located(self) -> str:

@@ -74,6 +74,8 @@ class Scan:
         """Matches of one rule; beyond all caps, one stands for all that follow."""
         rule = self._recipe.rules[index]
         for start, end in self._recipe.data.spans(index, self._data):
+            if rule.fits is not None:
+                end = start + rule.fits(self._data[start:end].decode())  # noqa: PLW2901 - cut
             if start == end or not (rule.joined or self._alone(start, end)):
                 continue
             if self._work.spend():

@@ -137,9 +137,10 @@ def _explained(
     """The evidence of everything, what lost to what, and the model's reasons."""
     looked = Explained(part.text, recipe, policy.regions)
     accounts = looked.accounts()
-    least = {each: cell.threshold for each, cell in cells(policy, part.channel).items()}
+    told = cells(policy, part.channel)
     for account in accounts:
-        yield _account(account, part.text, least[DataClass(account.data_class)])
+        cell = told[DataClass(account.data_class)]
+        yield _account(account, part.text, recipe.least(cell))
     for wanted in why:
         yield from _about(wanted, part.text, looked, accounts)
     yield from _opinion(part, recipe)

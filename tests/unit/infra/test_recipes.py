@@ -17,7 +17,7 @@ from pipeline.screening import Screened, screen
 from pipeline.text import Channel, TextPart
 from schemas.policies import DataClass, Guard
 from tests.support.shared import shared
-from training import linear, names
+from training import calibration, linear, names
 
 RECIPE = load_recipe()
 
@@ -26,7 +26,8 @@ def people(text: str) -> list[str]:
     return [
         text[f.start : f.end]
         for f in inspect(text, RECIPE).findings
-        if f.data_class == "PERSON" and f.confidence >= 0.5
+        if f.data_class == "PERSON"
+        and f.confidence >= RECIPE.thresholds[DataClass.PERSON]
     ]
 
 
@@ -115,6 +116,7 @@ def test_the_id_changes_with_every_input() -> None:
         replace(RECIPE, attacks=replace(RECIPE.attacks, bias=9.0)),
         replace(RECIPE, phrases=RECIPE.phrases[1:]),
         replace(RECIPE, calibration={DataClass.EMAIL: (1.0, 0.5)}),
+        replace(RECIPE, thresholds={DataClass.EMAIL: 0.9}),
         *(
             replace(RECIPE, rules=(replace(rule, **change), *RECIPE.rules[1:]))
             for change in (
@@ -156,3 +158,12 @@ def test_names_that_take_too_long_fail_alone_and_are_told() -> None:
     found = scan.names(text)
 
     assert ({Guard.NAMES}, 1) == (scan.failed, len(found))
+
+
+@pytest.mark.serial
+def test_the_same_cases_give_the_same_bytes() -> None:
+    made = calibration.make()
+
+    assert SHA256["calibration-1.bin"] == sha256(made).hexdigest(), (
+        "rules changed what confidences mean: run `python -m training`, and `make eval`"
+    )

@@ -17,7 +17,6 @@ from pipeline.detection.engine import inspect
 from pipeline.detection.recipe import RULES
 
 RECIPE: Final = load_recipe()
-SURE: Final = 0.5
 Kind = tuple[str, str]
 
 DIGITS: Final = """
@@ -233,7 +232,7 @@ def kinds(text: str) -> set[Kind]:
     return {
         (each.data_class.value, each.kind)
         for each in inspect(text, RECIPE).findings
-        if each.confidence >= SURE
+        if each.confidence >= RECIPE.thresholds[each.data_class]
     }
 
 
