@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 
 from pydantic import ValidationError
 
-from pipeline.canonical import canonical, parse
+from pipeline.canonical import canonical, parse, written
 from pipeline.errors import InvalidMessage
 from pipeline.merkle import CompactRange, Node, extend, leaf_hash
 from schemas.audit import (
@@ -24,7 +24,8 @@ from schemas.ids import Actor, EventId, RequestId, TenantId, event_id
 
 ROOT = TenantId("00000000-0000-0000-0000-000000000000")
 """Nobody: the root log stands where a tenant's would."""
-_NOTHING: Final = list[object]()
+_NOTHING: Final[tuple[object, ...]] = (None, (), [])
+"""What is left out of a record."""
 _GENESIS = b"ledger-genesis/v1\n"
 _DECISION = ("action", "status", "decision", "guards_required", "guards_ran", "policy")
 
@@ -130,7 +131,7 @@ def chain(head: Head, events: Iterable[Recorded]) -> Chained:
 def _entry(origin: str, seq: int, prev: bytes, event: Recorded) -> Entry:
     attributes, data = event.attributes, event.data
     ts = timestamp(attributes.time)
-    body = canonical(
+    body = written(
         {
             "v": 1,
             "log": origin,
@@ -138,7 +139,7 @@ def _entry(origin: str, seq: int, prev: bytes, event: Recorded) -> Entry:
             "prev": prev.hex(),
             "event_id": attributes.id,
             "ts": ts,
-            **facts(data),
+            **{n: v for n, v in data.__dict__.items() if v or v not in _NOTHING},
         }
     )
     if len(body) > MAX_RECORD_BYTES:
@@ -158,7 +159,7 @@ def _entry(origin: str, seq: int, prev: bytes, event: Recorded) -> Entry:
 def facts(data: AuditRecorded) -> dict[str, Any]:
     """An event's part of its record: what is absent or empty is left out."""
     found = data.model_dump(mode="json", exclude_none=True)
-    return {name: value for name, value in found.items() if value != _NOTHING}
+    return {name: value for name, value in found.items() if value not in _NOTHING}
 
 
 def record(body: bytes) -> AuditRecord:

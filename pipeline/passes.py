@@ -22,12 +22,14 @@ from pipeline.merkle import (
     tree_at,
 )
 from pipeline.ports.ledger import Logs
-from pipeline.tiles import Tile, nodes_from, split, tiles_of
+from pipeline.tiles import nodes_from, split
 from pipeline.verification import Broken, Verified, named_prev, verify
 from schemas.ids import TenantId
 
 CHUNK = 16 * TILE_WIDTH
 """Rows that are read at once."""
+TILES = 64
+"""Tiles that are read at once."""
 Progress = Callable[[int], None]
 """Is told how many records were checked so far."""
 T = TypeVar("T")
@@ -210,24 +212,28 @@ def _following(rows: Sequence[Entry], end: Head) -> bytes | None:
 
 async def _tiles(logs: Logs, tenant: TenantId, found: Verified) -> None:
     """Are the stored tiles those of the records? Proofs are made of them."""
-    nodes = {(each.level, each.index): each.hash for each in found.filled}
-    for tile in _full(found.head.size):
-        stored = await logs.hashes(tenant, tile.level or 0, tile.index, TILE_WIDTH)
-        above = nodes[TILE_HEIGHT * ((tile.level or 0) + 1), tile.index]
-        whole = len(stored) == TILE_WIDTH * HASH_BYTES
-        if not whole or fold(split(stored)) != above:
-            first = tile.index * TILE_WIDTH << TILE_HEIGHT * (tile.level or 0)
-            raise Refused(first, "a tile is not that of the records")
+    above = {(each.level, each.index): each.hash for each in found.filled}
+    for level, first, count in _full(found.head.size):
+        stored = await logs.tiles(tenant, level, first, count)
+        for index, hashes in enumerate(stored, first):
+            whole = len(hashes) == TILE_WIDTH * HASH_BYTES
+            node = above[TILE_HEIGHT * (level + 1), index]
+            if not whole or fold(split(hashes)) != node:
+                at = index * TILE_WIDTH << TILE_HEIGHT * level
+                raise Refused(at, "a tile is not that of the records")
     tree = await reading(logs, tenant, lambda each: tree_at(each, found.head.size))
     if tree != found.head.tree:
         first = found.head.size // TILE_WIDTH * TILE_WIDTH
         raise Refused(first, "a partial tile is not that of the records")
 
 
-def _full(size: int) -> Iterator[Tile]:
-    for tile in tiles_of(size):
-        if tile.level is not None and tile.width == TILE_WIDTH:
-            yield tile
+def _full(size: int) -> Iterator[tuple[int, int, int]]:
+    """Level, first index and number of the full tiles, in portions."""
+    level, count = 0, size // TILE_WIDTH
+    while count:
+        for first in range(0, count, TILES):
+            yield level, first, min(TILES, count - first)
+        level, count = level + 1, count // TILE_WIDTH
 
 
 async def reading(logs: Logs, tenant: TenantId, compute: Callable[[Nodes], T]) -> T:

@@ -1,11 +1,20 @@
 """Sequencing: which events are new to a log, and the places that they get."""
 
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from pipeline.audit import Chained, Head, Recorded, chain, created, decision_hash, facts
+from pipeline.audit import (
+    Chained,
+    Entry,
+    Head,
+    Recorded,
+    chain,
+    created,
+    decision_hash,
+    facts,
+)
 from pipeline.canonical import parse
 from pipeline.coverage import uncovered
 from pipeline.errors import IntegrityError, InvalidMessage, LogClosed
@@ -93,9 +102,12 @@ def by_tenant(events: Iterable[Recorded]) -> dict[TenantId, list[Recorded]]:
     """
     found: dict[TenantId, list[Recorded]] = {}
     for event in events:
+        tenant = event.attributes.tenant
         _check_uuid(event.attributes.id, "id")
-        _check_uuid(event.attributes.tenant, "tenant")
-        found.setdefault(event.attributes.tenant, []).append(event)
+        if tenant not in found:
+            _check_uuid(tenant, "tenant")
+            found[tenant] = []
+        found[tenant].append(event)
     return dict(sorted(found.items()))
 
 
@@ -117,18 +129,45 @@ class Place(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Grown:
-    """What a batch is to one log.
+class Growth:
+    """What a batch is to one log, before its records have places.
 
     Attributes:
-        places: of the batch's events, new and known, and of its incidents.
+        head: the log's end.
+        fresh: what is to be chained; a new log begins with itself.
+        known: records that the log holds under some of the events' ids.
         incidents: second ends of requests, and requests that a guard missed.
     """
 
-    chained: Chained
-    places: Mapping[EventId, Place]
+    head: Head
+    fresh: tuple[Recorded, ...]
+    known: Mapping[EventId, bytes]
     repeats: int
     incidents: tuple[EventId, ...]
+
+    def chained(self, most: int) -> Iterator[Chained]:
+        """All that is new, chained, in portions of ``most``.
+
+        Raises:
+            InvalidMessage: as :func:`chain`.
+        """
+        head = self.head
+        for start in range(0, len(self.fresh), most):
+            part = chain(head, self.fresh[start : start + most])
+            head = part.head
+            yield part
+
+    def places(self, entries: Iterable[Entry]) -> Mapping[EventId, Place]:
+        """Of the batch's events and incidents, once what is new is ``entries``."""
+        origin = self.head.origin
+        found = {
+            each: Place(origin, parse(body)["seq"], leaf_hash(body))
+            for each, body in self.known.items()
+        }
+        for entry in entries:
+            if entry.seq:  # record 0 is the log's own
+                found[entry.event_id] = Place(origin, entry.seq, entry.leaf)
+        return found
 
 
 def grow(
@@ -138,8 +177,8 @@ def grow(
     ended: Collection[RequestId],
     *,
     closed: bool = False,
-) -> Grown:
-    """What is new of a tenant's ``events``, chained; a new log begins with itself.
+) -> Growth:
+    """What is new of a tenant's ``events``.
 
     Args:
         head: the log's end.
@@ -151,20 +190,13 @@ def grow(
     Raises:
         IntegrityError: as :func:`sift`.
         LogClosed: something is new to a log that is closed.
-        InvalidMessage: as :func:`chain`.
     """
     sifted = sift(events, known, ended)
     _refuse_behind_the_end(sifted.fresh, closed=closed)
     first = () if head.size else (created(head.origin, events[0]),)
     fresh, uncovered_ids = _with_incidents(sifted.fresh)
-    chained = chain(head, (*first, *fresh))
-    places = {
-        each: Place(head.origin, parse(body)["seq"], leaf_hash(body))
-        for each, body in known.items()
-    }
-    for entry in chained.entries[len(first) :]:
-        places[entry.event_id] = Place(head.origin, entry.seq, entry.leaf)
-    return Grown(chained, places, sifted.repeats, sifted.incidents + uncovered_ids)
+    incidents = sifted.incidents + uncovered_ids
+    return Growth(head, (*first, *fresh), known, sifted.repeats, incidents)
 
 
 def _refuse_behind_the_end(fresh: Sequence[Recorded], *, closed: bool) -> None:

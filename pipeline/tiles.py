@@ -128,6 +128,6 @@ def unbundle(joined: bytes) -> Iterator[bytes]:
         length = int.from_bytes(joined[at : at + 2], "big")
         end = at + 2 + length
         if end > len(joined) or length > MAX_RECORD_BYTES:
-            raise InvalidMessage("expected whole entries of at most 32,768 bytes")
+            raise InvalidMessage("expected whole entries of at most 49,152 bytes")
         yield joined[at + 2 : end]
         at = end

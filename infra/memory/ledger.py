@@ -22,9 +22,11 @@ from pipeline.ports.ledger import (
 from pipeline.ports.system import Entropy
 from pipeline.querying import Query
 from pipeline.root import Rooted
-from pipeline.sequencing import Grown, by_tenant, grow
+from pipeline.sequencing import Growth, by_tenant, grow
 from schemas.audit import CLOSED, TERMINAL
 from schemas.ids import RequestId, TenantId
+
+_PORTION = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,19 +51,22 @@ class MemoryLedger(Ledger, SignedLogs, Deleter):
             if (await self.source(source.topic)).next_offsets != source.after:
                 raise RetryableError("somebody else read on")
             self._offsets[source.topic] = {}
-        grown = {each: self._grow(each, own) for each, own in by_tenant(events).items()}
-        for tenant, log in grown.items():
-            self._heads[tenant] = log.chained.head
-            self._entries.setdefault(tenant, []).extend(log.chained.entries)
+        logs = {each: self._grow(each, own) for each, own in by_tenant(events).items()}
+        parts = {each: list(log.chained(_PORTION)) for each, log in logs.items()}
+        for tenant, log in logs.items():
+            self._heads[tenant] = parts[tenant][-1].head if log.fresh else log.head
+            for part in parts[tenant]:
+                self._entries.setdefault(tenant, []).extend(part.entries)
         if source is not None:
             known = self._offsets.setdefault(source.topic, {})
             for place, offset in source.next_offsets.items():
                 known[place] = max(offset, known.get(place, 0))
             if source.before is not None:
                 self._befores[source.topic] = source.before
-        return appended(grown.values())
+        new = {each: [e for p in own for e in p.entries] for each, own in parts.items()}
+        return appended((log, new[each]) for each, log in logs.items())
 
-    def _grow(self, tenant: TenantId, events: Sequence[Recorded]) -> Grown:
+    def _grow(self, tenant: TenantId, events: Sequence[Recorded]) -> Growth:
         if tenant in self._deleted:
             raise LogClosed
         entries = self._entries.get(tenant, [])

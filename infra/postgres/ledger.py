@@ -1,7 +1,7 @@
 """The ledger in Postgres: one transaction a batch, over all its tenants."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,12 +12,12 @@ from asyncpg.pool import PoolConnectionProxy
 from typing_extensions import override
 
 from infra.postgres.logs import head_of, waiting
-from pipeline.audit import Chained, Recorded, new_origin
+from pipeline.audit import Chained, Entry, Recorded, new_origin
 from pipeline.errors import RetryableError
 from pipeline.merkle import TILE_HEIGHT
 from pipeline.ports.ledger import Appended, Ledger, SourceOffsets, appended
 from pipeline.ports.system import Entropy
-from pipeline.sequencing import Grown, by_tenant, grow
+from pipeline.sequencing import Growth, by_tenant, grow
 from schemas.audit import TERMINAL
 from schemas.ids import EventId, RequestId, TenantId
 
@@ -54,6 +54,9 @@ select partition, next_offset, before from sluice.ledger_source where topic = $1
 """
 
 _ORIGIN_BYTES = 16
+PORTION = 256
+"""Records that one statement appends: with fewer, statements cost more than records;
+with more, the server waits for them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,14 +81,12 @@ class PostgresLedger(Ledger):
         tenants = by_tenant(events)
         async with self._transaction() as connection:
             opened = await connection.fetch(OPEN, *self._asked(tenants))
-            own = zip(opened, tenants.values(), strict=True)
-            grown = [_grow(row, mine) for row, mine in own]
-            chained = zip(tenants, (log.chained for log in grown), strict=True)
-            if new := [(tenant, log) for tenant, log in chained if log.entries]:
-                await connection.execute(APPEND, *_columns(new))
+            own = zip(opened, tenants.items(), strict=True)
+            logs = {tenant: _grow(row, mine) for row, (tenant, mine) in own}
+            new = await _appended(connection, logs)
             if source is not None:
                 await _store(connection, source)
-        return appended(grown)
+        return appended((log, new[tenant]) for tenant, log in logs.items())
 
     def _asked(self, tenants: Mapping[TenantId, Sequence[Recorded]]) -> Sequence[Any]:
         events = [event for own in tenants.values() for event in own]
@@ -149,7 +150,47 @@ def _ending(event: Recorded) -> RequestId | None:
     return event.data.request_id if event.data.action in TERMINAL else None
 
 
-def _grow(row: asyncpg.Record, events: Sequence[Recorded]) -> Grown:
+async def _appended(
+    connection: PoolConnectionProxy, logs: Mapping[TenantId, Growth]
+) -> Mapping[TenantId, Sequence[Entry]]:
+    """Append all that is new; while the server stores a portion, the next is made."""
+    new: dict[TenantId, list[Entry]] = {tenant: [] for tenant in logs}
+    sent: asyncio.Task[str] | None = None
+    try:
+        for portion in _portions(logs):
+            for tenant, part in portion:
+                new[tenant] += part.entries
+            columns = _columns(portion)
+            if sent is not None:
+                await sent
+            sent = asyncio.create_task(connection.execute(APPEND, *columns))
+            await asyncio.wait([sent], timeout=0)  # now it is on its way
+        if sent is not None:
+            await sent
+    finally:
+        if sent is not None and not sent.done():
+            sent.cancel()
+            await asyncio.gather(sent, return_exceptions=True)
+    return new
+
+
+def _portions(
+    logs: Mapping[TenantId, Growth],
+) -> Iterator[list[tuple[TenantId, Chained]]]:
+    """Parts of logs, together about as many records as :data:`PORTION`."""
+    portion, records = list[tuple[TenantId, Chained]](), 0
+    for tenant, log in logs.items():
+        for part in log.chained(PORTION):
+            portion.append((tenant, part))
+            records += len(part.entries)
+            if records >= PORTION:
+                yield portion
+                portion, records = [], 0
+    if portion:
+        yield portion
+
+
+def _grow(row: asyncpg.Record, events: Sequence[Recorded]) -> Growth:
     known = zip(row["known_ids"] or (), row["known_bodies"] or (), strict=True)
     return grow(
         head_of(row),

@@ -6,9 +6,10 @@ from datetime import datetime
 from typing import Protocol
 
 from pipeline.audit import Entry, Head, Recorded
+from pipeline.merkle import TILE_WIDTH
 from pipeline.querying import Query
 from pipeline.root import Rooted
-from pipeline.sequencing import Grown, Place
+from pipeline.sequencing import Growth, Place
 from schemas.ids import EventId, RequestId, TenantId
 
 
@@ -134,6 +135,15 @@ class Logs(Protocol):
         """
         ...
 
+    async def tiles(
+        self, tenant: TenantId, level: int, first: int, count: int
+    ) -> Sequence[bytes]:
+        """Full tiles side by side: as :meth:`hashes`, many at once."""
+        return [
+            await self.hashes(tenant, level, n, TILE_WIDTH)
+            for n in range(first, first + count)
+        ]
+
     async def checkpoints(self, tenant: TenantId) -> Sequence[str]:
         """The published checkpoints of a log, as signed notes, oldest first."""
         ...
@@ -181,11 +191,15 @@ class SignedLogs(Logs, Protocol):
         ...
 
 
-def appended(grown: Iterable[Grown]) -> Appended:
-    """What became of a batch, from what it was to each log."""
+def appended(grown: Iterable[tuple[Growth, Sequence[Entry]]]) -> Appended:
+    """What became of a batch, from what it was to each log and what came of that."""
     logs = list(grown)
     return Appended(
-        places={each: at for log in logs for each, at in log.places.items()},
-        repeats=sum(log.repeats for log in logs),
-        incidents=tuple(each for log in logs for each in log.incidents),
+        places={
+            each: at
+            for log, entries in logs
+            for each, at in log.places(entries).items()
+        },
+        repeats=sum(log.repeats for log, _ in logs),
+        incidents=tuple(each for log, _ in logs for each in log.incidents),
     )

@@ -23,7 +23,13 @@ from pipeline.root import Rooted
 from pipeline.sequencing import SECOND_TERMINAL, Place
 from pipeline.tiles import nodes_from
 from pipeline.verification import Verified, verify
-from schemas.audit import CLOSED, TERMINAL
+from schemas.audit import (
+    CLOSED,
+    MAX_DECISIONS,
+    MAX_RECORD_BYTES,
+    TERMINAL,
+    ContentCommitment,
+)
 from schemas.ids import TenantId
 from schemas.requests import Decision
 from tests.support.audit import NOON, recorded, request_id
@@ -390,6 +396,22 @@ class LedgerContract:
         assert notes[1] == await books.logs.latest(tenant)
         found = [await books.logs.rooted(tenant, size) for size in (1, 2, 3)]
         assert [rooted, None, None] == found
+
+    async def test_the_largest_record_is_stored(
+        self, books: Books, tenant: TenantId
+    ) -> None:
+        code = "x" * 128
+        said = Decision(stage=code, control=code, verdict=code, rule=code)
+        event = recorded("a", tenant=tenant, decision=(said,) * MAX_DECISIONS)
+        content = ContentCommitment(
+            purpose=code, commit="0" * 64, sealed_sha256="0" * 64, key_id="0" * 32
+        )
+        data = event.data.model_copy(update={"content": (content,) * 84})
+
+        await books.ledger.append([replace(event, data=data)])
+
+        (entry,) = await books.logs.read(tenant, 1, 1)
+        assert 0.85 * MAX_RECORD_BYTES < len(entry.body) <= MAX_RECORD_BYTES
 
     async def test_nothing_is_appended_behind_the_end_of_a_log(
         self, books: Books, tenant: TenantId

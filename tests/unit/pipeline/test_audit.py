@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.audit import Chained, chain, empty, facts, record
+from pipeline.canonical import canonical, parse
 from pipeline.errors import IntegrityError, InvalidMessage
 from pipeline.merkle import root_of
 from pipeline.sequencing import SECOND_TERMINAL, sift
@@ -143,6 +144,58 @@ def test_the_largest_record_fits_even_as_an_incident() -> None:
     assert SECOND_TERMINAL == entries[1].action
     sizes = [len(each.body) for each in entries]
     assert 0.8 * MAX_RECORD_BYTES < min(sizes) <= max(sizes) < MAX_RECORD_BYTES
+
+
+PLACED = {"v", "log", "seq", "prev", "event_id", "ts"}
+"""What a record has of its place, and not of its event."""
+BARE = {
+    "usage": Usage(),
+    "looked": (Looked(stage="screening", recipe="0" * 64),),
+    "decision": (),
+    "completeness": Reconciled(accepted=0, unrecorded=0, unended=0, twice=0),
+}
+
+
+@given(st.data())
+def test_a_record_is_written_as_its_event_is_dumped(data: st.DataObject) -> None:
+    values = full()
+    left_out = data.draw(
+        st.sets(st.sampled_from(sorted(values.keys() - {"action", "actor"})))
+    )
+    values |= data.draw(st.sampled_from([{}, BARE]))
+    values["model"] = data.draw(
+        st.text(st.characters(exclude_categories=["C"]), min_size=1, max_size=9)
+    )
+    values = {name: each for name, each in values.items() if name not in left_out}
+    event = recorded("a")
+    told = AuditRecorded.model_validate(values)
+
+    body = chain(empty(ORIGIN), [Event(event.attributes, told)]).entries[0].body
+
+    found = parse(body)
+    assert canonical(found) == body
+    assert facts(told) == {name: found[name] for name in found.keys() - PLACED}
+
+
+@pytest.mark.parametrize(
+    "bent",
+    [{"model": "a\0"}, {"model": "\ud800"}, {"usage": {"input_tokens": 2**53}}],
+    ids=["null", "surrogate", "integer"],
+)
+def test_what_no_schema_let_through_is_refused(bent: dict[str, Any]) -> None:
+    event = recorded("a")
+    data = event.data.model_copy(update=bent)
+
+    with pytest.raises(InvalidMessage):
+        chain(empty(ORIGIN), [Event(event.attributes, data)])
+
+
+def test_a_backslash_before_zeros_is_no_null() -> None:
+    event = recorded("a", model="\\u0000")
+
+    body = chain(empty(ORIGIN), [event]).entries[0].body
+
+    assert "\\u0000" == parse(body)["model"]
 
 
 def test_what_is_too_large_is_refused() -> None:
