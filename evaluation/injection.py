@@ -16,10 +16,11 @@ from evaluation.documents import DATA
 from evaluation.documents import benign as prompts
 from infra.recipes import load_recipe
 from pipeline.detection.engine import Recipe
-from pipeline.detection.linear import opinion
+from pipeline.detection.linear import Linear, opinion
 from pipeline.detection.normalise import normalise
+from pipeline.mentions import apart
 from pipeline.policies import default_policy
-from pipeline.screening import Screened, screen
+from pipeline.screening import Screened, Verdict, screen
 from pipeline.text import Channel, TextPart
 
 FOLDER = DATA / "injection"
@@ -27,6 +28,7 @@ BIPIA = FOLDER / "bipia_train"
 TABLES = 300
 """Of 900 contexts with a table, the first so many."""
 RULE = 1_000.0
+SECURITY = "security."
 """Rank of a text that a phrase rule hits."""
 
 
@@ -130,15 +132,22 @@ def _figures(source: Source, recipe: Recipe) -> Mapping[str, float]:
 
 
 def _share(
-    texts: Sequence[str], channel: Channel, recipe: Recipe, of: str = "security."
+    texts: Sequence[str], channel: Channel, recipe: Recipe, of: str = SECURITY
 ) -> float:
-    """The share with a reason of a kind, at the thresholds that are shipped."""
+    """The share with a reason of a kind, at the thresholds that are shipped.
+
+    An attack that is only quoted is flagged and passes, so it is none here; requests
+    for harm are all flagged, and are.
+    """
     return round(sum(_hit(t, channel, recipe, of) for t in texts) / len(texts), 4)
 
 
 def _hit(text: str, channel: Channel, recipe: Recipe, of: str) -> bool:
     found = screen([TextPart((), channel, text)], default_policy(), recipe)
-    return isinstance(found, Screened) and any(r.startswith(of) for r in found.reasons)
+    if not isinstance(found, Screened):
+        return False
+    passed = of == SECURITY and found.verdict is not Verdict.BLOCKED
+    return not passed and any(r.startswith(of) for r in found.reasons)
 
 
 def _rank(text: str, channel: Channel, recipe: Recipe) -> float:
@@ -147,13 +156,23 @@ def _rank(text: str, channel: Channel, recipe: Recipe) -> float:
     if model is None:
         raise LookupError("expected a recipe with its models")
     plain = normalise(text).text
-    hits = recipe.words.hits(plain.encode())
-    ruled = any(
-        channel in recipe.phrases[i].channels
-        and recipe.phrases[i].reason.startswith("security.")
-        for i in hits
-    )
+    said, quoted = apart(plain) if user else (plain, "")
+    if quoted and (_ruled(quoted, channel, recipe) or _sure(quoted, model)):
+        plain = said
+    ruled = _ruled(plain, channel, recipe)
     return RULE * ruled + opinion(plain, model, together=user).score
+
+
+def _sure(quoted: str, model: Linear) -> bool:
+    return opinion(quoted, model, together=True).sure
+
+
+def _ruled(text: str, channel: Channel, recipe: Recipe) -> bool:
+    return any(
+        channel in recipe.phrases[i].channels
+        and recipe.phrases[i].reason.startswith(SECURITY)
+        for i in recipe.words.hits(text.encode())
+    )
 
 
 def recall(bad: Sequence[float], good: Sequence[float], share: float) -> float:

@@ -32,7 +32,9 @@ SHA256: Final = {
     NAMES: "5bf1e0cd9648e705aecc6431d9e2fb6787aa0c9646c825bde00f94f5754c9bd4",
 }
 """What each artefact must be; another one is refused."""
-DECIDING: Final = ("injection", "intents", "output", "redaction", "screening", "tokens")
+DECIDING: Final = (
+    "injection", "intents", "mentions", "output", "redaction", "screening", "tokens",
+)  # fmt: skip
 """Modules of the pipeline, beside the package of detection, that a verdict hangs on."""
 WARMING: Final = (
     "Dear Ms. Example, ring +49 30 9012345 or (212) 555-0142, 020 7946 0018, before 9.",

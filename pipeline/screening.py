@@ -17,6 +17,7 @@ from pipeline.detection.linear import opinion
 from pipeline.detection.normalise import normalise
 from pipeline.detection.work import Clock, Work
 from pipeline.findings import Acted, looked_by
+from pipeline.mentions import apart
 from pipeline.output import OutputHit, look
 from pipeline.policies import REDACTING, cells, guard_of
 from pipeline.text import Channel, TextPart
@@ -27,6 +28,8 @@ from schemas.requests import Decision, Looked
 STAGE: Final = "screening"
 CARRIED: Final = frozenset({Channel.TOOL, Channel.DOCUMENT})
 _INJECTION: Final = "security.prompt_injection"
+QUOTED: Final = ".quoted"
+"""Ends the rule's id of a hit that a text only quotes (``pipeline/mentions.py``)."""
 SCREENING: Final = (Guard.INJECTION, Guard.INSTRUCTION, Guard.INTENT)
 """Guards of a request, in the order in which they are told."""
 
@@ -156,6 +159,8 @@ def screen(
         if guard not in seen.failed:
             absent = guard in recipe.missing
             story.tell(guard, seen.hits[guard], block=rule.block, ran=not absent)
+            if guard is Guard.INJECTION and seen.quoted:
+                story.tell(guard, seen.quoted, block=False, ran=False)
             if guard is Guard.INTENT:
                 for block, hits in seen.topics.items():
                     story.tell(guard, hits, block=block)
@@ -220,9 +225,14 @@ def _blocked_answer(
 
 @dataclass(slots=True)
 class _Seen:
-    """What guards saw in all parts, and which of them could not look at one."""
+    """What guards saw in all parts, and which of them could not look at one.
+
+    Attributes:
+        quoted: attacks that a user quotes to speak about them: flagged, not blocked.
+    """
 
     signals: set[str]
+    quoted: list[Hit] = field(default_factory=list)
     hits: defaultdict[Guard, list[Hit]] = field(
         default_factory=lambda: defaultdict(list)
     )
@@ -246,8 +256,7 @@ def _see(
         normal = normalise(part.text)
         seen.signals.update(normal.signals)
         text = normal.text
-        for of, hit in _phrases(text, part, recipe):
-            seen.hits[of].append(hit)
+        hits = [*_phrases(text, part, recipe)]
         for topic in policy.topics:
             if part.channel in topic.channels and spoken_of(text, topic.terms):
                 hit = Hit(f"topic.{topic.name}", f"safety.topic.{topic.name}")
@@ -257,10 +266,40 @@ def _see(
         seen.failed.update(SCREENING)
         return
     try:
-        seen.hits[guard] += _judged(text, part, policy, recipe)
+        hits += [(guard, hit) for hit in _judged(text, part, policy, recipe)]
+        told = _told(hits, text, part, policy, recipe)
         work.look()
     except Exception:  # noqa: BLE001 - the model's own guard has not looked
         seen.failed.add(guard)
+        told = hits
+    for of, hit in told:
+        (seen.quoted if hit.rule.endswith(QUOTED) else seen.hits[of]).append(hit)
+
+
+def _told(
+    hits: Sequence[tuple[Guard, Hit]],
+    text: str,
+    part: TextPart,
+    policy: PolicyDocument,
+    recipe: Recipe,
+) -> Sequence[tuple[Guard, Hit]]:
+    """The hits; those of a user that stand only in what is quoted are told so."""
+    of_user = any(of is Guard.INJECTION for of, _ in hits)
+    said, quoted = apart(text) if of_user else (text, "")
+    if not quoted:
+        return hits
+
+    def rules(piece: str) -> set[str]:
+        phrases = {hit.rule for _, hit in _phrases(piece, part, recipe)}
+        return phrases | {hit.rule for hit in _judged(piece, part, policy, recipe)}
+
+    excused = rules(quoted) - rules(said)
+    return [
+        (of, Hit(hit.rule + QUOTED, hit.reason))
+        if of is Guard.INJECTION and hit.rule in excused
+        else (of, hit)
+        for of, hit in hits
+    ]
 
 
 def _phrases(text: str, part: TextPart, recipe: Recipe) -> Iterator[tuple[Guard, Hit]]:
