@@ -6,6 +6,7 @@ a copy is always read by its version id.
 """
 
 from asyncio import to_thread
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -41,6 +42,38 @@ class Bucket(Vault):
         except (BotoCoreError, ClientError) as error:
             kind = type(error).__name__
             raise RetryableError(f"the bucket is away: {kind}") from None
+
+    async def checkpoints(self) -> Mapping[str, bytes]:
+        """Every checkpoint that was put, as it was put first, by its name.
+
+        Nothing but the bucket is asked, and what was put over a name later is not read:
+        so whoever rewrote the ledger and copied it here again changes nothing.
+
+        Raises:
+            IntegrityError: the first version of one is not held: it may be gone.
+            RetryableError: the bucket is away, or may not be read.
+        """
+        try:
+            return await to_thread(self._checkpoints)
+        except (BotoCoreError, ClientError) as error:
+            kind = type(error).__name__
+            raise RetryableError(f"the bucket is away: {kind}") from None
+
+    def _checkpoints(self) -> Mapping[str, bytes]:
+        first: dict[str, str] = {}
+        pages = self.client.get_paginator("list_object_versions")
+        for page in pages.paginate(Bucket=self.name):
+            for each in page.get("Versions", ()):  # of a name, the newest comes first
+                if "/checkpoints/" in each["Key"]:
+                    first[each["Key"]] = each["VersionId"]
+        return {name: self._read(name, first[name]) for name in sorted(first)}
+
+    def _read(self, name: str, version: str) -> bytes:
+        if not self._held(name, version):
+            raise IntegrityError("expected a copy that is held", "anchors.bucket")
+        got = self.client.get_object(Bucket=self.name, Key=name, VersionId=version)
+        content: bytes = got["Body"].read()
+        return content
 
     def _put(self, name: str, content: bytes) -> str:
         put = self.client.put_object(

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from datetime import timedelta
 from importlib import import_module
+from typing import TYPE_CHECKING
 
 from infra.anchors.authority import Authority
 from infra.anchors.witness import HttpWitness
@@ -12,6 +13,9 @@ from pipeline.anchors.timestamps import parse_certificates
 from pipeline.checkpoint import parse_key
 from pipeline.ports.anchors import Stamper, Vault, Witness
 from pipeline.ports.system import Clock
+
+if TYPE_CHECKING:
+    from infra.anchors.bucket import Bucket
 
 
 def stampers(settings: LedgerSettings) -> Mapping[str, Stamper]:
@@ -47,14 +51,19 @@ def vaults(settings: LedgerSettings, clock: Clock) -> Mapping[str, Vault]:
     Raises:
         ImportError: there are some, and the extra ``s3`` is not installed.
     """
-    return {name: _bucket(each, clock) for name, each in settings.buckets.items()}
+    return {name: bucket(each, clock) for name, each in settings.buckets.items()}
 
 
-def _bucket(settings: BucketSettings, clock: Clock) -> Vault:
+def bucket(settings: BucketSettings, clock: Clock) -> "Bucket":
+    """One bucket.
+
+    Raises:
+        ImportError: the extra ``s3`` is not installed.
+    """
     # Not every installation has the extra; without a bucket nobody misses it.
-    boto3, bucket = import_module("boto3"), import_module("infra.anchors.bucket")
+    boto3, kind = import_module("boto3"), import_module("infra.anchors.bucket")
     endpoint = str(settings.endpoint) if settings.endpoint else None
-    made: Vault = bucket.Bucket(
+    made: Bucket = kind.Bucket(
         client=boto3.client("s3", endpoint_url=endpoint),
         name=settings.name,
         clock=clock,

@@ -27,6 +27,7 @@ from producers.cli.books import (
     tenants_of,
 )
 from producers.cli.content import content
+from producers.cli.copies import copies
 from producers.cli.evidence import export_logs, show
 from producers.cli.judging import Trust, all_there, verify_one
 from producers.cli.query import proof, query
@@ -157,5 +158,5 @@ async def _verify(
     return HOLDS if all(hold) else BROKEN
 
 
-for command in (show, query, proof, export_logs, rotate, adopt, content):
+for command in (show, query, proof, export_logs, rotate, adopt, content, copies):
     audit.add_command(command)

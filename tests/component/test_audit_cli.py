@@ -3,7 +3,12 @@
 import asyncio
 import csv
 import json
+import os
+import pty
 import shutil
+import subprocess
+import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,6 +19,7 @@ from infra.exports import export
 from infra.memory.ledger import MemoryLedger
 from infra.signer.ed25519 import FileSigner, ensure_key
 from infra.system import SystemClock, SystemEntropy
+from pipeline import passes
 from pipeline.checkpoint import Checkpoint
 from producers.cli.audit import audit
 from tests.support.audit import NOON, TENANT, recorded, request_id
@@ -268,3 +274,102 @@ def test_keys_that_came_with_the_log_are_said_to_vouch_for_nothing(
 
     assert "nobody else vouches" in alone.stderr
     assert "nobody else vouches" not in given.stderr
+
+
+CUT = """
+import socket
+def refused(*_, **__):
+    raise SystemExit(77)
+for name in ("connect", "connect_ex", "bind", "sendto"):
+    setattr(socket.socket, name, refused)
+socket.getaddrinfo = socket.create_connection = refused
+"""
+"""Any use of the network ends the process, with a code that none of ours is."""
+
+
+def without_a_network(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    """The command in a process of its own, where no socket does anything."""
+    (folder / "cut").mkdir()
+    (folder / "cut" / "cut.py").write_text(CUT)
+    run = "import cut; from producers.cli import main; main()"
+    path = os.pathsep.join([str(folder / "cut"), str(Path(__file__).parents[2])])
+    return subprocess.run(
+        [sys.executable, "-c", run, *words],
+        env={"PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_an_export_is_verified_without_a_network(
+    exported: Exported, tmp_path: Path
+) -> None:
+    (tmp_path / "holds").mkdir()
+    (tmp_path / "bent").mkdir()
+    command = ("audit", "verify", "--export", str(exported.folder))
+
+    holds = without_a_network(tmp_path / "holds", *command)
+    exported.line(300, lambda line: line.replace(b"system:", b"systen:"))
+    bent = without_a_network(tmp_path / "bent", *command)
+
+    assert 0 == holds.returncode, holds.stderr
+    assert 1 == bent.returncode, bent.stderr
+    assert "record 300" in bent.stdout
+
+
+def test_the_network_is_cut_in_these_tests(tmp_path: Path) -> None:
+    """Else the test before this says nothing."""
+    url = "postgresql://nobody@127.0.0.1:1/none"
+
+    asked = without_a_network(tmp_path, "audit", "verify", "--database-url", url)
+
+    assert 77 == asked.returncode
+
+
+async def test_a_pass_tells_how_far_it_is(tmp_path: Path) -> None:
+    ledger, keys = await signed(tmp_path)
+    head = await ledger.head(TENANT)
+    assert head is not None
+    told: list[int] = []
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(passes, "CHUNK", 100)
+        await passes.full_pass(
+            ledger, TENANT, keys.named(head.origin), progress=told.append
+        )
+
+    assert [*range(100, head.size, 100), head.size] == told
+
+
+def test_the_bar_is_shown_on_a_terminal_alone(exported: Exported) -> None:
+    """It is drawn where somebody looks, and nothing of it in a file."""
+    shown = verify(exported)
+    seen = on_a_terminal("audit", "verify", "--export", str(exported.folder))
+
+    assert "%" not in shown.output
+    assert "100%" in seen
+
+
+def on_a_terminal(*words: str) -> str:
+    """What the command writes to its standard error where that is a terminal."""
+    master, slave = pty.openpty()
+    command = [sys.executable, "-m", "producers.cli", *words]
+    place = {"TERM": "xterm", "COLUMNS": "100"}
+    try:
+        with subprocess.Popen(
+            command, stderr=slave, stdout=subprocess.DEVNULL, env=place
+        ) as process:
+            os.close(slave)
+            seen = b"".join(iter(partial(_some, master), b""))
+            process.wait()
+    finally:
+        os.close(master)
+    return seen.decode()
+
+
+def _some(master: int) -> bytes:
+    try:
+        return os.read(master, 65_536)
+    except OSError:  # the other end is closed
+        return b""

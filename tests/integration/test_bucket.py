@@ -5,6 +5,7 @@ ask for compliance mode, read back what was promised, and go by version ids; tha
 cloud keeps its promise against its own customer, it cannot show.
 """
 
+import asyncio
 import json
 from collections.abc import Iterator
 from datetime import timedelta
@@ -14,14 +15,17 @@ from typing import Any
 import boto3
 import pytest
 from botocore.exceptions import ClientError
+from click.testing import CliRunner
 from moto import mock_aws
 
 from infra.anchors.bucket import MODE, Bucket
+from infra.signer.ed25519 import PublicKeys
 from infra.system import SystemClock
 from pipeline.audit import ROOT
 from pipeline.checkpoint import parse_note
 from pipeline.errors import IntegrityError, RetryableError
 from pipeline.passes import full_pass
+from producers.cli.audit import audit
 from producers.copying import copied
 from tests.support.exports import signed
 
@@ -115,3 +119,63 @@ async def test_the_anchor_names_the_version_that_finds_a_rewritten_log(
     own = keys.named(parse_note(note).origin)
     told = [await full_pass(each, ROOT, own, [kept]) for each in (mine, forged)]
     assert [False, True] == [bool(each and each.broken) for each in told]
+
+
+async def test_copies_are_fetched_as_they_were_put_first(
+    bucket: Bucket, client: Any, tmp_path: Path
+) -> None:
+    """And tell of a rewritten log, although they were put over."""
+    mine, keys, note = await copied_once(bucket, tmp_path / "mine")
+    forged, _ = await signed(tmp_path / "forged")
+    await copied(forged, bucket, 0, await forged.latest(ROOT) or "")
+
+    (held,) = (await bucket.checkpoints()).values()
+
+    assert note == held.decode()
+    own = keys.named(parse_note(note).origin)
+    told = [await full_pass(each, ROOT, own, [note]) for each in (mine, forged)]
+    assert [False, True] == [bool(each and each.broken) for each in told]
+
+
+async def copied_once(bucket: Bucket, folder: Path) -> tuple[Any, PublicKeys, str]:
+    ledger, keys = await signed(folder)
+    note = await ledger.latest(ROOT)
+    assert note is not None
+    await copied(ledger, bucket, 0, note)
+    return ledger, keys, note
+
+
+async def test_a_copy_that_nobody_holds_is_told(bucket: Bucket, client: Any) -> None:
+    client.put_object(Bucket=NAME, Key="log/checkpoints/5", Body=b"note")
+
+    with pytest.raises(IntegrityError):
+        await bucket.checkpoints()
+
+
+def test_the_command_leaves_files_for_verify(client: Any, tmp_path: Path) -> None:
+    client.create_bucket(Bucket=NAME, ObjectLockEnabledForBucket=True)
+    held = Bucket(client=client, name=NAME, clock=CLOCK, held_for=timedelta(days=30))
+    _, _, note = asyncio.run(copied_once(held, tmp_path / "mine"))
+    command = ["copies", str(tmp_path / "out"), "--bucket", NAME]
+
+    result = CliRunner().invoke(audit, command)
+
+    assert 0 == result.exit_code, result.output
+    (path,) = (tmp_path / "out").iterdir()
+    assert note == path.read_text()
+    assert parse_note(note).origin in result.output
+
+
+def test_the_command_tells_of_what_is_no_checkpoint(
+    client: Any, tmp_path: Path
+) -> None:
+    client.create_bucket(Bucket=NAME, ObjectLockEnabledForBucket=True)
+    held = Bucket(client=client, name=NAME, clock=CLOCK, held_for=timedelta(days=30))
+    command = ["copies", str(tmp_path / "out"), "--bucket", NAME]
+
+    none = CliRunner().invoke(audit, command)
+    asyncio.run(held.put("log/checkpoints/5", b"no note"))
+    bent = CliRunner().invoke(audit, command)
+
+    assert (3, 1) == (none.exit_code, bent.exit_code)
+    assert "DOES NOT HOLD" in bent.output

@@ -1,0 +1,49 @@
+"""``sluice audit copies``: what a bucket held, whatever the ledger says by now."""
+
+from pathlib import Path
+
+import click
+from pydantic import AnyHttpUrl
+
+from infra.anchors.opened import bucket
+from infra.settings import BucketSettings
+from infra.system import SystemClock
+from pipeline.checkpoint import parse_note
+from pipeline.errors import InvalidMessage
+from producers.cli.books import BROKEN, HOLDS, run
+
+
+@click.command()
+@click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
+@click.option("--bucket", "name", required=True, help="Its name.")
+@click.option("--endpoint", help="Where it is, unless it is Amazon's.")
+def copies(folder: Path, name: str, endpoint: str | None) -> None:
+    """Fetch the checkpoints that were put into a bucket, each as it was put first.
+
+    The bucket alone is asked, with credentials as boto3 finds them. Each version must
+    still be held. Give the files to `sluice audit verify --known`.
+    """
+    url = AnyHttpUrl(endpoint) if endpoint else None
+    run(_copies(folder, BucketSettings(name=name, endpoint=url)))
+
+
+async def _copies(folder: Path, settings: BucketSettings) -> int:
+    found = await bucket(settings, SystemClock()).checkpoints()
+    if not found:
+        raise LookupError("there is no copy of a checkpoint")
+    notes = [_kept(folder, *each) for each in found.items()]
+    return HOLDS if all(notes) else BROKEN
+
+
+def _kept(folder: Path, name: str, note: bytes) -> bool:
+    folder.mkdir(parents=True, exist_ok=True)
+    log_id, _, size = name.rpartition("/checkpoints/")
+    try:
+        signed = parse_note(note.decode())
+    except (UnicodeDecodeError, InvalidMessage):
+        click.echo(f"{name}: DOES NOT HOLD: it is no checkpoint")
+        return False
+    path = folder / f"{log_id.replace('/', '_')}.{size}"
+    path.write_bytes(note)
+    click.echo(f"{path}: {signed.origin}, {signed.size} records")
+    return True
