@@ -33,6 +33,9 @@ async def serving(app: ASGIApp, host: str, port: int) -> AsyncIterator[None]:
         date_header=False,
         lifespan="off",
         timeout_graceful_shutdown=10,
+        # Longer than clients' pools and balancers keep an idle connection (5 to 60 s):
+        # one that is closed just as it is used again costs its request.
+        timeout_keep_alive=75,
     )
     server = _Server(config)
     served = asyncio.create_task(server.serve())

@@ -24,6 +24,9 @@ Counts end what is foreseen, so this ends only what is not."""
 LOOK_EVERY: Final = 256
 """Candidates between two looks at the clock."""
 LIMIT: Final = "limit"
+TIMED_FROM: Final = 2_048
+"""Bytes from which a text is timed: counts alone bound less, and a look at the clock of
+a thread costs as much as a tenth of such a text."""
 
 
 class GuardTimedOut(GuardFailed):
@@ -43,8 +46,8 @@ class Work:
         self.left = MAX_CANDIDATES * chunks
         self.unchecked = MAX_UNCHECKED * chunks
         self.signals: set[str] = set()
-        self._clock = clock
-        self._until = clock() + budget_s(size) if clock else 0.0
+        self._clock = clock if size >= TIMED_FROM else None
+        self._until = self._clock() + budget_s(size) if self._clock else 0.0
 
     def spend(self, cost: int = 1) -> bool:
         """One candidate more is to be looked at; False: none may be.

@@ -514,13 +514,15 @@ def test_the_key_of_a_request_names_its_day() -> None:
 
 
 LATE = 100.0
+LONG = "What is the capital of Norway? " * 70
+"""Enough to be timed."""
 
 
 async def test_a_guard_past_its_budget_ends_the_request_where_it_is_closed(
     house: House,
 ) -> None:
     house.clock.slow = LATE
-    event = await house.accepted("What is the capital of Norway?")
+    event = await house.accepted(LONG)
 
     end = one(await house.screened(event), RequestFinished).data
 
@@ -529,7 +531,7 @@ async def test_a_guard_past_its_budget_ends_the_request_where_it_is_closed(
 
 
 async def test_a_redaction_past_its_budget_lets_nothing_out(house: House) -> None:
-    screened = one(await house.screened(await house.accepted("Hi")), RequestScreened)
+    screened = one(await house.screened(await house.accepted(LONG)), RequestScreened)
     house.clock.slow = LATE
 
     end = one(await house.redacted(screened), RequestFinished).data
@@ -539,7 +541,7 @@ async def test_a_redaction_past_its_budget_lets_nothing_out(house: House) -> Non
 
 
 async def test_an_answer_past_its_budget_is_withheld(house: House) -> None:
-    screened = one(await house.screened(await house.accepted("Hi")), RequestScreened)
+    screened = one(await house.screened(await house.accepted(LONG)), RequestScreened)
     redacted = one(await house.redacted(screened), RequestRedacted)
     house.clock.slow = LATE
 
@@ -558,7 +560,7 @@ async def test_a_guard_past_its_budget_that_is_open_is_missing_in_coverage(
 ) -> None:
     opened = GuardRule(on_failure=Failing.OPEN)
     policy = PolicyDocument(guards=dict.fromkeys(SCREENING, opened))
-    event = await house.accepted("What is the capital of Norway?", policy)
+    event = await house.accepted(LONG, policy)
     in_time = await house.screened(event)
     house.clock.slow = LATE
 
