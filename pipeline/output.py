@@ -38,10 +38,11 @@ def look(text: str, prompts: Sequence[str]) -> Iterator[OutputHit]:
 
     HTML in code is quoted, not active, so code is left out there.
     """
-    if _CARRYING.search(text):
-        yield OutputHit("output.link", "security.exfiltration")
-    if _ACTIVE.search(_FENCED.sub(" ", text)):
-        yield OutputHit("output.active", "security.exfiltration")
+    if "<" in text or "](" in text:  # neither begins otherwise
+        if _CARRYING.search(text):
+            yield OutputHit("output.link", "security.exfiltration")
+        if _ACTIVE.search(_FENCED.sub(" ", text)):
+            yield OutputHit("output.active", "security.exfiltration")
     if any(repeats(text, prompt) for prompt in prompts):
         yield OutputHit("output.prompt", "security.prompt_extraction")
 
