@@ -13,7 +13,7 @@ _QUOTED: Final = re.compile(
 """What stands in quotation marks; look-alikes of the straight ones are folded before."""
 _ABOUT: Final = re.compile(
     r"(?i)\b(?:sentences?|phrases?|texts?|strings?|examples?|inputs?|lines?|quot(?:e|es|ed|ing)|wording|"
-    r"sa(?:ys?|id)|wrote|writes|written|typed?|types|pasted?|sent|contain(?:s|ed)?|mention(?:s|ed)?|flag(?:s|ged)?|block(?:s|ed)|"
+    r"sa(?:ys?|id)|wrote|writes|written|typed?|types|pasted?|sent|contain(?:s|ed)?|mention(?:s|ed)?|outputs?|printed|shown|appears?|responses?|flag(?:s|ged)?|block(?:s|ed)|"
     r"detect(?:s|ed|ion|ors?)?|catch(?:es)?|classif\w+|translat\w+|called|means?|attack(?:s|ers?)?|injections?|jailbreaks?|"
     r"filters?|rules?|tests?|papers?|slides?|tickets?|logs?|reports?|incidents?|malicious|harmless|reject(?:s|ed)?|refus(?:e|es|ed)|"
     r"explain|why|analy[sz]\w+|joke|such as|called|dataset|blog|"
