@@ -26,7 +26,7 @@ INJECTION: Final = "injection-1.bin"
 INSTRUCTION: Final = "instruction-1.bin"
 CALIBRATION: Final = "calibration-1.bin"
 SHA256: Final = {
-    CALIBRATION: "581ff7883f8b6f83cfabaa70bab25bba3e4e5cc9646d5b1bc65d8adf49c4f5c8",
+    CALIBRATION: "1bb214f35a8983c0690a133819a38ac5b235ea0aa19744ff3c7e0844125e79c9",
     INSTRUCTION: "968fd8589c2242e8bcaa7ca9eab4a017b41204de92f0eb6761d7e801c2d5e5d6",
     INJECTION: "7adb68f29f9bc42f09959d863b35a0130fa089fafac04c8252b2e557fd5ce4d8",
     NAMES: "5bf1e0cd9648e705aecc6431d9e2fb6787aa0c9646c825bde00f94f5754c9bd4",

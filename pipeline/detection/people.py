@@ -26,6 +26,48 @@ PARTICLES: Final = frozenset(
 _CUES: Final = frozenset(
     "is mr mrs ms dr name dear hi hello with from to by met called".split()
 )
+NEVER: Final = frozenset(
+    "he she it they we you this that these those what which who whom when "
+    "where why how then there here also before after neither either both each "
+    "every if though although because while since until unless but and or nor "
+    "not no yes please thanks hello some any many much most more another other "
+    "such its his her their our my your was were are been being have has had "
+    "does did doing could would should must shall might first next finally "
+    "however therefore moreover furthermore meanwhile otherwise instead once "
+    "again only just very too under over between during about above below "
+    "identify incorporate describe explain write make give use using let now "
+    "today yesterday tomorrow everyone someone nobody der die das ein eine und "
+    "oder aber wenn weil dass ich du er sie wir ihr nicht auch noch nur wie wo "
+    "wann warum bitte dann danach außerdem jedoch les des une dans avec pour "
+    "mais donc car que qui quoi quand comment pourquoi nous vous ils elles "
+    "cette ces aussi encore puis ensuite los las una unos con para pero porque "
+    "cuando como donde quien nosotros ustedes ellos ellas este esta estos "
+    "estas también después entonces gli della delle degli nel nella per perché "
+    "quando come dove chi anche poi uma uns umas dos com onde quem nós eles "
+    "elas também depois então het een maar want omdat wanneer hoe waar wij "
+    "jullie zij ook dan daarna".split()
+)
+"""Words that open sentences, and are of no name whatever a list says."""
+PLACES: Final = frozenset(
+    "afghanistan albania algeria argentina armenia australia austria "
+    "azerbaijan bangladesh belgium bolivia brazil bulgaria cambodia cameroon "
+    "canada chile china colombia croatia denmark ecuador egypt estonia "
+    "ethiopia finland france germany deutschland ghana greece hungary iceland "
+    "indonesia iran iraq ireland italy japan kazakhstan kenya kuwait latvia "
+    "lebanon lithuania luxembourg malaysia mexico morocco mozambique nepal "
+    "netherlands nigeria norway pakistan panama peru philippines poland "
+    "portugal romania russia rwanda senegal serbia singapore slovakia slovenia "
+    "somalia spain españa sudan sweden switzerland schweiz syria taiwan "
+    "tanzania thailand tunisia turkey uganda ukraine uruguay venezuela vietnam "
+    "amsterdam athens bangkok barcelona berlin brussels bucharest budapest "
+    "copenhagen delhi denver dubai dublin frankfurt geneva hamburg helsinki "
+    "istanbul jakarta johannesburg kyiv lisbon london madrid manila melbourne "
+    "montreal moscow mumbai munich münchen nairobi oslo prague rome seattle "
+    "shanghai seoul stockholm tokyo toronto vegas vienna warsaw zurich school "
+    "senate university college ministry department officer".split()
+)
+"""Countries, cities and houses that lists of names hold too."""
+_NEITHER: Final = NEVER | PLACES
 _LOWER: Final = 3
 """The last code of a word in small letters; 0: one that no list holds."""
 _TOP: Final = 6.0
@@ -33,7 +75,8 @@ UNREAD: Final = 1.0
 NEAR: Final = -0.4
 """Log-odds from which a word is joined to a name."""
 ALONE: Final = 0.6
-"""What a word that stands alone must have more."""
+"""What a word that stands alone must have more; ``SMALL``: one in small letters."""
+SMALL: Final = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +141,9 @@ def candidates(text: str, people: People) -> tuple[list[Candidate], bool]:
     left = MAX_CANDIDATES * (1 + len(text) // 65_536)
     score = people.tables.score
     for i, code in enumerate(found.codes):
-        if code > _LOWER or (code and gated(found, i)):
+        if not code or found.lowers[i] in _NEITHER:
+            continue
+        if code > _LOWER or gated(found, i):
             left -= 1
             scores[i] = score(found, i) if left >= 0 else _unread(found, i)
     return list(_spans(found, scores)), left < 0
@@ -129,8 +174,10 @@ def _spans(found: Words, scores: Mapping[int, float]) -> Iterator[Candidate]:
         told = [scores[k] for k in range(i, done + 1) if k in scores]
         mean = max(-_TOP, min(_TOP, sum(told) / len(told)))
         sure = mean - ALONE if done == i else mean
+        if found.codes[i] <= _LOWER:
+            sure -= SMALL
         start, end = found.starts[i], found.ends[done]
-        terms = (("words", mean), ("alone", sure - mean))
+        terms = (("words", mean), ("alone, or in small letters", sure - mean))
         yield Candidate(
             DataClass.PERSON, "name", "person.model", start, end, sure, terms=terms
         )
