@@ -3,8 +3,10 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
-from operator import attrgetter, itemgetter
+from operator import itemgetter
 from typing import Any
+
+import orjson
 
 from pipeline.audit import Entry, Head
 from pipeline.canonical import parse
@@ -12,9 +14,7 @@ from pipeline.errors import InvalidMessage
 from pipeline.merkle import CompactRange, Node, extend, leaf_hash
 
 _COLUMNS = ("event_id", "request_id", "action", "actor", "ts")
-_PLACE = itemgetter("log", "seq", "prev")
-_INDEX = itemgetter("seq", "event_id", "action", "actor", "ts")
-_ROW = attrgetter("seq", "event_id", "action", "actor", "ts", "request_id", "leaf")
+_SAID = itemgetter("log", "prev", "seq", "event_id", "action", "actor", "ts")
 _CHAIN = "the chain breaks here"
 
 
@@ -78,15 +78,19 @@ def _last_of_all(head: Head, entries: Sequence[Entry]) -> bytes | None:
     """
     last, seq = head.last, head.size
     try:
-        for entry in entries:
-            body = entry.body
-            found = parse(body)
-            place = (head.origin, seq, last.hex())
-            index = (*_INDEX(found), found.get("request_id"), leaf_hash(body))
-            if _PLACE(found) != place or index != _ROW(entry):
+        for place, event, request, action, actor, ts, body, leaf in entries:
+            found = orjson.loads(body)
+            row = (head.origin, last.hex(), seq, event, action, actor, ts)
+            if not (
+                place == seq
+                and row == _SAID(found)
+                and request == found.get("request_id")
+                and leaf == sha256(b"\x00" + body).digest()
+                and body == orjson.dumps(found, option=orjson.OPT_SORT_KEYS)
+            ):
                 return None
             last, seq = sha256(body).digest(), seq + 1
-    except (InvalidMessage, KeyError):
+    except (orjson.JSONDecodeError, KeyError, TypeError):
         return None
     return last
 

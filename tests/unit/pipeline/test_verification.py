@@ -80,6 +80,24 @@ def test_an_altered_row_is_named(how: str, seq: int) -> None:
     assert seq == found.seq
 
 
+ALONE: dict[str, Callable[[Entry], Entry]] = {
+    "spacing": ALTERED["spacing"],
+    "place": lambda e: e._replace(seq=e.seq + 1),
+}
+
+
+@pytest.mark.parametrize("how", ALONE)
+def test_what_nothing_else_tells_of_is_named(how: str) -> None:
+    """The last record, and a head that is chained on it as it is."""
+    entries = list(rows())
+    entries[-1] = ALONE[how](entries[-1])
+
+    found = checked(tuple(entries), sha256(entries[-1].body).digest())
+
+    assert isinstance(found, Broken)
+    assert 5 == found.seq
+
+
 @pytest.mark.parametrize("seq", range(5))
 def test_a_missing_row_is_named(seq: int) -> None:
     entries = rows()
