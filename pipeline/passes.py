@@ -252,10 +252,7 @@ async def reading(logs: Logs, tenant: TenantId, compute: Callable[[Nodes], T]) -
         return bytes(width * HASH_BYTES)
 
     compute(nodes_from(wish))
-    tiles = {
-        place: await logs.hashes(tenant, *place, width)
-        for place, width in wanted.items()
-    }
+    tiles = await logs.hashes_at(tenant, wanted)
     for (level, index), width in wanted.items():
         if len(tiles[level, index]) != width * HASH_BYTES:
             first = index * TILE_WIDTH << TILE_HEIGHT * level

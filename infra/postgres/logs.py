@@ -1,6 +1,6 @@
 """What is on the logs, read from Postgres: one tenant at a time."""
 
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import (
     AbstractAsyncContextManager,
     asynccontextmanager,
@@ -80,10 +80,7 @@ select string_agg(root, ''::bytea order by n) from sluice.ledger_tile
 CHECKPOINTS = """
 select note from sluice.ledger_checkpoint where tenant_id = $1 order by size
 """
-LATEST = """
-select note from sluice.ledger_checkpoint where tenant_id = $1
- order by size desc limit 1
-"""
+LATEST = f"{CHECKPOINTS} desc limit 1"
 ROOTED = """
 select root_salt, root_seq from sluice.ledger_checkpoint
  where tenant_id = $1 and size = $2 and root_salt is not null
@@ -199,11 +196,18 @@ class PostgresLogs(SignedLogs):
     async def hashes(
         self, tenant: TenantId, level: int, index: int, width: int
     ) -> bytes:
+        place = level, index
+        return (await self.hashes_at(tenant, {place: width}))[place]
+
+    @override
+    async def hashes_at(
+        self, tenant: TenantId, wanted: Mapping[tuple[int, int], int]
+    ) -> Mapping[tuple[int, int], bytes]:
         async with self._as(tenant) as connection:
-            full = await connection.fetchval(FULL_TILE, tenant, level, index)
-            if full is None:
-                full = await _partial(connection, tenant, level, index)
-        return bytes((full or b"")[: width * HASH_BYTES])
+            return {
+                place: (await _hashes(connection, tenant, *place))[: width * HASH_BYTES]
+                for place, width in wanted.items()
+            }
 
     @override
     async def tiles(
@@ -268,17 +272,17 @@ class PostgresLogs(SignedLogs):
             await connection.execute(PUBLISH, *row, *root)
 
 
-async def _partial(
+async def _hashes(
     connection: PoolConnectionProxy, tenant: TenantId, level: int, index: int
-) -> bytes | None:
-    """A tile that is not full: leaf hashes, or the roots of the tiles below."""
+) -> bytes:
+    """A tile: as it is stored, else of the leaf hashes or the roots that lie below."""
+    full: bytes | None = await connection.fetchval(FULL_TILE, tenant, level, index)
+    if full is not None:
+        return full
     span = (index * TILE_WIDTH, (index + 1) * TILE_WIDTH)
-    found: bytes | None
-    if level == 0:
-        found = await connection.fetchval(LEAVES, tenant, *span)
-    else:
-        found = await connection.fetchval(ROOTS, tenant, level - 1, *span)
-    return found
+    below = (LEAVES, tenant) if level == 0 else (ROOTS, tenant, level - 1)
+    found: bytes | None = await connection.fetchval(*below, *span)
+    return found or b""
 
 
 def head_of(row: asyncpg.Record) -> Head:

@@ -135,6 +135,15 @@ class Logs(Protocol):
         """
         ...
 
+    async def hashes_at(
+        self, tenant: TenantId, wanted: Mapping[tuple[int, int], int]
+    ) -> Mapping[tuple[int, int], bytes]:
+        """Of each tile at (level, index), so many hashes: :meth:`hashes`, at once."""
+        return {
+            place: await self.hashes(tenant, *place, width)
+            for place, width in wanted.items()
+        }
+
     async def tiles(
         self, tenant: TenantId, level: int, first: int, count: int
     ) -> Sequence[bytes]:
