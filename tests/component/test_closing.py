@@ -14,11 +14,13 @@ from infra.signer.state import FileState
 from infra.system import SystemClock, SystemEntropy
 from pipeline.acts import Act
 from pipeline.audit import ROOT, record
+from pipeline.checkpoint import parse_note
 from pipeline.closing import closing, ended, is_closed, kept_of
 from pipeline.erasures import erasures
 from pipeline.errors import IntegrityError
 from pipeline.merkle import leaf_hash
 from pipeline.ports.ledger import Deleted
+from pipeline.proofs import prove
 from pipeline.root import Rooted
 from producers.checkpointer import Checkpointer
 from producers.cli.judging import Trust, all_there
@@ -190,6 +192,26 @@ async def test_an_end_that_another_key_signed_is_none(
     strange = ensure_key(tmp_path / "strange", bytes([1] * 32), NOON)
 
     assert {} == await ended(scene.ledger, strange.named)
+
+
+async def test_a_true_record_that_closes_nothing_ends_nothing(scene: Scene) -> None:
+    """The last one of an open log, under its true checkpoint, in the true root log."""
+    ledger = scene.ledger
+    head, note = await ledger.head(TENANT), await ledger.latest(TENANT)
+    assert head is not None
+    assert note is not None
+    rooted = await ledger.rooted(TENANT, head.size)
+    assert rooted is not None
+    (last,) = await ledger.read(TENANT, head.size - 1, 1)
+    proof = await prove(ledger, TENANT, last.seq, parse_note(note), note)
+    del ledger._heads[TENANT], ledger._entries[TENANT], ledger._notes[TENANT]
+
+    kept = Deleted(TENANT, head.origin, last.body, proof.text, rooted)
+    ledger._deleted[TENANT] = kept
+
+    assert {} == await ended(ledger, scene.keys.named)
+    with pytest.raises(IntegrityError):
+        await scene.checkpointer.round()
 
 
 async def test_an_end_before_what_was_signed_ended_nothing(scene: Scene) -> None:
