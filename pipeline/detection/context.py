@@ -8,6 +8,8 @@ from typing import Final
 LEFT: Final = 60
 RIGHT: Final = 30
 NEAR: Final = 24
+SENTENCE: Final = 300
+_END: Final = re.compile(rb"[.!?;]\s|\n|\xe3\x80\x82")
 _ROW_BYTES: Final = 1024
 """Of a longer row nobody can say what stands above a cell."""
 _WORD: Final = re.compile(rb"[A-Z]+(?![a-z\x80-\xff])|[A-Z]?[a-z\x80-\xff]+")
@@ -123,6 +125,15 @@ class Around:
             self._told = _lower(parts[1::2])
         starts = self._starts
         return self._told[bisect_left(starts, start) : bisect_left(starts, end)]
+
+    def sentence(self, start: int, end: int) -> list[str]:
+        """The words of its sentence, as far as 300 bytes go to either side."""
+        left = max(0, start - SENTENCE)
+        ends = [found.end() for found in _END.finditer(self._data, left, start)]
+        after = _END.search(self._data, end, end + SENTENCE)
+        right = after.start() if after else min(len(self._data), end + SENTENCE)
+        before = self._between(ends[-1] if ends else left, start)
+        return [*before, *self._between(end, right)]
 
     def negative(self, start: int) -> bool:
         """Whether what stands right before says that it is something else."""

@@ -101,7 +101,7 @@ def _told(rule: Rule) -> tuple[object, ...]:
     check = [getattr(each, "__qualname__", None) for each in (rule.check, rule.fits)]
     return (
         rule.id, rule.data_class, rule.kind, rule.located, rule.base, rule.accepts,
-        sorted(rule.hints), check,
+        sorted(rule.hints), sorted(rule.linked), check,
     )  # fmt: skip
 
 

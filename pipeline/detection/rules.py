@@ -34,6 +34,7 @@ class Rule:
         check: of the text found; None: there is none.
         accepts: how often the check accepts what is no such thing; its log is evidence.
         hints: words of context.
+        linked: words that are context wherever they stand in the sentence.
         joined: letters or digits may stand right beside it.
         fits: how many characters of a match are the value; None: all of them.
         wide: a match may begin with a sign or a letter beyond ASCII.
@@ -47,6 +48,7 @@ class Rule:
     check: Check | None = None
     accepts: float = 1.0
     hints: frozenset[str] = frozenset()
+    linked: frozenset[str] = frozenset()
     joined: bool = False
     wide: bool = False
     fits: Callable[[str], int] | None = None

@@ -109,11 +109,18 @@ class Scan:
             value = self._data[start:end].decode("utf-8", "replace")
             passed = rule.check(value)
             terms.append(("check", evidence(passed=passed, accepts=rule.accepts)))
-        if rule.hints and not rule.hints.isdisjoint(self.around.words(start, end)):
+        if rule.hints and self._spoken(rule, start, end):
             terms.append(("context", HINT))
         elif rule.base < STURDY and self.around.negative(start):
             terms.append(("negative", NEGATIVE))
         return terms
+
+    def _spoken(self, rule: Rule, start: int, end: int) -> bool:
+        """Whether words near it, or for some rules in its sentence, speak for it."""
+        if not rule.hints.isdisjoint(self.around.words(start, end)):
+            return True
+        linked = rule.linked
+        return bool(linked) and not linked.isdisjoint(self.around.sentence(start, end))
 
     def _alone(self, start: int, end: int) -> bool:
         """No letter or digit goes on at either end."""
