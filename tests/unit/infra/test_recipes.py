@@ -9,7 +9,7 @@ from infra import recipes
 from infra.recipes import SHA256, code, load_recipe
 from pipeline.detection.engine import build, inspect
 from pipeline.detection.scan import Scan
-from pipeline.detection.work import Work
+from pipeline.detection.work import TIMED_FROM, Work
 from pipeline.errors import IntegrityError
 from pipeline.policies import default_policy
 from pipeline.redaction import Redacted, redact
@@ -151,7 +151,7 @@ def test_a_loaded_recipe_has_made_all_that_it_makes() -> None:
 
 
 def test_names_that_take_too_long_fail_alone_and_are_told() -> None:
-    text = "I met Tom Becker in Berlin."
+    text = "I met Tom Becker in Berlin.".ljust(TIMED_FROM)
     late = iter([0.0, 1_000.0])
     scan = Scan(text.encode(), RECIPE, Work(len(text), lambda: next(late)))
 
