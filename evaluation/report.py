@@ -110,8 +110,8 @@ def _speed(speed: Results) -> Iterator[str]:
 
 def _reliability(by: Results) -> Iterator[str]:
     yield from _head("set", "class", "findings", "off as log-odds", "off as shipped")
-    for name, rows in by.items():
-        for data_class, row in rows.items():
+    for name in (*PUBLIC, "disguised"):
+        for data_class, row in sorted(by.get(name, {}).items()):
             told = [f"{row[key]:.3f}" for key in ("before", "ece")]
             yield _row([name, data_class, str(row["findings"]), *told])
 
