@@ -10,6 +10,7 @@ from typing import Any, Final
 import orjson
 
 from pipeline import findings
+from pipeline.canary import canary, planted
 from pipeline.contents import Contents
 from pipeline.detection.engine import Recipe
 from pipeline.dialects import SPEAKERS, Json, Opened, opened, written
@@ -74,7 +75,9 @@ class ProviderConsumer:
         if not isinstance(key, DataKey):
             return self._stopped(event, key)
         asked = self._asked(event, key)
-        found = await self._result(event, key, asked)
+        marked = work.policy(event).canary
+        sent = planted(asked, canary(key)) if marked else asked
+        found = await self._result(event, key, sent)
         if isinstance(found, Reason):
             return self._stopped(event, found)
         if found.answer is None:
@@ -208,6 +211,7 @@ class ProviderConsumer:
             request=key.request_id,
             outside=outside,
             clock=self.clock.cpu,
+            mark=canary(key) if policy.canary else None,
         )
         found_in = findings.sealed(self.contents, key, released.findings, self.recipe)
         if isinstance(released, Withheld):

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import orjson
 
+from pipeline.canary import tells
 from pipeline.detection.engine import Recipe
 from pipeline.detection.work import Clock
 from pipeline.dialects import (
@@ -130,16 +131,21 @@ def release(
     request: RequestId,
     outside: Sequence[Seen | Unseen] = (),
     clock: Clock | None = None,
+    mark: str | None = None,
 ) -> Released | Withheld:
     """Redact a completion, screen it, then turn the caller's own tokens back.
 
     Restored values are never looked at again, so what the caller wrote comes back as it
     was, and what the model made up is redacted. The answer names the model that was
     asked for.
+
+    Attributes:
+        mark: the canary that the request was sent with.
     """
     speaker = SPEAKERS[dialect]
+    said = speaker.answer_parts(answer) or ()
     found = redact(
-        speaker.answer_parts(answer) or (),
+        said,
         policy,
         recipe,
         restoring.nonce,
@@ -148,7 +154,10 @@ def release(
     )
     if isinstance(found, RedactionUnavailable):
         return _withheld(found)
-    seen = screen_answer(found.parts, policy, recipe, asked.parts, found.findings)
+    told = mark is not None and any(tells(part.text, mark) for part in said)
+    seen = screen_answer(
+        found.parts, policy, recipe, asked.parts, found.findings, told=told
+    )
     if isinstance(seen, GuardUnavailable) or seen.verdict is Verdict.BLOCKED:
         return _withheld(seen, found)
     whole = replace(
@@ -159,11 +168,11 @@ def release(
         ],
     )
     repeated = [part for part in asked.parts if part.path[0] in speaker.repeats]
-    told = replace(
+    words = replace(
         asked.body, [_restored(part, restoring, _OWN_WORDS) for part in repeated]
     )
     return Released(
-        body=written(speaker.answered(told, whole, request)),
+        body=written(speaker.answered(words, whole, request)),
         decisions=(*found.decisions, *seen.decisions),
         guards_ran=(*found.guards_ran, *seen.guards_ran),
         usage=speaker.usage(answer),

@@ -176,6 +176,8 @@ def screen_answer(
     recipe: Recipe,
     system: Sequence[TextPart] = (),
     findings: Sequence[Acted] = (),
+    *,
+    told: bool = False,
 ) -> Screened | GuardUnavailable:
     """Run the guard ``output`` on a completion, before its tokens are restored.
 
@@ -183,6 +185,7 @@ def screen_answer(
         system: the request's own system parts: an answer that repeats them leaks them.
         findings: what redaction did to the answer. A cell with ``block`` withholds it;
             a secret is told, and blocks where its text stayed.
+        told: the answer holds the canary of its request (``pipeline/canary.py``).
     """
     story = _Story(recipe)
     rule = policy.guard(Guard.OUTPUT)
@@ -195,9 +198,10 @@ def screen_answer(
         return story.screened()
     prompts = [part.text for part in system if part.channel is Channel.SYSTEM]
     seen: list[OutputHit] = [hit for part in parts for hit in look(part.text, prompts)]
-    story.tell(
-        Guard.OUTPUT, [Hit(hit.rule, hit.reason) for hit in seen], block=rule.block
-    )
+    hits = [Hit(hit.rule, hit.reason) for hit in seen]
+    if told:
+        hits.append(Hit("output.canary", "security.prompt_extraction"))
+    story.tell(Guard.OUTPUT, hits, block=rule.block)
     for left in (False, True):
         secrets = [
             Hit(each.finding.rule, "security.secret_leak")

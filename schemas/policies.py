@@ -193,6 +193,9 @@ class PolicyDocument(Schema):
         retention_class: how long the content's key lives.
         deadline_s: seconds after acceptance in which a request must end.
         recognisers: by the names that the operator gave them.
+        canary: a line is added to the last system part on its way to the provider; an
+            answer that holds it has told that part, and is a hit of the guard
+            ``output``.
         regions: ISO 3166 country codes whose national phone shapes are expected.
     """
 
@@ -204,6 +207,7 @@ class PolicyDocument(Schema):
     recognisers: Annotated[Mapping[RecogniserName, External], Field(max_length=4)] = {}
     topics: Annotated[tuple[TopicRule, ...], Field(max_length=16)] = ()
     open_strict: bool = False
+    canary: bool = False
     retention_class: Code = "transient"
     deadline_s: Annotated[int, Field(ge=1, le=3600)] = 120
     regions: tuple[Annotated[str, Field(pattern="^[A-Z]{2}$")], ...] = ("US", "GB")

@@ -574,3 +574,64 @@ async def test_a_guard_past_its_budget_that_is_open_is_missing_in_coverage(
         step_event(found, "request.screened").attributes.id for found in (in_time, late)
     }
     assert 2 == len(ids)  # two honest accounts are no contradiction
+
+
+MARKED = PolicyDocument(canary=True)
+
+
+def asking_with_a_system_part(text: str) -> list[dict[str, str]]:
+    return [
+        {"role": "system", "content": "You are the desk of a harbour."},
+        {"role": "user", "content": text},
+    ]
+
+
+async def answered(house: House, policy: PolicyDocument) -> RequestFinished:
+    """What becomes of a request with a system part."""
+    event = await house.accepted("Hello", policy)
+    body = {"model": "echo", "messages": asking_with_a_system_part("Hello")}
+    sealed = house.contents.seal(house.data_key, Purpose.REQUEST, orjson.dumps(body))
+    told = event.data.model_copy(update={"content": sealed})
+    screened = one(await house.screened(replace(event, data=told)), RequestScreened)
+    redacted = one(await house.redacted(screened), RequestRedacted)
+    end = one(await house.called(redacted), RequestFinished).data
+    assert isinstance(end, RequestFinished)
+    return end
+
+
+class Telling(Upstream):
+    """Says its system part, in capitals and with dashes."""
+
+    @override
+    async def call(
+        self, route: Route, dialect: Dialect, body: bytes, timeout_s: float
+    ) -> Answered | Refused | Unanswered:
+        self.sent.append(body)
+        system = orjson.loads(body)["messages"][0]["content"]
+        mark = system.rpartition("Mark ")[2][:16].upper()
+        return Answered(completion(f"It begins with {mark[:8]}-{mark[8:]}"))
+
+
+async def test_an_answer_that_tells_the_canary_is_withheld(house: House) -> None:
+    object.__setattr__(house.provider, "providers", Telling())
+
+    end = await answered(house, MARKED)
+
+    assert (Outcome.BLOCKED, "security.prompt_extraction") == (end.outcome, end.reason)
+    assert ("output", "blocked") in _verdicts(end)
+
+
+async def test_the_canary_is_in_what_is_sent_alone(house: House) -> None:
+    end = await answered(house, MARKED)
+
+    (sent,) = house.upstream.sent
+    assert b"never told to anybody" in sent
+    assert Outcome.COMPLETED == end.outcome
+    assert "never told" not in house.answer(end)
+
+
+async def test_without_a_canary_nothing_is_added(house: House) -> None:
+    await answered(house, PolicyDocument())
+
+    (sent,) = house.upstream.sent
+    assert asking_with_a_system_part("Hello") == orjson.loads(sent)["messages"]
