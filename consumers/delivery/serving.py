@@ -257,10 +257,13 @@ class Delivery:
         await self._broker.start()
         watching = [
             asyncio.create_task(self._repeat(TURN_EVERY_S, self._turn)),
-            asyncio.create_task(self._repeat(COMMIT_EVERY_S, self._settle)),
-            asyncio.create_task(self._repeat(LOOK_EVERY_S, self._look)),
             asyncio.create_task(self._repeat(LOOK_EVERY_S, self._heed)),
         ]
+        # Each by itself: an answer that never comes holds up no other group.
+        for member in self._members:
+            settling = self._repeat(COMMIT_EVERY_S, member.mode.commits.settle)
+            looking = self._repeat(LOOK_EVERY_S, member.look)
+            watching += map(asyncio.create_task, (settling, looking))
         try:
             await stop.wait()
         finally:
@@ -305,13 +308,6 @@ class Delivery:
 
     async def _turn(self) -> None:
         self._turned = self._means.clock.monotonic()
-
-    async def _settle(self) -> None:
-        commits = [member.mode.commits for member in self._members]
-        await asyncio.gather(*(each.settle() for each in commits if each.owes))
-
-    async def _look(self) -> None:
-        await asyncio.gather(*(member.look() for member in self._members))
 
     async def _heed(self) -> None:
         """Release what an operator released since the last look."""

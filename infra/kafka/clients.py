@@ -1,6 +1,8 @@
 """Clients of one Kafka cluster, and the settings that differ from their defaults."""
 
+import asyncio
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +19,8 @@ from infra.kafka.records import tolerate_header_names
 from pipeline.ports.bus import Record
 from schemas.topics import DEAD_LETTER_MARGIN_BYTES, MAX_RECORD_BYTES
 
+ANSWERS_WITHIN_S = 10.0
+"""aiokafka bounds each request, but neither a bootstrap nor a close as a whole."""
 ENVELOPE_BYTES = 1024
 """Above the record itself: a batch's header and the request's own fields."""
 LOG_APPEND_TIME = 1
@@ -126,9 +130,12 @@ class KafkaClients:
             bootstrap_servers=self.bootstrap, request_timeout_ms=5_000
         )
         try:
-            await client.bootstrap()
-        except KafkaError:
+            async with asyncio.timeout(ANSWERS_WITHIN_S):
+                await client.bootstrap()
+        except (KafkaError, TimeoutError):
             return False
         finally:
-            await client.close()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(ANSWERS_WITHIN_S):
+                    await client.close()
         return True

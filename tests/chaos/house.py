@@ -7,6 +7,8 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
+from urllib.error import HTTPError
+from urllib.request import urlopen
 
 import asyncpg
 
@@ -226,13 +228,28 @@ class House:
             await sleep(0.1)
 
     async def _why(self) -> str:
-        """Which processes ended, and who is behind."""
+        """Which processes ended, which are not ready, and who is behind."""
         ended = sorted(self.ended())
+        unready = await asyncio.to_thread(self._unready)
         try:
             behind = {lag.group: lag.lag for lag in await self._lags() if lag.lag}
         except RetryableError:
-            return f"Kafka is away; ended: {ended}"
-        return f"not back at work in {RECOVERS_WITHIN_S} s; {ended=}, {behind=}"
+            return f"Kafka is away; {ended=}, {unready=}"
+        said = f"not back at work in {RECOVERS_WITHIN_S} s"
+        return f"{said}; {ended=}, {unready=}, {behind=}"
+
+    def _unready(self) -> dict[str, str]:
+        """What each process says that is not ready."""
+        found = {}
+        for name, process in self.sluice.processes.items():
+            try:
+                with urlopen(process.health + "/readyz", timeout=5):
+                    continue
+            except HTTPError as refused:
+                found[name] = refused.read().decode()
+            except OSError as away:
+                found[name] = type(away).__name__
+        return found
 
     def ended(self) -> set[str]:
         """Processes that ended though nobody killed them."""
