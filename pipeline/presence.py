@@ -1,7 +1,6 @@
 """Whether logs are still there: a log that vanished whole has no row to say so."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from itertools import pairwise
+from collections.abc import Collection, Mapping, Sequence
 
 from pipeline.audit import ROOT, record
 from pipeline.checkpoint import Checkpoint
@@ -40,11 +39,12 @@ async def fewer(logs: Logs) -> int | None:
     """The root log's first heartbeat that counts fewer logs than the one before it.
 
     Those that were closed and deleted are counted on, so their number only grows. None:
-    it did.
+    it did. The next heartbeat must count fewer too: of two signers that meet, the one
+    that counted first may be the last to write.
     """
     beats = every(logs, ROOT, Query(action=HEARTBEAT))
     counted = [(row.seq, _count(row.body)) async for row in beats]
-    return _shrunk((seq, count) for seq, count in counted if count is not None)
+    return _shrunk([(seq, count) for seq, count in counted if count is not None])
 
 
 def _count(body: bytes) -> int | None:
@@ -56,5 +56,6 @@ def _count(body: bytes) -> int | None:
     return beat.logs if beat else None
 
 
-def _shrunk(beats: Iterable[tuple[int, int]]) -> int | None:
-    return next((seq for (_, a), (seq, b) in pairwise(beats) if b < a), None)
+def _shrunk(beats: Sequence[tuple[int, int]]) -> int | None:
+    three = zip(beats, beats[1:], beats[2:], strict=False)
+    return next((seq for (_, a), (seq, b), (_, c) in three if b < a and c < a), None)

@@ -162,18 +162,29 @@ async def test_a_log_that_is_gone_is_told_by_what_the_signer_remembers(
     assert ([1, 1], [1, 0]) == (bench.told, bench.alarms)
 
 
-async def test_a_heartbeat_that_counts_fewer_logs_is_told(bench: Bench) -> None:
+async def test_heartbeats_that_count_fewer_logs_are_told(bench: Bench) -> None:
     """The signer's memory went with the log; the root log was signed since."""
     origin = await bench.drop(OTHER)
     bench.state._path(origin).unlink()
-    now = CLOCK.now() + timedelta(minutes=5)
-    await bench.ledger.append([heartbeat(["one"], now)])
+    for minutes in (5, 10):
+        at = CLOCK.now() + timedelta(minutes=minutes)
+        await bench.ledger.append([heartbeat(["one"], at)])
 
     with pytest.raises(IntegrityError):
         await bench.worker.round()
 
     assert [1] == bench.told
     assert 1 == len(await bench.incidents(ROOT))
+
+
+async def test_a_heartbeat_of_a_signer_that_was_late_is_no_alarm(bench: Bench) -> None:
+    for minutes, logs in ((5, ["one"]), (10, ["one", "two"])):
+        at = CLOCK.now() + timedelta(minutes=minutes)
+        await bench.ledger.append([heartbeat(logs, at)])
+
+    await bench.worker.round()
+
+    assert [0] == bench.told
 
 
 async def test_what_a_standby_has_is_read_there(bench: Bench) -> None:

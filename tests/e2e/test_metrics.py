@@ -87,8 +87,9 @@ def scraped(sluice: tuple[Sluice, Access]) -> Mapping[str, Scrape]:
 
 def done(found: Mapping[str, Scrape]) -> bool:
     """Outcomes are counted behind the answer, gauges every 15 s."""
-    ended = found["workers"].value("sluice_requests_finished_total")
-    return ended >= 2 and found["timed"].value("sluice_ledger_records") >= 2
+    workers, name = found["workers"], "sluice_requests_finished_total"
+    ended = [workers.value(name, outcome=each) for each in ("completed", "blocked")]
+    return all(ended) and found["timed"].value("sluice_ledger_records") >= 2
 
 
 @pytest.mark.parametrize("name", PROCESSES)

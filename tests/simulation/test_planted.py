@@ -21,7 +21,6 @@ FOUND = {
     "checkpoint_published_first": (0, "not remembered|error=IntegrityError"),
     "claim_not_heeded": (8, "claims"),
     "commit_before_effect": (0, "committed"),
-    "commits_overtake": (912, "committed"),
     "content_in_a_header": (0, "content in the clear"),
     "gaps_committed": (3, "without what follows from it"),
     "id_not_derived": (2, "twice|second_terminal"),
