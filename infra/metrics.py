@@ -151,7 +151,7 @@ EXPIRED = Declared(
 BATCH_SECONDS = Declared(
     kind=Histogram,
     name="sluice_batch_seconds",
-    help="From a batch's arrival to its commit; ordered groups.",
+    help="From a batch's arrival until its effects were durable; ordered groups.",
     labels={"group": GROUPS},
 )
 STAGE_SECONDS = Declared(

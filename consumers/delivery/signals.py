@@ -13,7 +13,7 @@ class Signals(Protocol):
         ...
 
     def batch(self, group: str, seconds: float) -> None:
-        """From a batch's arrival to its commit."""
+        """From a batch's arrival until its effects were durable."""
         ...
 
     def aged(self, group: str, seconds: float) -> None:

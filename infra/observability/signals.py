@@ -54,7 +54,7 @@ class DeliverySignals:
         self._of[group].handled.inc(records)
 
     def batch(self, group: str, seconds: float) -> None:
-        """From a batch's arrival to its commit."""
+        """From a batch's arrival until its effects were durable."""
         self._of[group].batch.observe(seconds)
 
     def aged(self, group: str, seconds: float) -> None:
