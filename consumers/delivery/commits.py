@@ -23,11 +23,6 @@ class Commits:
         if offset > self.done.get(partition, -1):
             self.done[partition] = self._owed[partition] = offset
 
-    @property
-    def owes(self) -> bool:
-        """Is something finished that the group does not know of?"""
-        return bool(self._owed)
-
     async def settle(self) -> None:
         """Commit what is owed; what is refused stays owed.
 

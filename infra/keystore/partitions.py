@@ -96,7 +96,16 @@ class PostgresKeyPartitions(KeyPartitions):
                     await connection.execute(BECOME)
                     yield connection
                 finally:
-                    await connection.execute(LEAVE)
+                    await _left(connection)
+
+
+async def _left(connection: asyncpg.pool.PoolConnectionProxy) -> None:
+    """Nobody gets a connection that may still be the owner: it is given up."""
+    try:
+        await connection.execute(LEAVE)
+    except BaseException:
+        connection.terminate()
+        raise
 
 
 async def _finalize(
