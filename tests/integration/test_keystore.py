@@ -11,6 +11,8 @@ import asyncpg
 import pytest
 
 from demo.stack import Stack
+from infra.keystore import partitions
+from infra.keystore.partitions import PostgresKeyPartitions
 from pipeline.errors import RetryableError
 from pipeline.keystore import Partition
 from pipeline.ports.keys import Destroyed, NewKey, OfRequest
@@ -400,3 +402,18 @@ async def test_a_partition_is_planned_alone_however_many_there_are(
         )
 
     assert [f"keystore.dek_3_{days[4].day:%Y%m%d}"] == [row[0] for row in locked]
+
+
+async def test_a_connection_that_may_still_be_the_owner_serves_nobody(
+    keys: Keys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What undoes it fails, as it does where its caller is cancelled in between."""
+    assert isinstance(keys.partitions, PostgresKeyPartitions)
+    pool = keys.partitions.pool
+    monkeypatch.setattr(partitions, "LEAVE", "select 1 / 0")
+
+    with pytest.raises((asyncpg.PostgresError, RetryableError)):
+        await keys.partitions.detach(MONTH)
+    users = {await pool.fetchval("select current_user") for _ in range(8)}
+
+    assert "sluice_keystore_owner" not in users
