@@ -1,7 +1,7 @@
 """Days of keys in Postgres: made ahead, detached without a wait, dropped, rewritten."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 import asyncpg
@@ -101,11 +101,10 @@ class PostgresKeyPartitions(KeyPartitions):
 
 async def _left(connection: asyncpg.pool.PoolConnectionProxy) -> None:
     """Nobody gets a connection that may still be the owner: it is given up."""
-    try:
+    with ExitStack() as unless_left:
+        unless_left.callback(connection.terminate)
         await connection.execute(LEAVE)
-    except BaseException:
-        connection.terminate()
-        raise
+        unless_left.pop_all()
 
 
 async def _finalize(
