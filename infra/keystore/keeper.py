@@ -13,7 +13,6 @@ from infra.keystore.loader import KEK_AAD
 from pipeline.errors import KeyDestroyed
 from pipeline.keystore import KeyId
 from pipeline.ports.keys import (
-    Erased,
     KeyKeeper,
     KeyRef,
     OfRequest,
@@ -28,8 +27,7 @@ from schemas.ids import RequestId, TenantId
 VERSION = "select version from keystore.kek_load($1, $2)"
 ADD = "select state from keystore.kek_add($1, $2, $3)"
 OF = "select * from keystore.dek_of($1, $2, $3)"
-DESTROY = "select * from keystore.dek_destroy($1, $2, $3, $4)"
-AGAIN = "select key_id from keystore.dek_destroy_again($1, $2) key_id"
+DESTROY = "select key_id from keystore.dek_destroy_again($1, $2) key_id"
 CLOSE = "select version from keystore.tenant_close($1) version"
 WIPE = "select keystore.tenant_wipe($1, $2)"
 
@@ -70,23 +68,12 @@ class PostgresKeyKeeper(KeyKeeper):
         ]
 
     @override
-    async def destroy(self, selector: OfRequest | OfSubject) -> Erased:
-        gone: list[asyncpg.Record] = []
-        more = True
-        while more:
-            with waiting():
-                rows = await self.pool.fetch(DESTROY, *_selected(selector), BATCH)
-            gone += rows
-            more = len(rows) == BATCH
-        return _erased(gone)
-
-    @override
     async def destroy_keys(
         self, tenant: TenantId, keys: Collection[KeyId]
     ) -> Collection[KeyId]:
         ids = sorted(id_bytes(key_id) for key_id in keys)
         with waiting():
-            rows = await self.pool.fetch(AGAIN, tenant_uuid(tenant), ids)
+            rows = await self.pool.fetch(DESTROY, tenant_uuid(tenant), ids)
         return [_key_id(row) for row in rows]
 
     @override
@@ -127,13 +114,6 @@ def _selected(
             return tenant_uuid(tenant), request_uuid(request), None
         case OfSubject(tenant_id=tenant, subject=subject):
             return tenant_uuid(tenant), None, subject
-
-
-def _erased(rows: Sequence[asyncpg.Record]) -> Erased:
-    return Erased(
-        keys=tuple(sorted(_key_id(row) for row in rows)),
-        requests=tuple(sorted({RequestId(str(row["request_id"])) for row in rows})),
-    )
 
 
 def _key_id(row: asyncpg.Record) -> KeyId:

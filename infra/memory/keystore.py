@@ -11,7 +11,6 @@ from pipeline.errors import IntegrityError, KeyDestroyed, RetryableError
 from pipeline.keystore import KeyId, Partition, partition_of
 from pipeline.ports.keys import (
     Destroyed,
-    Erased,
     KeyKeeper,
     KeyPartitions,
     KeyRef,
@@ -84,17 +83,6 @@ class MemoryKeys(KeyStore, KeyKeeper, KeyPartitions):
         keys = [new.key for new in self._keys.values() if chosen(new)]
         keys.sort(key=lambda key: key.key_id)
         return [KeyRef(key.tenant_id, key.request_id, key.key_id) for key in keys]
-
-    @override
-    async def destroy(self, selector: OfRequest | OfSubject) -> Erased:
-        gone = await self.of(selector)
-        for ref in gone:
-            self._tombstones.add((ref.tenant_id, ref.key_id))
-            self._drop((ref.tenant_id, ref.key_id))
-        return Erased(
-            keys=tuple(ref.key_id for ref in gone),
-            requests=tuple(sorted({ref.request_id for ref in gone})),
-        )
 
     @override
     async def destroy_keys(

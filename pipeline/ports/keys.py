@@ -68,19 +68,6 @@ class OfSubject:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Erased:
-    """What an order to erase destroyed; empty is no success.
-
-    Attributes:
-        keys: ids of the keys that were there, sorted.
-        requests: whose keys they were, sorted.
-    """
-
-    keys: tuple[KeyId, ...]
-    requests: tuple[RequestId, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Terminated:
     """What the end of a tenant destroyed: every version, then every row."""
 
@@ -150,18 +137,14 @@ class KeyKeeper(Protocol):
         """The keys that are there, sorted by id: what an erasure would destroy."""
         ...
 
-    async def destroy(self, selector: OfRequest | OfSubject) -> Erased:
-        """Destroy keys for good: their ids are never taken again.
-
-        New reads see it at once. Whoever fetched a key before may hold it for as long
-        as it handles one record, 10 minutes at most.
-        """
-        ...
-
     async def destroy_keys(
         self, tenant: TenantId, keys: Collection[KeyId]
     ) -> Collection[KeyId]:
-        """Destroy these keys, as :meth:`destroy` does; those that were there."""
+        """Destroy keys for good; those that were there.
+
+        Their ids are never taken again. New reads see it at once. Whoever fetched a
+        key before may hold it for as long as it handles one record, 10 minutes at most.
+        """
         ...
 
     async def terminate(self, tenant: TenantId) -> Terminated:

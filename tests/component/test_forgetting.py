@@ -21,6 +21,7 @@ from producers.contentpass import INCIDENT, ContentPass
 from schemas.audit import ContentCommitment, Erase, Retained
 from schemas.events import timestamp
 from tests.support.audit import NOON, TENANT, recorded, request_id
+from tests.support.keystore import erase
 
 CLOCK = SystemClock()
 DAY = date(2026, 1, 1)
@@ -108,7 +109,7 @@ async def test_content_that_opens_and_was_never_erased_holds(scene: Scene) -> No
 async def test_an_erasure_without_a_record_is_told(scene: Scene) -> None:
     await scene.request("a")
     gone = await scene.request("b")
-    await scene.keys.destroy(OfRequest(TENANT, gone.request_id))
+    await erase(scene.keys, OfRequest(TENANT, gone.request_id))
 
     assert [(3, GONE)] == await scene.found()
 
@@ -133,7 +134,7 @@ COVERING = {
 @pytest.mark.parametrize("scope", COVERING)
 async def test_a_record_covers_what_was_destroyed(scene: Scene, scope: str) -> None:
     gone = await scene.request("a")
-    await scene.keys.destroy(OfRequest(TENANT, gone.request_id))
+    await erase(scene.keys, OfRequest(TENANT, gone.request_id))
     await scene.told(scope, COVERING[scope], as_of=timedelta(minutes=1))
 
     assert [] == await scene.found()
@@ -154,7 +155,7 @@ async def test_a_record_of_something_else_covers_nothing(
     scene: Scene, scope: str, ref: str, minutes: int
 ) -> None:
     gone = await scene.request("a")
-    await scene.keys.destroy(OfRequest(TENANT, gone.request_id))
+    await erase(scene.keys, OfRequest(TENANT, gone.request_id))
     await scene.told(scope, ref, as_of=timedelta(minutes=minutes))
 
     assert [(1, GONE)] == await scene.found()
@@ -172,7 +173,7 @@ async def test_the_end_of_a_transient_request_covers_itself(scene: Scene) -> Non
 async def test_one_key_that_does_not_unwrap_hides_no_other(scene: Scene) -> None:
     bent, gone = await scene.request("a"), await scene.request("b")
     await scene.request("c")
-    await scene.keys.destroy(OfRequest(TENANT, gone.request_id))
+    await erase(scene.keys, OfRequest(TENANT, gone.request_id))
 
     async def fetch(wanted: Sequence[KeyRef]) -> Mapping[KeyRef, DataKey | Destroyed]:
         if bent in wanted:
@@ -186,7 +187,7 @@ async def test_one_key_that_does_not_unwrap_hides_no_other(scene: Scene) -> None
 
 async def test_what_two_rounds_find_is_an_incident_once(scene: Scene) -> None:
     gone = await scene.request("a")
-    await scene.keys.destroy(OfRequest(TENANT, gone.request_id))
+    await erase(scene.keys, OfRequest(TENANT, gone.request_id))
     worker, counts = scene.worker, []
     for _ in range(4):
         await worker.round()
@@ -199,7 +200,7 @@ async def test_what_two_rounds_find_is_an_incident_once(scene: Scene) -> None:
 
 async def test_a_record_that_comes_late_is_no_incident(scene: Scene) -> None:
     gone, worker = await scene.request("a"), scene.worker
-    await scene.keys.destroy(OfRequest(TENANT, gone.request_id))
+    await erase(scene.keys, OfRequest(TENANT, gone.request_id))
     await worker.round()
     await scene.told("request", gone.request_id, as_of=timedelta(minutes=1))
     await worker.round()
@@ -212,7 +213,7 @@ async def test_the_command_tells_what_stays_odd(
 ) -> None:
     gone = await scene.request("a")
     held = [await judged(scene.ledger, TENANT, scene.keys.fetch, 0)]
-    await scene.keys.destroy(OfRequest(TENANT, gone.request_id))
+    await erase(scene.keys, OfRequest(TENANT, gone.request_id))
     held.append(await judged(scene.ledger, TENANT, scene.keys.fetch, 0))
 
     assert [True, False] == held

@@ -32,6 +32,7 @@ from schemas.ids import EventId, RequestId, TenantId
 from schemas.requests import Arrival
 from schemas.retention import ErasureOrdered, Receipt
 from schemas.topics import AUDIT_RECORDED, Outgoing
+from tests.support.keystore import erase
 
 ENTROPY = SystemEntropy()
 CONTENTS = Contents(ENTROPY)
@@ -366,7 +367,7 @@ async def test_the_end_of_a_day_is_receipted_with_what_lay_under_its_keys(
     with pytest.raises(RetryableError):
         await here.erase(scope="class", ref=MONTH.name, keys=7)
     before = await here.receipts()
-    await here.keys.destroy(OfRequest(here.tenant, gone.request_id))
+    await erase(here.keys, OfRequest(here.tenant, gone.request_id))
     receipt = await here.erase(scope="class", ref=MONTH.name, keys=7)
 
     assert [] == before, "the control: the day's keys are read still"

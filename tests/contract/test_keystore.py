@@ -14,7 +14,7 @@ from infra.memory.secrets import MemorySecrets, MemorySubjects
 from infra.system import SystemClock
 from pipeline.errors import IntegrityError, InvalidMessage, KeyDestroyed, RetryableError
 from pipeline.keystore import TRANSIENT, KeyId, Partition, class_named
-from pipeline.ports.keys import Destroyed, Erased, KeyRef, OfRequest, OfSubject
+from pipeline.ports.keys import Destroyed, KeyRef, OfRequest, OfSubject
 from pipeline.ports.kms import KeyState, Reason
 from pipeline.wrapping import SecretPurpose, SecretRef
 from schemas.ids import RequestId, TenantId
@@ -24,6 +24,7 @@ from tests.support.keystore import (
     Database,
     Keys,
     database,
+    erase,
     kms,
     new_key,
     new_tenant,
@@ -188,11 +189,10 @@ class KeystoreContract:
         refs = sorted([ref(first), ref(second)], key=lambda each: each.key_id)
         before = await keys.keeper.of(request)
 
-        erased = await keys.keeper.destroy(request)
+        erased = await erase(keys.keeper, request)
 
         assert refs == before
-        keys_gone = tuple(each.key_id for each in refs)
-        assert Erased(keys=keys_gone, requests=(first.key.request_id,)) == erased
+        assert [each.key_id for each in refs] == sorted(erased)
         assert [] == await keys.keeper.of(request)
         assert {
             ref(first): Destroyed(),
@@ -208,29 +208,27 @@ class KeystoreContract:
         elsewhere = new_key(await enrolled(keys), subject=ANNA)
         await keys.store.create([*annas, *others, elsewhere])
 
-        erased = await keys.keeper.destroy(OfSubject(tenant, ANNA))
+        erased = await erase(keys.keeper, OfSubject(tenant, ANNA))
 
-        assert tuple(sorted(new.key.key_id for new in annas)) == erased.keys
-        assert {new.key.request_id for new in annas} == set(erased.requests)
+        assert {new.key.key_id for new in annas} == set(erased)
         found = await keys.store.fetch([ref(new) for new in (*others, elsewhere)])
         assert [new.key for new in (*others, elsewhere)] == list(found.values())
 
     async def test_erasing_what_is_not_there_is_no_success(
         self, keys: Keys, tenant: TenantId
     ) -> None:
-        nobody = Erased(keys=(), requests=())
+        nobody = OfSubject(tenant, ANNA)
+        nothing = OfRequest(tenant, new_key(tenant).key.request_id)
 
-        assert nobody == await keys.keeper.destroy(OfSubject(tenant, ANNA))
-        assert nobody == await keys.keeper.destroy(
-            OfRequest(tenant, new_key(tenant).key.request_id)
-        )
+        assert [] == [*await erase(keys.keeper, nobody)]
+        assert [] == [*await erase(keys.keeper, nothing)]
 
     async def test_a_destroyed_id_is_never_taken_again(
         self, keys: Keys, tenant: TenantId
     ) -> None:
         gone, fresh = new_key(tenant), new_key(tenant)
         await keys.store.create([gone])
-        await keys.keeper.destroy(OfRequest(tenant, gone.key.request_id))
+        await erase(keys.keeper, OfRequest(tenant, gone.key.request_id))
 
         assert [False, True] == await keys.store.create([gone, fresh])
         assert {ref(gone): Destroyed()} == await keys.store.fetch([ref(gone)])
@@ -256,7 +254,7 @@ class KeystoreContract:
     ) -> None:
         old = new_key(tenant)
         await keys.store.create([old])
-        await keys.keeper.destroy(OfSubject(tenant, ANNA))
+        await erase(keys.keeper, OfSubject(tenant, ANNA))
         new = new_key(tenant)
 
         assert [True] == await keys.store.create([new])
@@ -381,7 +379,7 @@ class KeystoreContract:
         passing = new_key(tenant, NOW)
         await keys.store.create([stays, gone, passing])
         await keys.store.forget([ref(passing)])
-        await keys.keeper.destroy(OfRequest(tenant, gone.key.request_id))
+        await erase(keys.keeper, OfRequest(tenant, gone.key.request_id))
 
         rewritten = [await keys.partitions.rewrite() for _ in range(2)]
 

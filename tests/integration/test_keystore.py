@@ -22,6 +22,7 @@ from tests.support.keystore import (
     Database,
     Keys,
     database,
+    erase,
     kms,
     new_key,
     new_tenant,
@@ -162,7 +163,7 @@ async def test_nobody_writes_another_tenants_row(
         "set role sluice_keystore_owner",
         "select keystore.tenant_close(gen_random_uuid())",
         "select keystore.tenant_wipe(gen_random_uuid(), 1)",
-        "select keystore.dek_destroy(gen_random_uuid(), gen_random_uuid(), null, 1)",
+        "select keystore.dek_destroy_again(gen_random_uuid(), array[]::bytea[])",
         "select keystore.partition_add(3::smallint, '2030-01-01')",
     ],
 )
@@ -198,7 +199,7 @@ async def test_another_process_sees_an_erasure_at_once(
         await other.store.create([gone, stays])
         before = await other.store.fetch(wanted)
 
-        await keys.keeper.destroy(OfRequest(tenant, gone.key.request_id))
+        await erase(keys.keeper, OfRequest(tenant, gone.key.request_id))
         after = await other.store.fetch(wanted)
 
         await keys.keeper.terminate(tenant)
@@ -253,7 +254,7 @@ async def test_a_destroyed_keys_bytes_lie_in_the_file_until_the_rewrite(
             "select wrapped from keystore.dek where key_id = $1",
             bytes.fromhex(gone.key.key_id),
         )
-        await keys.keeper.destroy(OfRequest(tenant, gone.key.request_id))
+        await erase(keys.keeper, OfRequest(tenant, gone.key.request_id))
         await admin.execute("vacuum keystore.dek_3_20261122")
         vacuumed = wrapped in await heap(admin)
 

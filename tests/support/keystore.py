@@ -1,7 +1,7 @@
 """A keystore database of one's own, and keys to put into it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Collection, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import date
@@ -21,13 +21,15 @@ from infra.kms.file import FileKms
 from infra.kms.folder import KeyFolder
 from infra.postgres.migrate import migrate
 from infra.system import SystemClock, SystemEntropy
-from pipeline.keystore import Partition, class_named, key_id
+from pipeline.keystore import KeyId, Partition, class_named, key_id
 from pipeline.ports.keys import (
     KeyKeeper,
     KeyPartitions,
     KeyRef,
     KeyStore,
     NewKey,
+    OfRequest,
+    OfSubject,
     Secrets,
     Subjects,
 )
@@ -83,6 +85,14 @@ def new_key(
 
 def ref(new: NewKey) -> KeyRef:
     return KeyRef(new.key.tenant_id, new.key.request_id, new.key.key_id)
+
+
+async def erase(
+    keeper: KeyKeeper, selector: OfRequest | OfSubject
+) -> Collection[KeyId]:
+    """Destroy the keys that there are, as the retention consumer does."""
+    keys = [ref.key_id for ref in await keeper.of(selector)]
+    return await keeper.destroy_keys(selector.tenant_id, keys)
 
 
 def kms(base: Path) -> FileKms:

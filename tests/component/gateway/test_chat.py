@@ -34,6 +34,7 @@ from tests.support.gateway import (
     not_completed,
     opened,
 )
+from tests.support.keystore import erase
 
 PATH = "/v1/chat/completions"
 JSON = {"content-type": "application/json"}
@@ -397,7 +398,7 @@ async def test_a_retry_of_what_was_forgotten_says_so(world: World) -> None:
     retry = {"idempotency-key": "order-1"}
     first = await post(world, key=key, headers=retry)
     request = RequestId(first.headers["x-request-id"])
-    await world.keys.destroy(OfRequest(TENANT, request))
+    await erase(world.keys, OfRequest(TENANT, request))
 
     again = await post(world, key=key, headers=retry)
 

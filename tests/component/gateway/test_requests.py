@@ -9,6 +9,7 @@ from schemas.ids import RequestId
 from schemas.requests import Outcome
 from tests.support.audit import OTHER, TENANT
 from tests.support.gateway import ANSWER, CLIENT, World, dumped, not_completed
+from tests.support.keystore import erase
 
 NEVER = "018f3c1a-7c00-7000-8000-0000000000ff"
 
@@ -64,7 +65,7 @@ async def test_a_blocked_request_tells_its_reason(world: World) -> None:
 async def test_a_forgotten_answer_is_said_to_be_destroyed(world: World) -> None:
     key = world.key()
     request = await asked(world, key)
-    await world.keys.destroy(OfRequest(TENANT, RequestId(request)))
+    await erase(world.keys, OfRequest(TENANT, RequestId(request)))
 
     found = (await told(world, key, request)).json()
 

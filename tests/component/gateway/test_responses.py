@@ -36,6 +36,7 @@ from tests.support.gateway import (
     not_completed,
     opened,
 )
+from tests.support.keystore import erase
 
 PATH = "/v1/responses"
 LEASE = timedelta(seconds=15)
@@ -388,7 +389,7 @@ async def test_each_needs_its_capability(world: World) -> None:
 async def test_with_its_key_it_is_gone(world: World, ending: Any) -> None:
     created = await create(world)
     await end(world, ending)
-    await world.keys.destroy(OfRequest(TENANT, request_id(created)))
+    await erase(world.keys, OfRequest(TENANT, request_id(created)))
 
     for method, where in (("GET", ""), ("POST", "/cancel"), ("DELETE", "")):
         answer = await call(world, method, f"/{created['id']}{where}")
@@ -403,7 +404,7 @@ async def test_to_delete_orders_an_erasure_and_waits_for_it(world: World) -> Non
 
     async def carried_out(outgoing: Any) -> None:
         await publish(outgoing)
-        await world.keys.destroy(OfRequest(TENANT, request_id(created)))
+        await erase(world.keys, OfRequest(TENANT, request_id(created)))
 
     world.pipeline.publish = carried_out  # type: ignore[method-assign]
 
