@@ -16,10 +16,9 @@ from pipeline.canonical import parse
 from pipeline.errors import InvalidMessage
 from pipeline.merkle import HASH_BYTES, TILE_WIDTH, CompactRange, extend, leaf_hash
 from pipeline.ports.ledger import Deleted, Logs
-from pipeline.querying import Query
 from pipeline.root import Rooted
 from pipeline.tiles import Tile
-from schemas.ids import EventId, RequestId, TenantId
+from schemas.ids import EventId, TenantId
 
 
 class ExportedLogs(Logs):
@@ -59,29 +58,6 @@ class ExportedLogs(Logs):
         return [
             entry_of(seq, body, self._leaf(tenant, seq))
             for seq, body in enumerate(bodies, from_seq)
-        ]
-
-    @override
-    async def by_request(self, tenant: TenantId, request: RequestId) -> Sequence[Entry]:
-        size = len(self._lines(tenant)) - 1
-        entries = await self.read(tenant, 0, size)
-        return [each for each in entries if each.request_id == request]
-
-    @override
-    async def find(
-        self, tenant: TenantId, query: Query, from_seq: int, limit: int
-    ) -> Sequence[Entry]:
-        size = len(self._lines(tenant)) - 1
-        entries = await self.read(tenant, from_seq, max(size - from_seq, 0))
-        return [each for each in entries if query.admits(each)][:limit]
-
-    @override
-    async def actions(
-        self, tenant: TenantId, requests: Sequence[RequestId]
-    ) -> Sequence[tuple[RequestId, str]]:
-        found = [await self.by_request(tenant, each) for each in requests]
-        return [
-            (r, e.action) for r, es in zip(requests, found, strict=True) for e in es
         ]
 
     @override

@@ -22,10 +22,9 @@ from pipeline.errors import InvalidMessage, RetryableError
 from pipeline.merkle import HASH_BYTES, TILE_WIDTH, tree_at
 from pipeline.passes import reading
 from pipeline.ports.ledger import Deleted, Logs
-from pipeline.querying import Query
 from pipeline.root import Rooted
 from pipeline.tiles import Tile, split, unbundle
-from schemas.ids import RequestId, TenantId
+from schemas.ids import TenantId
 
 WITHIN_S: Final = 30.0
 MAX_BYTES: Final = TILE_WIDTH * (2 + 65_535)
@@ -109,27 +108,6 @@ class ServedLogs(Logs):
     @override
     async def latest(self, tenant: TenantId) -> str | None:
         return await self._note(tenant)
-
-    @override
-    async def by_request(self, tenant: TenantId, request: RequestId) -> Sequence[Entry]:
-        return await self.find(tenant, Query(request=request), 0, 2**53)
-
-    @override
-    async def find(
-        self, tenant: TenantId, query: Query, from_seq: int, limit: int
-    ) -> Sequence[Entry]:
-        size = (await self._signed(tenant)).size
-        entries = await self.read(tenant, from_seq, max(size - from_seq, 0))
-        return [each for each in entries if query.admits(each)][:limit]
-
-    @override
-    async def actions(
-        self, tenant: TenantId, requests: Sequence[RequestId]
-    ) -> Sequence[tuple[RequestId, str]]:
-        found = [await self.by_request(tenant, each) for each in requests]
-        return [
-            (r, e.action) for r, es in zip(requests, found, strict=True) for e in es
-        ]
 
     @override
     async def rooted(self, tenant: TenantId, size: int) -> Rooted | None:

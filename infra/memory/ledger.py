@@ -20,11 +20,10 @@ from pipeline.ports.ledger import (
     appended,
 )
 from pipeline.ports.system import Entropy
-from pipeline.querying import Query
 from pipeline.root import Rooted
 from pipeline.sequencing import Growth, by_tenant, grow
 from schemas.audit import CLOSED, TERMINAL
-from schemas.ids import RequestId, TenantId
+from schemas.ids import TenantId
 
 _PORTION = 256
 
@@ -128,29 +127,6 @@ class MemoryLedger(Ledger, SignedLogs, Deleter):
         self, tenant: TenantId, from_seq: int, limit: int
     ) -> Sequence[Entry]:
         return self._entries.get(tenant, [])[from_seq : from_seq + limit]
-
-    @override
-    async def by_request(self, tenant: TenantId, request: RequestId) -> Sequence[Entry]:
-        entries = self._entries.get(tenant, [])
-        return [each for each in entries if each.request_id == request]
-
-    @override
-    async def find(
-        self, tenant: TenantId, query: Query, from_seq: int, limit: int
-    ) -> Sequence[Entry]:
-        entries = self._entries.get(tenant, [])[from_seq:]
-        return [each for each in entries if query.admits(each)][:limit]
-
-    @override
-    async def actions(
-        self, tenant: TenantId, requests: Sequence[RequestId]
-    ) -> Sequence[tuple[RequestId, str]]:
-        entries = self._entries.get(tenant, [])
-        return [
-            (each.request_id, each.action)
-            for each in entries
-            if each.request_id is not None and each.request_id in requests
-        ]
 
     @override
     async def hashes(

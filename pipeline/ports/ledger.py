@@ -6,8 +6,9 @@ from datetime import datetime
 from typing import Protocol
 
 from pipeline.audit import Entry, Head, Recorded
+from pipeline.canonical import MAX_INTEGER
 from pipeline.merkle import TILE_WIDTH
-from pipeline.querying import Query
+from pipeline.querying import MAX_PAGE, Query
 from pipeline.root import Rooted
 from pipeline.sequencing import Growth, Place
 from schemas.ids import EventId, RequestId, TenantId
@@ -108,22 +109,34 @@ class Logs(Protocol):
 
     async def by_request(self, tenant: TenantId, request: RequestId) -> Sequence[Entry]:
         """All records of a request, in order of their place."""
-        ...
+        return await self.find(tenant, Query(request=request), 0, MAX_INTEGER)
 
     async def find(
         self, tenant: TenantId, query: Query, from_seq: int, limit: int
     ) -> Sequence[Entry]:
         """Entries that the query admits, from a place on, in order, at most ``limit``.
 
-        A request's are found by an index; all else reads on until there are enough.
+        Where there is an index, a request's are found by it; all else reads on until
+        there are enough.
         """
-        ...
+        found = list[Entry]()
+        while len(found) < limit:
+            page = await self.read(tenant, from_seq, MAX_PAGE)
+            if not page:
+                break
+            found += filter(query.admits, page)
+            from_seq = page[-1].seq + 1
+        return found[:limit]
 
     async def actions(
         self, tenant: TenantId, requests: Sequence[RequestId]
     ) -> Sequence[tuple[RequestId, str]]:
         """Request and action of every record of these requests."""
-        ...
+        return [
+            (request, each.action)
+            for request in dict.fromkeys(requests)
+            for each in await self.by_request(tenant, request)
+        ]
 
     async def hashes(
         self, tenant: TenantId, level: int, index: int, width: int

@@ -18,7 +18,7 @@ from pipeline.errors import IntegrityError, InvalidMessage, LogClosed, Retryable
 from pipeline.merkle import root_between
 from pipeline.ports.ledger import Deleted, SourceOffsets
 from pipeline.proofs import TlogProof
-from pipeline.querying import Query
+from pipeline.querying import MAX_PAGE, Query
 from pipeline.root import Rooted
 from pipeline.sequencing import SECOND_TERMINAL, Place
 from pipeline.tiles import nodes_from
@@ -125,6 +125,22 @@ class LedgerContract:
         assert [3, 4] == await found(since=minutes[2], until=minutes[4])
         assert [4] == await found(since=minutes[2], request=request_id("r0"))
         assert [] == await found(action="no.such")
+
+    async def test_records_are_found_beyond_what_is_read_at_once(
+        self, books: Books, tenant: TenantId
+    ) -> None:
+        names = [str(each) for each in range(MAX_PAGE + 2)]
+        events = [recorded(each, tenant=tenant, request=each) for each in names]
+        await books.ledger.append(events)
+        first, last = request_id("0"), request_id(names[-1])
+
+        found = await books.logs.find(tenant, Query(), 1, MAX_PAGE + 1)
+        by_request = await books.logs.by_request(tenant, last)
+        actions = await books.logs.actions(tenant, [last, first, last])
+
+        assert [*range(1, MAX_PAGE + 2)] == [each.seq for each in found]
+        assert [MAX_PAGE + 2] == [each.seq for each in by_request]
+        assert sorted([first, last]) == sorted(request for request, _ in actions)
 
     async def test_the_first_event_opens_a_log(
         self, books: Books, tenant: TenantId
