@@ -4,20 +4,21 @@ import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord
 from aiokafka.client import AIOKafkaClient
 from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
 from aiokafka.errors import KafkaError
-from faststream.kafka import KafkaBroker
 
 from infra.kafka.connections import survive_closed_transports
 from infra.kafka.partitions import KafkaPartitions
-from infra.kafka.patient import PatientBroker
 from infra.kafka.records import tolerate_header_names
 from pipeline.ports.bus import Record
 from schemas.topics import DEAD_LETTER_MARGIN_BYTES, MAX_RECORD_BYTES
+
+if TYPE_CHECKING:
+    from faststream.kafka import KafkaBroker
 
 ANSWERS_WITHIN_S = 10.0
 """aiokafka bounds each request, but neither a bootstrap nor a close as a whole."""
@@ -76,8 +77,11 @@ class KafkaClients:
         tolerate_header_names()
         survive_closed_transports()
 
-    def broker(self) -> KafkaBroker:
+    def broker(self) -> "KafkaBroker":
         """FastStream's broker, for delivery: it consumes only, and creates nothing."""
+        # Half of what an operator's command would wait for, and it consumes nothing.
+        from infra.kafka.patient import PatientBroker  # noqa: PLC0415
+
         return PatientBroker(
             self.bootstrap,
             client_id="sluice",

@@ -4,7 +4,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
+
+from producers.cli import MODULES, main
 
 ROOT = Path(__file__).parents[2]
 HEAVY = ("spacy", "presidio_analyzer", "sigstore", "boto3", "moto", "testcontainers")
@@ -26,3 +29,32 @@ def test_what_lies_beside_us_is_not_imported_with_us() -> None:
     )
 
     assert "[]" == done.stdout.strip()
+
+
+COMMAND = """
+import sys
+from producers.cli import main
+main(["tenant", "--help"], standalone_mode=False)
+unneeded = ("faststream", "pipeline.detection.engine")
+print([name for name in unneeded if name in sys.modules])
+"""
+
+
+def test_a_command_imports_no_other_commands_things() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", COMMAND],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert "[]" == done.stdout.splitlines()[-1]
+
+
+def test_each_command_is_where_it_is_looked_for() -> None:
+    context = click.Context(main)
+
+    found = [main.get_command(context, name) for name in main.list_commands(context)]
+
+    assert list(MODULES) == [each.name for each in found if each]
