@@ -132,10 +132,11 @@ class Logs(Protocol):
         self, tenant: TenantId, requests: Sequence[RequestId]
     ) -> Sequence[tuple[RequestId, str]]:
         """Request and action of every record of these requests."""
+        wanted = set(requests)
         return [
-            (request, each.action)
-            for request in dict.fromkeys(requests)
-            for each in await self.by_request(tenant, request)
+            (each.request_id, each.action)
+            for each in await self.find(tenant, Query(), 0, MAX_INTEGER)
+            if each.request_id is not None and each.request_id in wanted
         ]
 
     async def hashes(
