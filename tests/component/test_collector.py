@@ -1,7 +1,5 @@
 """Spans reach a collector; without one, nothing of OpenTelemetry is even imported."""
 
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -13,6 +11,7 @@ from typing_extensions import override
 
 from infra.observability.traces import traces
 from infra.settings import DatabaseSettings, KeysSettings, Settings, TracingSettings
+from tests.support.started import printed
 
 ROOT = Path(__file__).parents[2]
 NOWHERE = Path("nowhere")
@@ -88,12 +87,4 @@ async def test_without_an_endpoint_there_is_no_tracing() -> None:
 
 
 def test_without_an_endpoint_nothing_of_it_is_imported() -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", LOADED],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-
-    assert "[]" == done.stdout.strip()
+    assert "[]" == printed(LOADED)

@@ -1,15 +1,11 @@
 """What a process imports when it starts."""
 
-import subprocess
-import sys
-from pathlib import Path
-
 import click
 import pytest
 
 from producers.cli import MODULES, main
+from tests.support.started import printed
 
-ROOT = Path(__file__).parents[2]
 HEAVY = ("spacy", "presidio_analyzer", "sigstore", "boto3", "moto", "testcontainers")
 LOADED = f"""
 import sys, consumers.app, producers.app
@@ -20,15 +16,7 @@ import presidio_analyzer
 
 def test_what_lies_beside_us_is_not_imported_with_us() -> None:
     pytest.importorskip("presidio_analyzer")
-    done = subprocess.run(
-        [sys.executable, "-c", LOADED],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-
-    assert "[]" == done.stdout.strip()
+    assert "[]" == printed(LOADED)
 
 
 COMMAND = """
@@ -41,15 +29,7 @@ print([name for name in unneeded if name in sys.modules])
 
 
 def test_a_command_imports_no_other_commands_things() -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", COMMAND],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-
-    assert "[]" == done.stdout.splitlines()[-1]
+    assert "[]" == printed(COMMAND)
 
 
 def test_each_command_is_where_it_is_looked_for() -> None:
