@@ -1,7 +1,5 @@
 """The models of attacks and of orders in data: what they see, and what they cost."""
 
-from time import process_time
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -12,6 +10,7 @@ from pipeline.policies import default_policy
 from pipeline.screening import Screened, Verdict, screen
 from pipeline.text import Channel, TextPart
 from schemas.policies import Guard, GuardRule, PolicyDocument
+from tests.support.spent import spent
 
 RECIPE = load_recipe()
 INDIRECT = "security.prompt_injection.indirect"
@@ -146,8 +145,5 @@ def test_any_text_can_be_judged(text: str) -> None:
 )
 def test_sixty_four_kilobytes_are_bounded(unit: str) -> None:
     text = unit * (65_536 // len(unit))
-    before = process_time()
 
-    screened(text, Channel.USER)
-
-    assert process_time() - before < 0.5
+    assert spent(lambda: screened(text, Channel.USER)) < 0.5
