@@ -18,7 +18,7 @@ from typing_extensions import override
 
 from infra.kms.disk import locked, read, write
 from pipeline.checkpoint import Checkpoint, Sign, SigningKey, VerifyKey, sign
-from pipeline.errors import IntegrityError
+from pipeline.errors import IntegrityError, InvalidMessage
 from pipeline.ports.signer import Signer
 from pipeline.ports.system import Clock
 from schemas.base import Schema
@@ -133,8 +133,15 @@ def public_keys(folder: Path) -> PublicKeys:
 
 
 def read_public(path: Path) -> PublicKeys:
-    """A signer's ``public.json``, or a copy of it."""
-    return PublicKeys.model_validate_json(path.read_bytes())
+    """A signer's ``public.json``, or a copy of it.
+
+    Raises:
+        InvalidMessage: it is no such file.
+    """
+    try:
+        return PublicKeys.model_validate_json(path.read_bytes())
+    except ValidationError:
+        raise InvalidMessage("expected a signer's public keys", path.name) from None
 
 
 def _pair(seed: bytes, now: datetime) -> _Pair:

@@ -29,6 +29,12 @@ class Commands(click.Group):
     """Imports the command that is asked for, and no other: nobody waits for those."""
 
     @override
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if any("\udc80" <= letter <= "\udcff" for word in args for letter in word):
+            raise click.UsageError("expected words in UTF-8", ctx)
+        return super().parse_args(ctx, args)
+
+    @override
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(MODULES)
 

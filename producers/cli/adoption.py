@@ -23,6 +23,7 @@ from producers.cli.books import (
     signer_folder,
     tenants_of,
 )
+from producers.cli.words import WORDS
 from schemas.ids import TenantId
 
 
@@ -33,14 +34,14 @@ from schemas.ids import TenantId
 @click.option(
     "--known",
     multiple=True,
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=WORDS,
     help="A checkpoint that lay elsewhere: an export, a bucket, an auditor's.",
 )
 def adopt(
     database_url: str | None,
     signer: Path | None,
     tenant: UUID | None,
-    known: tuple[Path, ...],
+    known: tuple[str, ...],
 ) -> None:
     """Let the signer believe the checkpoints that are published.
 
@@ -53,8 +54,7 @@ def adopt(
     """
     if signer is None:
         raise click.UsageError("expected --signer: whose memory is it?")
-    notes = [path.read_text() for path in known]
-    run(_adopt(database_url, signer, tenant, notes))
+    run(_adopt(database_url, signer, tenant, known))
 
 
 async def _adopt(

@@ -32,6 +32,8 @@ from producers.cli.evidence import export_logs, show
 from producers.cli.judging import Trust, all_there, verify_one
 from producers.cli.query import proof, query
 from producers.cli.rotation import rotate
+from producers.cli.words import URL, WORDS
+from producers.cli.words import credential as credential_in
 
 
 @click.group()
@@ -56,23 +58,26 @@ def audit() -> None:
 )
 @click.option(
     "--url",
+    type=URL,
     help="Verify what a gateway serves below this address, e.g. https://host/ledger.",
 )
 @click.option(
     "--credential-file",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    "credential",
+    type=WORDS,
+    callback=credential_in,
     help="The API key or token that may read it, in a file; with --url.",
 )
 @click.option(
     "--since",
     multiple=True,
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=WORDS,
     help="A checkpoint that you kept: only what came behind it is recomputed.",
 )
 @click.option(
     "--known",
     multiple=True,
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=WORDS,
     help="A checkpoint that you kept. It tells of a cut or rewritten history.",
 )
 @click.option(
@@ -95,9 +100,9 @@ def verify(  # noqa: PLR0917 - click's options
     folder: Path | None,
     keys: Path | None,
     url: str | None,
-    credential_file: Path | None,
-    since: tuple[Path, ...],
-    known: tuple[Path, ...],
+    credential: str | None,
+    since: tuple[str, ...],
+    known: tuple[str, ...],
     authorities: tuple[Path, ...],
     witnesses: tuple[str, ...],
 ) -> None:
@@ -107,16 +112,16 @@ def verify(  # noqa: PLR0917 - click's options
         export=folder,
         signer=signer,
         keys=keys,
-        known=[path.read_text() for path in known],
-        since=[path.read_text() for path in since],
+        known=known,
+        since=since,
         outsiders=outsiders,
     )
     if url is None:
         run(_verify_all(database_url, tenant, trust))
-    elif credential_file is None or folder is not None:
+    elif credential is None or folder is not None:
         raise click.UsageError("--url: expected --credential-file, and no --export")
     else:
-        run(_verify_served(url, credential_file.read_text().strip(), tenant, trust))
+        run(_verify_served(url, credential, tenant, trust))
 
 
 def _outsiders(authorities: tuple[Path, ...], witnesses: tuple[str, ...]) -> Outsiders:

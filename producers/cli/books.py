@@ -24,6 +24,16 @@ from pipeline.ports.ledger import Logs
 from schemas.ids import TenantId
 
 HOLDS, BROKEN, UNKNOWN = 0, 1, 3
+REFUSED = (
+    "the database refuses: expected this command's login, and all migrations applied"
+)
+UNKNOWN_THERE = (
+    asyncpg.InvalidAuthorizationSpecificationError,
+    asyncpg.InvalidCatalogNameError,
+    asyncpg.InsufficientPrivilegeError,
+    ValueError,
+)
+ADDRESS = "expected postgresql://login:password@host:port/name of a login that may"
 
 database = click.option(
     "--database-url",
@@ -57,12 +67,24 @@ def run(work: Coroutine[Any, Any, int]) -> None:
         click.echo(f"it cannot be told now: {error}", err=True)
         code = UNKNOWN
     except IntegrityError as error:
-        click.echo(f"DOES NOT HOLD: {error}", err=True)
+        click.echo(f"DOES NOT HOLD: {', '.join(map(str, error.args))}", err=True)
         code = BROKEN
-    except (LookupError, InvalidMessage, FileExistsError) as error:
+    except (LookupError, InvalidMessage) as error:
         click.echo(str(error), err=True)
         code = UNKNOWN
+    except OSError as error:
+        click.echo(told(error), err=True)
+        code = UNKNOWN
+    except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        click.echo(f"{REFUSED} ({type(error).__name__})", err=True)
+        code = UNKNOWN
     sys.exit(code)
+
+
+def told(error: OSError) -> str:
+    """What went wrong with a file, and with which."""
+    why = error.strerror or type(error).__name__
+    return f"{error.filename}: {why}" if error.filename else why
 
 
 @asynccontextmanager
@@ -70,22 +92,37 @@ async def opened(database_url: str | None) -> AsyncIterator[Books]:
     """The ledger, read as tenants read it, one after the other."""
     if database_url is None:
         raise click.UsageError("expected --database-url")
-    with waiting():
-        pool = await _pool(database_url)
-    async with pool:
+    async with pool_of("--database-url", database_url, size=2) as pool:
         yield Books(
             PostgresLogs(pool=pool, role="sluice_tenant"),
             PostgresAnchors(pool=pool, role="sluice_tenant"),
         )
 
 
-async def _pool(database_url: str) -> asyncpg.Pool:
+@asynccontextmanager
+async def pool_of(option: str, url: str, *, size: int) -> AsyncIterator[asyncpg.Pool]:
+    """Connections to the database that an option names.
+
+    Raises:
+        UsageError: it is no address, or the login is refused there.
+        RetryableError: the database is away.
+    """
     try:
-        return await open_pool(database_url, size=2)
-    except (asyncpg.PostgresError, ValueError) as error:
+        with waiting():
+            pool = await _pool(option, url, size)
+    except RetryableError as error:
+        raise RetryableError(f"{option}: {error}") from None
+    async with pool:
+        yield pool
+
+
+async def _pool(option: str, url: str, size: int) -> asyncpg.Pool:
+    try:
+        return await open_pool(url, size=size)
+    except UNKNOWN_THERE as error:
         # Its class alone: the text may hold the address with the password.
         kind = type(error).__name__
-        raise click.UsageError(f"--database-url: {kind}") from None
+        raise click.UsageError(f"{option}: {ADDRESS} ({kind})") from None
 
 
 async def tenants_of(logs: Logs, tenant: UUID | None) -> Sequence[TenantId]:

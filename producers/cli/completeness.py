@@ -9,11 +9,12 @@ import click
 from infra.kafka.accepted import KafkaAccepted
 from infra.kafka.clients import KafkaClients
 from infra.postgres.logs import PostgresLogs
-from infra.postgres.pool import open_pool
 from infra.system import SystemClock
 from pipeline.completeness import Completeness, reconcile
 from pipeline.ports.accepted import Span
+from producers.cli.books import pool_of
 from producers.cli.desk import at_kafka, expected
+from producers.cli.words import YEAR_S
 from schemas.ids import RequestId, TenantId
 
 SETTLED_S: Final = 900
@@ -24,7 +25,7 @@ Counted = dict[TenantId, Completeness]
 @click.option("--database-url", envvar="SLUICE_DATABASE__ADMIN_URL", required=True)
 @click.option(
     "--settled-s",
-    type=click.IntRange(min=0),
+    type=click.IntRange(0, YEAR_S),
     default=SETTLED_S,
     show_default=True,
     help="Only requests accepted so many seconds ago: younger ones may be open.",
@@ -42,7 +43,7 @@ async def completeness(
     async for span in _spans(KafkaAccepted(clients), before):
         for tenant, request in span.requests:
             asked.setdefault(tenant, []).append(request)
-    async with await open_pool(database_url, size=1) as pool:
+    async with pool_of("--database-url", database_url, size=1) as pool:
         logs = PostgresLogs(pool=pool, role="sluice_tenant")
         counted = {
             tenant: reconcile(ids, await logs.actions(tenant, ids))

@@ -11,7 +11,6 @@ from infra.keystore.loader import KekLoader
 from infra.keystore.store import PostgresKeyStore
 from infra.kms.file import FileKms
 from infra.kms.folder import KeyFolder
-from infra.postgres.pool import open_pool
 from infra.system import SystemClock, SystemEntropy
 from pipeline.forgetting import Fetch, content_pass
 from pipeline.ports.ledger import Logs
@@ -22,9 +21,11 @@ from producers.cli.books import (
     database,
     one_tenant,
     opened,
+    pool_of,
     run,
     tenants_of,
 )
+from producers.cli.words import Number
 from schemas.ids import TenantId
 
 AGAIN_AFTER_S: Final = 60.0
@@ -44,7 +45,7 @@ CLOCK: Final = SystemClock()
 @click.option("--root", envvar="SLUICE_KEYS__ROOT", type=Path, required=True)
 @click.option(
     "--again-after-s",
-    type=click.FloatRange(min=0),
+    type=Number(min=0),
     default=AGAIN_AFTER_S,
     show_default=True,
     help="A record may come after what it says: look again before anything is told.",
@@ -78,7 +79,7 @@ async def _content(  # noqa: PLR0917 - as the command
     kms = FileKms(folder=folder, entropy=entropy)
     async with (
         opened(database_url) as books,
-        await open_pool(keystore_url, size=1) as pool,
+        pool_of("--keystore-url", keystore_url, size=1) as pool,
     ):
         keks = KekLoader(pool, kms, KekCache(CLOCK))
         store = PostgresKeyStore(pool=pool, keks=keks, entropy=entropy)

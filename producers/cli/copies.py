@@ -11,12 +11,13 @@ from infra.system import SystemClock
 from pipeline.checkpoint import parse_note
 from pipeline.errors import InvalidMessage
 from producers.cli.books import BROKEN, HOLDS, run
+from producers.cli.words import URL
 
 
 @click.command()
 @click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
 @click.option("--bucket", "name", required=True, help="Its name.")
-@click.option("--endpoint", help="Where it is, unless it is Amazon's.")
+@click.option("--endpoint", type=URL, help="Where it is, unless it is Amazon's.")
 def copies(folder: Path, name: str, endpoint: str | None) -> None:
     """Fetch the checkpoints that were put into a bucket, each as it was put first.
 

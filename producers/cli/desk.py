@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import os
+import re
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -26,14 +28,17 @@ from infra.kms.file import FileKms
 from infra.kms.folder import KeyFolder
 from infra.postgres.admin import Admin, NewSecret
 from infra.postgres.outbox import Outbox
-from infra.postgres.pool import open_pool
 from infra.system import SystemClock, SystemEntropy
 from pipeline.errors import RetryableError, SluiceError
+from producers.cli.books import REFUSED, pool_of, told
+from producers.cli.words import AT_KAFKA
 from schemas.ids import Actor, TenantId
 
 AWAY: Final = 3
 WRONG: Final = 1
 KNOWN: Final = "a tenant's id, as `sluice tenant list` shows it"
+UNTOLD: Final = re.compile(r"[^A-Za-z0-9_.@:-]")
+"""What an actor's name on the ledger does not hold."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,8 +62,8 @@ class Desk:
             entropy=entropy,
         )
         async with (
-            await open_pool(self.database_url, size=1) as pool,
-            await open_pool(self.keystore_url, size=1) as keystore,
+            pool_of("--database-url", self.database_url, size=1) as pool,
+            pool_of("--keystore-url", self.keystore_url, size=1) as keystore,
         ):
             keks = KekLoader(keystore, kms, KekCache(clock))
             yield Admin(
@@ -72,7 +77,7 @@ class Desk:
                 ),
                 clock=clock,
                 entropy=entropy,
-                actor=Actor(f"user:{getuser()}"),
+                actor=operator(),
             )
             await self._published(pool)
 
@@ -89,7 +94,18 @@ class Desk:
             click.echo("Kafka is away: the ledger will be told later", err=True)
 
 
-kafka: Final = click.option("--kafka", envvar="SLUICE_KAFKA__BOOTSTRAP", required=True)
+def operator() -> Actor:
+    """Who acts: the login's name, or its number where it has none."""
+    try:
+        name = getuser()
+    except (KeyError, OSError):
+        name = str(os.getuid())
+    return Actor("user:" + UNTOLD.sub("_", name)[:128])
+
+
+kafka: Final = click.option(
+    "--kafka", envvar="SLUICE_KAFKA__BOOTSTRAP", type=AT_KAFKA, required=True
+)
 _JSON: Final = click.option(
     "--json", "as_json", is_flag=True, help="One JSON document."
 )
@@ -171,7 +187,13 @@ def _ran(run: Callable[[], Awaitable[Any]]) -> Any:
     except asyncpg.IntegrityConstraintViolationError:
         click.echo("expected names of 1 to 128 characters; or try again", err=True)
         sys.exit(WRONG)
-    except (SluiceError, OSError) as error:
+    except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        click.echo(f"{REFUSED} ({type(error).__name__})", err=True)
+        sys.exit(WRONG)
+    except OSError as error:
+        click.echo(told(error), err=True)
+        sys.exit(WRONG)
+    except SluiceError as error:
         click.echo(str(error), err=True)
         sys.exit(WRONG)
 

@@ -65,10 +65,17 @@ def detect(
     """Show what screening and redaction make of FILE, or of - for standard input."""
     document = default_policy() if policy is None else _policy(policy)
     recipe = load_recipe()
-    part = TextPart(("text",), Channel(channel), file.read())
+    part = TextPart(("text",), Channel(channel), _text(file))
     console = Console()
     for line in rendered(part, document, recipe, explain=explain, why=why):
         console.print(line, highlight=False)
+
+
+def _text(file: TextIO) -> str:
+    try:
+        return file.read()
+    except UnicodeDecodeError:
+        raise click.BadParameter("expected text in UTF-8", param_hint="FILE") from None
 
 
 def _policy(path: Path) -> PolicyDocument:

@@ -19,6 +19,7 @@ from infra.kafka.lags import Lag, Lags
 from infra.system import SystemClock
 from pipeline.errors import RetryableError
 from producers.cli.desk import AWAY, kafka
+from producers.cli.words import Number
 from schemas.topics import TOPICS
 
 BEHIND = 1
@@ -29,7 +30,7 @@ BEHIND = 1
 @click.option(
     "--watch",
     "every_s",
-    type=click.FloatRange(min=0.1),
+    type=Number(min=0.1),
     is_flag=False,
     flag_value=2.0,
     help="Look again every so many seconds (2), until a group is over, or Ctrl-C.",

@@ -11,6 +11,7 @@ import click
 
 from infra.signer.ed25519 import public_keys
 from pipeline.audit import Entry
+from pipeline.canonical import MAX_INTEGER
 from pipeline.checkpoint import Checkpoint, VerifyKey, parse_note
 from pipeline.erasures import every
 from pipeline.ports.ledger import Logs
@@ -45,7 +46,7 @@ _TIME = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"])
 @click.option("--until", type=_TIME, help="Before this time, UTC.")
 @click.option(
     "--after",
-    type=click.IntRange(min=-1),
+    type=click.IntRange(-1, MAX_INTEGER - 1),
     default=-1,
     help="Behind this place: where the last page ended.",
 )

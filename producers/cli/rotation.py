@@ -7,14 +7,15 @@ import click
 
 from infra.signer.ed25519 import KEYS, SEED_BYTES, rotate_key
 from infra.system import SystemClock, SystemEntropy
-from producers.cli.books import signer_folder
+from producers.cli.books import HOLDS, run, signer_folder
+from producers.cli.words import Number
 
 
 @click.command(name="rotate-key")
 @signer_folder
 @click.option(
     "--overlap-days",
-    type=click.FloatRange(min=0, max=365, min_open=True),
+    type=Number(min=0, max=365, min_open=True),
     default=30.0,
     show_default=True,
     help="How long the old key signs beside the new one.",
@@ -28,8 +29,13 @@ def rotate(signer: Path | None, overlap_days: float) -> None:
     """
     if signer is None or not (signer / KEYS).exists():
         raise click.UsageError("expected --signer: the folder with the signer's keys")
+    run(_rotate(signer, timedelta(days=overlap_days)))
+
+
+async def _rotate(signer: Path, overlap: timedelta) -> int:
     now, seed = SystemClock().now(), SystemEntropy().bytes(SEED_BYTES)
-    keys = rotate_key(signer, seed, now, timedelta(days=overlap_days))
+    keys = rotate_key(signer, seed, now, overlap)
     for each in keys.keys:
         until = each.not_after.isoformat() if each.not_after else "until further notice"
         click.echo(f"{each.public.hex()}: from {each.not_before.isoformat()}, {until}")
+    return HOLDS

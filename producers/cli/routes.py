@@ -7,6 +7,7 @@ import click
 
 from infra.postgres.admin import Admin
 from producers.cli.desk import at_the_desk, in_environment, of_tenant
+from producers.cli.words import OF_MODEL, OF_PROVIDER
 from schemas.ids import TenantId
 from schemas.requests import Route
 
@@ -19,9 +20,18 @@ def route() -> None:
 @route.command(name="set")
 @of_tenant
 @in_environment
-@click.argument("model")
-@click.option("--provider", required=True, help="A provider's name, as configured.")
-@click.option("--upstream-model", help="The model it knows; default: the same name.")
+@click.argument("model", type=OF_MODEL)
+@click.option(
+    "--provider",
+    type=OF_PROVIDER,
+    required=True,
+    help="A provider's name, as configured.",
+)
+@click.option(
+    "--upstream-model",
+    type=OF_MODEL,
+    help="The model it knows; default: the same name.",
+)
 @at_the_desk
 async def bind(  # noqa: PLR0917 - click's options
     admin: Admin,

@@ -35,6 +35,7 @@ from schemas.topics import (
 )
 from tests.support.audit import NOON, recorded
 from tests.support.installation import (
+    PASSWORD,
     Installation,
     admitted,
     ended,
@@ -58,7 +59,7 @@ class Scene:
     installation: Installation
     folder: Path
 
-    def run(self, *words: str) -> Result:
+    def run(self, *words: str, **changed: str) -> Result:
         env = {
             "SLUICE_DATABASE__ADMIN_URL": self.installation.urls["sluice_operator"],
             "SLUICE_DATABASE__KEYSTORE_ADMIN_URL": self.installation.urls[
@@ -68,6 +69,7 @@ class Scene:
             "SLUICE_KEYS__ROOT": str(self.folder / "root.key"),
             "SLUICE_KAFKA__BOOTSTRAP": self.kafka,
             "COLUMNS": "300",
+            **changed,
         }
         return CliRunner().invoke(main, words, env=env)
 
@@ -256,3 +258,61 @@ def test_a_broker_that_is_away_is_told_from_lag(scene: Scene) -> None:
     done = scene.run("lag", "--kafka", "127.0.0.1:1", "--over", "0")
 
     assert 3 == done.exit_code
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("route set {nobody} m --provider openai", "expected a tenant's id"),
+        ("route list {nobody}", ""),
+        ("key create {nobody}", "expected a tenant's id"),
+        ("key rotate {nobody} {id}", "expected a live key of this tenant"),
+        ("key revoke {nobody} {id}", "expected a live key of this tenant"),
+        ("client create {nobody}", "expected a tenant's id"),
+        ("client revoke {nobody} never", "expected a live client of this tenant"),
+        ("policy show {nobody}", "expected a tenant with a policy"),
+        ("policy set {nobody} {garbage}", "expected a policy document"),
+        ("tenant freeze {id}", "expected a tenant that is active"),
+        ("tenant thaw {id}", "expected a tenant that is frozen"),
+        ("tenant delete-log {id} --yes --signed-by {garbage}", "keys of a log"),
+        ("tenant create " + "n" * 129, "expected names of 1 to 128 characters"),
+        ("erase subject {nobody} anna", "the tenant has no key"),
+    ],
+)
+def test_what_is_not_there_is_told_in_a_line(
+    scene: Scene, line: str, said: str
+) -> None:
+    garbage = scene.folder / "garbage"
+    garbage.write_text("no document")
+    stranger = new_tenant()
+    known = {"nobody": f"--tenant {stranger}", "id": stranger, "garbage": garbage}
+
+    done = scene.run(*line.format(**known).split())
+
+    assert done.exception is None or isinstance(done.exception, SystemExit), (
+        done.exception
+    )
+    assert said in done.output
+    assert bool(said) == bool(done.exit_code), done.output
+
+
+@pytest.mark.parametrize(
+    ("line", "login", "password", "code"),
+    [
+        ("tenant list", "sluice_gateway", PASSWORD, 1),
+        ("audit verify", "sluice_gateway", PASSWORD, 3),
+        ("tenant list", "sluice_operator", "wrong", 2),
+        ("audit verify", "sluice_operator", "wrong", 2),
+    ],
+)
+def test_a_login_that_may_not_is_told_so(
+    scene: Scene, line: str, login: str, password: str, code: int
+) -> None:
+    url = scene.installation.urls[login].replace(f":{PASSWORD}@", f":{password}@")
+
+    done = scene.run(*line.split(), SLUICE_DATABASE__ADMIN_URL=url)
+
+    assert isinstance(done.exception, SystemExit), done.exception
+    assert code == done.exit_code, done.output
+    assert "login" in done.output
+    assert PASSWORD not in done.output

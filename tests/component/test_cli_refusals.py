@@ -1,0 +1,159 @@
+"""Whoever mistypes, or calls while all is away, is told in a line: never a traceback.
+
+Exit codes: 1 it is not so, 2 wrong usage, 3 not now.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from infra.signer.ed25519 import KEYS, PUBLIC, ensure_key
+from producers.cli import main
+from producers.cli.desk import operator
+from tests.support.audit import NOON, TENANT
+
+NOWHERE = "127.0.0.1:1"
+PASSWORD = "made-up-and-not-to-be-shown"
+DATABASE = "SLUICE_DATABASE__ADMIN_URL"
+KEYSTORE = "SLUICE_DATABASE__KEYSTORE_ADMIN_URL"
+AWAY = {
+    DATABASE: f"postgresql://sluice:{PASSWORD}@{NOWHERE}/sluice",
+    KEYSTORE: f"postgresql://sluice:{PASSWORD}@{NOWHERE}/keys",
+    "SLUICE_KEYS__DIRECTORY": "keys",
+    "SLUICE_KEYS__ROOT": "root.key",
+    "SLUICE_KAFKA__BOOTSTRAP": NOWHERE,
+}
+OF = f"--tenant {TENANT}"
+SERVED = "audit verify --url http://127.0.0.1:1"
+# A command line, its exit code, and a word of what is said.
+LINES = [
+    ("tenant list", 3, "--database-url: the ledger is away"),
+    ("tenant create \udcff", 2, "words in UTF-8"),
+    (f"receipts {OF}", 3, "the ledger is away"),
+    ("route set --tenant ACME m --provider openai", 2, "a tenant's id"),
+    (f"route set {OF} m --provider OpenAI", 2, "--provider"),
+    (f"route set {OF} m --provider open/ai", 2, "--provider"),
+    (f"route set {OF} m --provider {'o' * 65}", 2, "--provider"),
+    (f"route set {OF} m --provider openai", 3, "the ledger is away"),
+    (f"route set {OF} {'m' * 129} --provider openai", 2, "MODEL"),
+    (f"route set {OF} m\x07 --provider openai", 2, "MODEL"),
+    (f"policy set {OF} absent", 2, "No such file"),
+    (f"policy set {OF} folder", 2, "folder"),
+    (f"key rotate {OF} nokey", 2, "KEY_ID"),
+    (f"key rotate {OF} {TENANT} --grace-s soon", 2, "--grace-s"),
+    (f"erase request {OF} norequest", 2, "REQUEST_ID"),
+    ("release nobody", 2, "nobody"),
+    ("completeness", 3, "Kafka"),
+    (f"completeness --settled-s {10**15}", 2, "--settled-s"),
+    ("lag", 3, "Kafka"),
+    ("lag --kafka host:port", 2, "--kafka"),
+    ("lag --kafka host:99999", 2, "--kafka"),
+    ("lag --watch nan", 2, "--watch"),
+    ("dead list", 3, "Kafka"),
+    ("dead show noletter", 2, "LETTER_ID"),
+    (f"dead replay {TENANT}", 3, "the ledger is away"),
+    ("audit verify", 3, "the ledger is away"),
+    ("audit verify --tenant ACME", 2, "--tenant"),
+    ("audit verify --known bytes", 2, "--known"),
+    ("audit verify --since bytes", 2, "--since"),
+    ("audit verify --authority bytes", 2, "certificates"),
+    ("audit verify --witness odd", 2, "name+id+key"),
+    ("audit verify --export folder", 3, "there is no log"),
+    ("audit verify --url host --credential-file words", 2, "--url"),
+    ("audit verify --url http://[::1 --credential-file word", 2, "--url"),
+    (f"{SERVED} --credential-file bytes", 2, "--credential-file"),
+    (f"{SERVED} --credential-file words", 2, "--credential-file"),
+    (f"{SERVED} --credential-file word", 3, "the gateway is away"),
+    (f"audit show {TENANT}", 3, "the ledger is away"),
+    ("audit show norequest", 2, "REQUEST_ID"),
+    (f"audit query {OF} --after {10**30}", 2, "--after"),
+    (f"audit query {OF} --since tomorrow", 2, "--since"),
+    (f"audit proof {TENANT} out --signer folder", 3, "public.json"),
+    (f"audit proof {TENANT} out --signer bent", 3, "public keys"),
+    ("audit export out --signer folder", 3, "public.json"),
+    ("audit rotate-key --signer folder", 2, "--signer"),
+    ("audit rotate-key --signer bent", 1, "signer.keys"),
+    ("audit rotate-key --signer signer --overlap-days nan", 2, "--overlap-days"),
+    ("audit adopt --signer folder --known bytes", 2, "--known"),
+    ("audit content", 3, "the ledger is away"),
+    ("audit content --again-after-s inf", 2, "--again-after-s"),
+    ("audit copies out --bucket b --endpoint host", 2, "--endpoint"),
+    ("detect absent", 2, "No such file"),
+    ("detect bytes", 2, "UTF-8"),
+    ("detect words --policy words", 2, "--policy"),
+]
+ADDRESSES = [
+    f"nonsense {PASSWORD}",
+    f"mysql://sluice:{PASSWORD}@host/sluice",
+    f"postgresql://sluice:{PASSWORD}@host:port/sluice",
+]
+
+
+@pytest.fixture(autouse=True)
+def _files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "bytes").write_bytes(b"\xff\xfe\x00")
+    (tmp_path / "words").write_text("two\nwords")
+    (tmp_path / "word").write_text("word\n")
+    for name in ("signer", "bent"):
+        ensure_key(tmp_path / name, bytes(32), NOON)
+    for name in (KEYS, PUBLIC):
+        (tmp_path / "bent" / name).write_text("bent")
+
+
+def asked(line: str, env: Mapping[str, str]) -> Result:
+    return CliRunner().invoke(main, line.split(" "), env=env)
+
+
+def assert_told(done: Result, code: int, word: str) -> None:
+    assert done.exception is None or isinstance(done.exception, SystemExit), (
+        done.exception
+    )
+    assert (code, True) == (done.exit_code, word in done.output), done.output
+    assert "Traceback" not in done.output
+    assert PASSWORD not in done.output
+
+
+@pytest.mark.parametrize(("line", "code", "word"), LINES)
+def test_what_cannot_be_done_is_told_in_a_line(line: str, code: int, word: str) -> None:
+    assert_told(asked(line, AWAY), code, word)
+
+
+@pytest.mark.parametrize("address", ADDRESSES)
+@pytest.mark.parametrize(
+    ("line", "name", "option"),
+    [
+        ("tenant list", DATABASE, "--database-url"),
+        ("audit verify", DATABASE, "--database-url"),
+    ],
+)
+def test_what_is_no_address_is_not_repeated(
+    line: str, name: str, option: str, address: str
+) -> None:
+    assert_told(asked(line, {**AWAY, name: address}), 2, option)
+
+
+@pytest.mark.parametrize(
+    ("login", "actor"),
+    [("anna", "user:anna"), ("COMPANY\\jörg", "user:COMPANY_j_rg")],
+)
+def test_an_operator_has_a_name_that_the_ledger_takes(
+    login: str, actor: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LOGNAME", login)
+
+    assert actor == operator()
+
+
+def test_an_operator_without_a_name_has_a_number(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def nobody() -> str:
+        raise KeyError("getpwuid(): uid not found")
+
+    monkeypatch.setattr("producers.cli.desk.getuser", nobody)
+
+    assert operator().removeprefix("user:").isdecimal()
