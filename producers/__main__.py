@@ -9,8 +9,9 @@ import uvloop
 
 from infra import log
 from infra.settings import Settings, load, shown
-from producers.app import TIMED, run_gateway, run_timed
+from producers.app import run_gateway
 from producers.signing import CHECKPOINT_EVERY_S, run_checkpointer, sign_once
+from producers.workers import TIMED, run_timed
 
 NAMES = ("gateway", "checkpointer", "timed", *TIMED)
 

@@ -22,9 +22,9 @@ from infra.signer.ed25519 import FileSigner, public_keys
 from infra.signer.state import STATE, FileState
 from infra.system import SystemClock, SystemEntropy
 from producers.anchoring import Anchoring
-from producers.app import looping, stopping
 from producers.checkpointer import Checkpointer
 from producers.fullpass import FullPass
+from producers.process import looping, stopping
 from producers.timed import Loop, Timed
 
 ROLE: Final = "sluice_ledger_signer"

@@ -1,8 +1,8 @@
 """The composition roots themselves, with twins where they name adapters.
 
-Nothing of the wiring is written again: ``consumers.app.run``, ``producers.app``'s
-gateway and timed workers run as in production. Only the names of adapters lead to the
-world's twins while a seed runs.
+Nothing of the wiring is written again: ``consumers.app.run``, the gateway of
+``producers.app`` and the timed workers of ``producers.workers`` run as in production.
+Only the names of adapters lead to the world's twins while a seed runs.
 """
 
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
@@ -19,7 +19,9 @@ import consumers.app
 import consumers.delivery.serving
 import infra.resources
 import producers.app
+import producers.process
 import producers.signing
+import producers.workers
 from infra.metrics import Metrics
 from infra.postgres.gauges import Counted
 from infra.recipes import load_recipe
@@ -43,6 +45,7 @@ PACE = {"LOOK_EVERY_S": 20.0}
 """Members look at their lag more seldom: nobody asks here, and it is a fifth of all."""
 RECEIPT_KEY = ECKey.generate_key("P-256")
 NOWHERE = Path("/nonexistent")
+PRODUCING = (producers.app, producers.process, producers.workers)
 
 
 @cache
@@ -69,9 +72,9 @@ def on_twins(world: "World") -> Iterator[None]:
     with (
         _replaced((consumers.delivery.serving,), PACE),
         _replaced((infra.resources,), _resources()),
-        _replaced((consumers.app, producers.app), _common(world)),
+        _replaced((consumers.app, *PRODUCING), _common(world)),
         _replaced((consumers.app,), _consuming(world)),
-        _replaced((producers.app,), _producing(world)),
+        _replaced(PRODUCING, _producing(world)),
         _replaced((producers.signing,), _signing(world)),
     ):
         yield

@@ -6,6 +6,7 @@ from typing import Any
 
 import consumers.app
 import producers.app
+import producers.workers
 from pipeline.retention import ahead
 from producers.signing import run_checkpointer
 from schemas.ids import TenantId
@@ -30,7 +31,7 @@ ONE_IN = 3
 """So many callers' requests have one that is to be forgotten."""
 UNTRIED = ("inbox_keys", "expired_rows")
 """They have no twins behind the network yet."""
-TIMED = tuple(each for each in producers.app.TIMED if each not in UNTRIED)
+TIMED = tuple(each for each in producers.workers.TIMED if each not in UNTRIED)
 SIGNERS = ("signer-0", "signer-1")
 SIGNED_EVERY_S = 8.0
 KINDS = ("clean", "clean", "personal", "attack")
@@ -125,7 +126,7 @@ def _processes(world: World) -> None:
         running.add(name, partial(producers.app.run_gateway, settings(name, at)))
     for name, groups in _shares(world):
         running.add(name, partial(consumers.app.run, settings(name), groups))
-    timed = partial(producers.app.run_timed, settings("timed"), TIMED)
+    timed = partial(producers.workers.run_timed, settings("timed"), TIMED)
     running.add("timed", timed)
     for name in SIGNERS:
         signing = partial(run_checkpointer, settings(name), SIGNED_EVERY_S)

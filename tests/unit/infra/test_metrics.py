@@ -24,9 +24,9 @@ from infra.metrics import (
 from infra.observability.observed import reason
 from pipeline.reasons import Reason
 from producers import faults
-from producers.app import TIMED
 from producers.faults import Fault
 from producers.gateway import errors
+from producers.workers import TIMED
 
 MAX_SERIES = 500
 """Of one family, in one process."""
