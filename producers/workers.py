@@ -1,6 +1,6 @@
 """The composition root of the timed workers."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime, time, timedelta
 from functools import partial
@@ -36,22 +36,10 @@ from producers.timed import Timed
 from producers.webhooks import DueWebhooks
 from schemas.ids import TenantId
 
-TIMED: Final = (
-    "outbox",
-    "sweeper",
-    "expiry",
-    "rewrite",
-    "replay",
-    "webhooks",
-    "old_webhooks",
-    "completeness",
-    "content_pass",
-    "incidents",
-    "gauges",
-    "inbox_keys",
-    "expired_rows",
-)
 DAY_S: Final = 86_400.0
+
+Made = Callable[[AsyncExitStack, Resources], Awaitable[Timed]]
+"""Makes one worker; what it opens for itself alone is closed with the process."""
 
 
 async def run_timed(settings: Settings, names: Sequence[str]) -> None:
@@ -61,22 +49,7 @@ async def run_timed(settings: Settings, names: Sequence[str]) -> None:
         opened = await stack.enter_async_context(
             open_resources(settings, "+".join(names))
         )
-        made = {
-            "outbox": _outbox,
-            "sweeper": _sweeper,
-            "expiry": _expiry,
-            "rewrite": _rewrite,
-            "replay": _replay,
-            "webhooks": _webhooks,
-            "old_webhooks": _old_webhooks,
-            "completeness": _completeness,
-            "content_pass": _content_pass,
-            "incidents": _incidents,
-            "gauges": _gauges,
-            "inbox_keys": _inbox_keys,
-            "expired_rows": _expired_rows,
-        }
-        loops = [loop_of(opened, await made[name](stack, opened)) for name in names]
+        loops = [loop_of(opened, await WORKERS[name](stack, opened)) for name in names]
         publishes = partial(getattr, opened.publisher, "alive")
         await stack.enter_async_context(
             looping(settings, loops, opened.metrics, publishes)
@@ -272,3 +245,21 @@ async def _replay(stack: AsyncExitStack, opened: Resources) -> Timed:
     return Timed(
         name=Word("replay"), job=worker.round, every_s=3600, alive_within_s=3 * 3600
     )
+
+
+WORKERS: Final[Mapping[str, Made]] = {
+    "outbox": _outbox,
+    "sweeper": _sweeper,
+    "expiry": _expiry,
+    "rewrite": _rewrite,
+    "replay": _replay,
+    "webhooks": _webhooks,
+    "old_webhooks": _old_webhooks,
+    "completeness": _completeness,
+    "content_pass": _content_pass,
+    "incidents": _incidents,
+    "gauges": _gauges,
+    "inbox_keys": _inbox_keys,
+    "expired_rows": _expired_rows,
+}
+TIMED: Final = tuple(WORKERS)
