@@ -9,6 +9,7 @@ import asyncpg
 from prometheus_client import CollectorRegistry
 
 from infra.admissions import GroupedAdmissions
+from infra.families import INCIDENTS
 from infra.inbox import FileInboxKeys
 from infra.kafka import topics
 from infra.kafka.clients import KafkaClients, consuming
@@ -20,7 +21,7 @@ from infra.keystore.store import PostgresKeyStore
 from infra.kms.file import FileKms
 from infra.kms.folder import KeyFolder
 from infra.log import Log
-from infra.metrics import INCIDENTS, Metrics
+from infra.metrics import Metrics
 from infra.observability.observed import ObservedKeys
 from infra.postgres.pool import open_pool, refuse_volatile
 from infra.postgres.requests import PostgresRequests

@@ -10,10 +10,10 @@ from starlette.requests import Request
 from starlette.routing import BaseRoute
 
 from infra.exports import vkeys
+from infra.families import OPEN_REQUESTS
 from infra.health import health_routes
 from infra.kafka.replies import ReplyBox
 from infra.keystore.secrets import KekSecrets
-from infra.metrics import OPEN_REQUESTS
 from infra.observability.traces import traces
 from infra.postgres.anchors import PostgresAnchors
 from infra.postgres.credentials import PostgresCredentials

@@ -6,8 +6,9 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 
+from infra.families import WORKER_IDLE
 from infra.health import health_app
-from infra.metrics import WORKER_IDLE, Metrics
+from infra.metrics import Metrics
 from infra.resources import Resources
 from infra.server import serving
 from infra.settings import Settings

@@ -10,8 +10,9 @@ import asyncpg
 from prometheus_client import CollectorRegistry
 
 from infra.anchors.opened import stampers, vaults, witnesses
+from infra.families import CHECKPOINT_AGE, INCIDENTS, LOGS_BROKEN
 from infra.log import Log, Word
-from infra.metrics import CHECKPOINT_AGE, INCIDENTS, LOGS_BROKEN, Metrics
+from infra.metrics import Metrics
 from infra.postgres.anchors import PostgresAnchors
 from infra.postgres.ledger import PostgresLedger
 from infra.postgres.logs import PostgresLogs

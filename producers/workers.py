@@ -6,12 +6,12 @@ from datetime import UTC, datetime, time, timedelta
 from functools import partial
 from typing import Final
 
+from infra.families import CHECKED_UNTIL, GAUGES
 from infra.kafka.accepted import KafkaAccepted
 from infra.kafka.inbox import KafkaInbox
 from infra.keystore.keeper import PostgresKeyKeeper
 from infra.keystore.partitions import PostgresKeyPartitions
 from infra.log import Word
-from infra.metrics import CHECKED_UNTIL, GAUGES
 from infra.postgres.deliveries import PostgresDeliveries
 from infra.postgres.expired import PostgresExpired
 from infra.postgres.gauges import count

@@ -9,8 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from infra.health import ALIVE, READY
-from infra.metrics import (
+from infra.families import (
     ACCEPTED,
     ANSWER_SECONDS,
     CHECKPOINT_AGE,
@@ -38,6 +37,7 @@ from infra.metrics import (
     WORKER_IDLE,
     Declared,
 )
+from infra.health import ALIVE, READY
 
 WIDTH: Final = 8
 HEIGHT: Final = 8

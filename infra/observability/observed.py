@@ -5,7 +5,7 @@ from typing import Any, Final, TypeVar
 
 from typing_extensions import override
 
-from infra.metrics import (
+from infra.families import (
     FAMILIES_OF_REASONS,
     FINISHED,
     GUARD_VERDICTS,
@@ -17,8 +17,8 @@ from infra.metrics import (
     NONE,
     OPERATIONS,
     VERDICTS,
-    Metrics,
 )
+from infra.metrics import Metrics
 from pipeline.errors import SluiceError
 from pipeline.ports.bus import Publisher, RawOutgoing
 from pipeline.ports.keys import Destroyed, KeyRef, KeyStore, NewKey

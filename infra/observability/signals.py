@@ -2,8 +2,7 @@
 
 from collections.abc import Iterable
 
-from infra.log import Log, Word
-from infra.metrics import (
+from infra.families import (
     BATCH_SECONDS,
     BURIALS,
     COMMITS_REFUSED,
@@ -12,13 +11,13 @@ from infra.metrics import (
     EXPIRED,
     HANDLED,
     LAG,
-    OTHER,
     RETRIES,
     STAGE_SECONDS,
     STOPPED,
     WAITING,
-    Metrics,
 )
+from infra.log import Log, Word
+from infra.metrics import OTHER, Metrics
 
 
 class Bound:

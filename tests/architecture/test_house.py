@@ -118,7 +118,7 @@ def test_every_adapter_is_protected() -> None:
     found = {
         f"infra.{each.name}" for each in pkgutil.iter_modules([str(ROOT / "infra")])
     }
-    everyones = {"group", "health", "log", "metrics"}
+    everyones = {"families", "group", "health", "log", "metrics"}
 
     assert found - {f"infra.{each}" for each in everyones} == set(listed)
 

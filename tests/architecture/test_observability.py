@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 import yaml
 
+from infra.families import ALL
 from infra.health import ALIVE, READY
-from infra.metrics import ALL, OTHER
+from infra.metrics import OTHER
 from infra.observability import dashboard
 
 ROOT = Path(__file__).parents[2]

@@ -12,8 +12,9 @@ from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from demo.launch import Access, Sluice
+from infra.families import ALL, GROUPS
 from infra.health import ALIVE, READY
-from infra.metrics import ALL, GROUPS, OTHER
+from infra.metrics import OTHER
 
 pytestmark = pytest.mark.e2e
 

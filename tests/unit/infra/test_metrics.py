@@ -8,19 +8,18 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from infra.metrics import (
+from infra.families import (
     ALL,
     FINISHED,
     GROUPS,
     GUARD_VERDICTS,
     HANDLED,
     HTTP_CODES,
-    OTHER,
     REFUSED,
     WORKERS,
     Declared,
-    Metrics,
 )
+from infra.metrics import OTHER, Metrics
 from infra.observability.observed import reason
 from pipeline.reasons import Reason
 from producers import faults
