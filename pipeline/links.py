@@ -17,9 +17,13 @@ _ADDRESS: Final = (
 )
 _SCHEME: Final = r"(?:[a-z][a-z0-9+.-]{0,30}:)?"
 _BARE: Final = re.compile(_ADDRESS, re.IGNORECASE)
-_WORD: Final = re.compile(r"\S+")
+_WORD: Final = re.compile(r"(?:[^\s/?:.]*+(?:(?<![wW])\.)?+\s++)*+(\S*+)")
+"""A word, behind all those that hold no sign of an address; linear: no way back.
+
+The point that ends a sentence is none, but ``www.`` is.
+"""
 _SIGNS: Final = ("/", "?", ":", "www.")
-"""Every address has one of these."""
+"""Every address has one of these: what has none is not read at all."""
 _BARE_IN_JSON: Final = re.compile(
     # A string that begins with an address is one to its end; another's ends at a space.
     rf"(?<=\"){_SCHEME}(?:{_ADDRESS})(?:[^\"\\\n]|\\.)*"
@@ -82,10 +86,7 @@ class Links:
                 yield found.span()
             return
         for word in _WORD.finditer(self._text):
-            lower = word[0].lower()
-            if not any(sign in lower for sign in _SIGNS):
-                continue
-            if address := _BARE.search(self._text, *word.span()):
+            if address := _BARE.search(self._text, *word.span(1)):
                 yield address.start(), word.end()
 
     def _destination(self, start: int) -> int:

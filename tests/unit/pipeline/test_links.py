@@ -17,7 +17,7 @@ PIECES = st.sampled_from(
     [
         "//", r"\/\/", "www.", "WWW.", "data:", "data:text/", "mailto:", "javascript:",
         "a", "b.c", "evil.example", "/", "?", ":80", " ", "\n", "\t", "\u00a0", "-",
-        ".", "é", "x" * 70, "İ",
+        ".", "é", "x" * 70, "İ", "w", "W", "now.", " www. ",
     ]
 )  # fmt: skip
 
