@@ -18,7 +18,15 @@ from schemas.policies import DataClass
 
 MAX_CANDIDATES: Final = 2_000
 """Words scored in 64 KB; the gate lets one word in ten of usual prose through."""
-_TOKEN: Final = re.compile(r"([^\W\d_]+(?:['’][^\W\d_]+)*)")
+
+
+def _token(letter: str, quote: str) -> re.Pattern[str]:
+    return re.compile(f"({letter}++(?:{quote}{letter}++)*+)")
+
+
+_TOKEN: Final = _token(r"[^\W\d_]", "['’]")
+_ASCII: Final = _token("[A-Za-z]", "'")
+"""The same in a text of ASCII alone, at half the cost."""
 PARTICLES: Final = frozenset(
     "de da do dos das di del della van von der den ter la le el al bin ibn bint zu af "
     "av y e san mc mac".split()
@@ -100,7 +108,7 @@ def listed(first: frozenset[str], last: frozenset[str]) -> Mapping[str, int]:
 
 def words(text: str, lists: Mapping[str, int]) -> Words:
     """The words of a text, with what the lists say of them."""
-    parts = _TOKEN.split(text)
+    parts = (_ASCII if text.isascii() else _TOKEN).split(text)
     at = [*accumulate(map(len, parts))]
     told = parts[1::2]
     lowers = [*map(str.lower, told)]

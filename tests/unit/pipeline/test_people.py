@@ -38,6 +38,16 @@ def test_words_and_gaps_are_the_text(text: str) -> None:
     assert text == "".join(gap + text[s:e] for gap, s, e in ends) + found.gaps[-1]
 
 
+@given(text=st.text(st.characters(codec="ascii"), max_size=60))
+def test_a_letter_beyond_ascii_changes_no_word_before_it(text: str) -> None:
+    """A text of ASCII alone is read by a pattern of its own."""
+    plain, mixed = words(text, LISTS), words(text + " é", LISTS)
+
+    assert [*zip(plain.starts, plain.ends, strict=True)] == [
+        *zip(mixed.starts, mixed.ends, strict=True)
+    ][:-1]
+
+
 def test_a_small_word_that_no_list_knows_is_passed_over() -> None:
     found = words("the berg will of Anna", LISTS)
 
