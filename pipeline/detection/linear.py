@@ -23,7 +23,8 @@ LENGTH: Final = 0.7
 """Share of the logarithm of the number of sentences that is taken off the total."""
 NOTHING: Final = -9.0
 """Log-odds of a text without a sentence."""
-_RUN: Final = re.compile(r"\w+(?:['.@/:-]+\w+)*|[?!:;.\n\"<>\[\]{}|#@=/]")
+_SIGNS: Final = '?!:;.\n"<>[]{}|#@=/'
+_RUN: Final = re.compile(rf"\w++(?:['.@/:-]++\w++)*+|[{re.escape(_SIGNS)}]")
 """Words and what joins them share no character: no text is read twice."""
 _PIECE: Final = re.compile(
     r"[a-z]+(?:'[a-z]+)?|[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|[^\W\d_]+|\d+|"
@@ -105,7 +106,7 @@ def _says(words: Sequence[str]) -> bool:
 
 def _tokens(text: str) -> Iterator[str]:
     for run in _RUN.findall(text):
-        if run.isalpha() and run.isascii():
+        if run in _SIGNS or (run.isalpha() and run.isascii()):
             yield run
         elif len(run) > _LONG:
             yield from _PIECE.findall(run)
@@ -127,10 +128,9 @@ def _pieces(run: str) -> Sequence[str]:
 def features(words: Sequence[str]) -> set[str]:
     """What is seen of one sentence."""
     stems = [_OPEN, *[word[:STEM] for word in words]]
-    seen = set(words)
-    seen.update(map(" ".join, pairwise(stems)))
-    seen.update(map(" _ ".join, zip(stems, stems[2:], strict=False)))
-    return seen
+    pairs = map(" ".join, pairwise(stems))
+    apart = map(" _ ".join, zip(stems, stems[2:], strict=False))
+    return {*words, *pairs, *apart}
 
 
 def score(words: Sequence[str], model: Linear) -> float:
