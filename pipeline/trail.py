@@ -5,7 +5,7 @@ and a redelivery tells it again under the same ids.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
 from typing import Any
@@ -22,7 +22,7 @@ from schemas.audit import (
     Retained,
 )
 from schemas.events import Attributes, Event, after
-from schemas.ids import RequestId, event_id
+from schemas.ids import RequestId
 from schemas.policies import Guard
 from schemas.requests import (
     Decision,
@@ -182,9 +182,8 @@ def recorded(
             retention_class=terms.retention.retention_class, day=terms.retention.day
         ),
     )
-    made = after(cause, AuditRecorded.kind, source=source, time=now)
     name = _named(step.action, step.status, step.looked, step.decisions)
-    attributes = replace(made, id=event_id(cause.id, name))
+    attributes = after(cause, data.kind, source=source, time=now, name=name)
     return Outgoing(AUDIT_RECORDED, Event(attributes, data))
 
 
@@ -213,11 +212,8 @@ def ended(
     now: datetime,
 ) -> list[Outgoing[Any]]:
     """A request's end, and the reply where a gateway waits for it."""
-    made = after(cause, RequestFinished.kind, source=source, time=now)
-    name = _named(
-        RequestFinished.kind, finished.reason, finished.looked, finished.decisions
-    )
-    attributes = replace(made, id=event_id(cause.id, name))
+    name = _named(finished.kind, finished.reason, finished.looked, finished.decisions)
+    attributes = after(cause, finished.kind, source=source, time=now, name=name)
     found: list[Outgoing[Any]] = [
         Outgoing(REQUESTS_FINISHED, Event(attributes, finished))
     ]

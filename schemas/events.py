@@ -150,13 +150,17 @@ def after(
     *,
     source: str,
     time: datetime,
+    name: str | None = None,
 ) -> Attributes:
     """The attributes of the ``kind`` of event that ``cause`` brings about.
 
-    Law: equal causes and kinds give equal ids, whatever the time.
+    Law: equal causes and names give equal ids, whatever the time.
+
+    Attributes:
+        name: tells it from another event of its kind by this cause; None: its kind.
     """
     return Attributes(
-        id=event_id(cause.id, kind),
+        id=event_id(cause.id, name or kind),
         type=kind,
         source=source,
         subject=cause.subject,
