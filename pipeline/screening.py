@@ -96,7 +96,7 @@ class _Story:
         said = Verdict.ALLOWED
         if hits:
             said = Verdict.BLOCKED if block else Verdict.FLAGGED
-        self.verdict = max(self.verdict, said, key=_gravity)
+            self.verdict = max(self.verdict, said, key=_gravity)
         for hit in hits:
             self.reasons[hit.reason] = max(
                 said, self.reasons.get(hit.reason, said), key=_gravity
