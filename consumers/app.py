@@ -54,6 +54,7 @@ from infra.resources import (
 from infra.server import serving
 from infra.settings import Settings
 from infra.signer.receipts import RECEIPTS, receipt_key
+from infra.system import settled
 from infra.webhooks.sender import HttpSender
 from pipeline.detection.engine import Recipe
 from pipeline.ports.recognisers import Recognisers
@@ -291,6 +292,7 @@ async def run(settings: Settings, names: Sequence[str]) -> None:
         health = settings.health
         await stack.enter_async_context(serving(app, health.host, health.port))
         opened.log.info("started", port=health.port)
+        settled()
         await delivery.run(stop)
         opened.log.info("stopped")
 

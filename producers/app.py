@@ -32,6 +32,7 @@ from infra.server import serving
 from infra.settings import LedgerSettings, Settings
 from infra.signer.ed25519 import read_public
 from infra.signer.receipts import RECEIPTS, published
+from infra.system import settled
 from infra.webhooks.sender import HttpSender
 from pipeline.admission import READ
 from producers.auth import Attempts, Door
@@ -77,6 +78,7 @@ async def run_gateway(settings: Settings) -> None:
             await stack.enter_async_context(running(looks))
             async with serving(app, found.host, found.port):
                 opened.log.info("started", port=found.port)
+                settled()
                 await stop.wait()
                 readiness.stopping = True
                 await opened.clock.sleep(found.leave_s)
