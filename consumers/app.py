@@ -78,6 +78,8 @@ WEBHOOK_BOUNDS: Final = Bounds(total=512, per_lane=4, queued_per_lane=16)
 """An endpoint that hangs has four attempts and sixteen that wait; the rest spills."""
 
 
+AUDIT_LINGERS_S: Final = 0.1
+"""A request tells its story in four polls, each a transaction; gathered, in one."""
 LOOKING: Final = frozenset({"redaction", "provider"})
 """Groups that ask the recognisers."""
 
@@ -185,7 +187,12 @@ class Groups:
             clock=opened.clock,
             alarm=opened.incidents,
         )
-        return ordered_batch(AUDIT_RECORDED, consumer.handle, offsets=consumer.offsets)
+        return ordered_batch(
+            AUDIT_RECORDED,
+            consumer.handle,
+            offsets=consumer.offsets,
+            linger_s=AUDIT_LINGERS_S,
+        )
 
     def retention(self) -> Subscription:
         """What was ordered to be forgotten."""

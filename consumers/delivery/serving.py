@@ -26,6 +26,8 @@ LOOK_EVERY_S = 5.0
 TURN_EVERY_S = 1.0
 POLL_MS = 1_000
 """How long one poll of the group waits for records; it returns with the first."""
+LINGER_BYTES = 128 * 1024
+"""So much does not linger; about a hundred records."""
 
 Releases = Callable[[], Awaitable[Mapping[str, int]]]
 """By group the number of its newest release; raises RetryableError."""
@@ -105,6 +107,7 @@ class Member:
             parser=without_headers,
             decoder=as_is,
             listener=_Rebalances(self),
+            **_lingering(self.subscription.linger_s),
             **self._kafka.consumer,
         )
         self._subscriber(self.batch)
@@ -203,6 +206,14 @@ class Member:
             lost = at.start - self._begin.get(partition, at.start)
             if lost > 0:
                 self._means.signals.expired(self.subscription.group, partition, lost)
+
+
+def _lingering(seconds: float) -> Mapping[str, Any]:
+    """Let the broker gather records; by default it answers with the first."""
+    if not seconds:
+        return {}
+    wait_ms = int(seconds * 1000)
+    return {"fetch_min_bytes": LINGER_BYTES, "fetch_max_wait_ms": wait_ms}
 
 
 class _Rebalances(ConsumerRebalanceListener):  # type: ignore[misc]

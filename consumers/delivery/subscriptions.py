@@ -75,6 +75,8 @@ class Subscription:
     Attributes:
         stranger: others than us write to it: headers are not believed, values are
             sealed before they are buried, and there is no brake.
+        linger_s: how long the broker may hold records back so that more come along;
+            for what nobody waits for.
     """
 
     topic: Topic[Any]
@@ -82,6 +84,7 @@ class Subscription:
     max_records: int = 500
     stranger: bool = False
     offsets: StoredOffsets | None = None
+    linger_s: float = 0.0
 
     @property
     def group(self) -> str:
@@ -131,6 +134,7 @@ def ordered_batch(
     *,
     offsets: StoredOffsets | None = None,
     max_records: int = 1_000,
+    linger_s: float = 0.0,
 ) -> Subscription:
     """Handle a whole poll at once: up to ``max_records``, in order per partition.
 
@@ -142,12 +146,15 @@ def ordered_batch(
     gets again what it lost. A partition of which the group knows nothing begins at its
     start whatever was stored: its topic may be another of the same name. So the handler
     must drop what it had.
+
+    ``linger_s``: see :attr:`Subscription.linger_s`.
     """
     return Subscription(
         topic=topic,
         work=Many(handle=handle, decoded=True),
         max_records=max_records,
         offsets=offsets,
+        linger_s=linger_s,
     )
 
 
