@@ -10,9 +10,10 @@ from pipeline.detection.engine import Recipe
 from pipeline.dialects import opened
 from pipeline.ports.system import Clock
 from pipeline.reasons import Reason
-from pipeline.screening import GuardUnavailable, Screened, Verdict, screen
+from pipeline.screening import screen
 from pipeline.sealing import DataKey, Purpose
 from pipeline.trail import Step, stopped, told
+from pipeline.verdicts import GuardUnavailable, Screened, Verdict
 from pipeline.work import Bench, Work
 from schemas.events import Event, after
 from schemas.requests import Outcome, RequestAccepted, RequestScreened

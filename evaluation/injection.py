@@ -20,8 +20,9 @@ from pipeline.detection.linear import Linear, opinion
 from pipeline.detection.normalise import normalise
 from pipeline.mentions import apart
 from pipeline.policies import default_policy
-from pipeline.screening import Screened, Verdict, screen
+from pipeline.screening import screen
 from pipeline.text import Channel, TextPart
+from pipeline.verdicts import Screened, Verdict
 
 FOLDER = DATA / "injection"
 BIPIA = FOLDER / "bipia_train"

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import orjson
 
+from pipeline.answers import screen_answer
 from pipeline.canary import tells
 from pipeline.detection.engine import Recipe
 from pipeline.detection.work import Clock
@@ -25,9 +26,9 @@ from pipeline.ports.providers import Answered, Refused, Unanswered
 from pipeline.ports.recognisers import Seen, Unseen
 from pipeline.reasons import Reason
 from pipeline.redaction import Redacted, RedactionUnavailable, redact
-from pipeline.screening import GuardUnavailable, Screened, Verdict, screen_answer
 from pipeline.text import TextPart
 from pipeline.tokens import is_json, restored
+from pipeline.verdicts import GuardUnavailable, Screened, Verdict
 from schemas.ids import RequestId
 from schemas.policies import Place, PolicyDocument, Reveal
 from schemas.requests import Decision, Dialect, Looked, Outcome, Usage

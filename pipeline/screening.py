@@ -1,9 +1,8 @@
-"""Screening: may this request, or this answer, pass?"""
+"""Screening: may this request pass?"""
 
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Final
 
 from pipeline.detection.engine import (
@@ -16,125 +15,19 @@ from pipeline.detection.engine import (
 from pipeline.detection.linear import opinion
 from pipeline.detection.normalise import normalise
 from pipeline.detection.work import Clock, Work
-from pipeline.findings import Acted, looked_by
 from pipeline.mentions import apart
-from pipeline.output import OutputHit, look
 from pipeline.policies import REDACTING, cells, guard_of
 from pipeline.text import Channel, TextPart
 from pipeline.topics import spoken_of
-from schemas.policies import DataClass, Failing, Guard, PolicyDocument
-from schemas.requests import Decision, Looked
+from pipeline.verdicts import GuardUnavailable, Hit, Screened, Story
+from schemas.policies import Guard, PolicyDocument
 
-STAGE: Final = "screening"
 CARRIED: Final = frozenset({Channel.TOOL, Channel.DOCUMENT})
 _INJECTION: Final = "security.prompt_injection"
 QUOTED: Final = ".quoted"
 """Ends the rule's id of a hit that a text only quotes (``pipeline/mentions.py``)."""
 SCREENING: Final = (Guard.INJECTION, Guard.INSTRUCTION, Guard.INTENT)
 """Guards of a request, in the order in which they are told."""
-
-
-class Verdict(StrEnum):
-    """What screening says of a request."""
-
-    ALLOWED = "allowed"
-    FLAGGED = "flagged"
-    BLOCKED = "blocked"
-    UNSCREENED = "unscreened"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Screened:
-    """Every guard that had to decide has decided, or may fail open.
-
-    Attributes:
-        reasons: dotted; what the caller may see. The first is the gravest.
-        guards_ran: those that really looked; one that failed open is not among them.
-        looked: the recipe, and what was undone before it looked.
-    """
-
-    verdict: Verdict
-    reasons: tuple[str, ...]
-    decisions: tuple[Decision, ...]
-    guards_ran: tuple[str, ...]
-    looked: tuple[Looked, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GuardUnavailable:
-    """A guard that must not fail could not look; no verdict on the content."""
-
-    guard: Guard
-    decisions: tuple[Decision, ...]
-    guards_ran: tuple[str, ...]
-    looked: tuple[Looked, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Hit:
-    """What a guard saw: a rule, and the reason as a caller may read it."""
-
-    rule: str
-    reason: str
-
-
-@dataclass(slots=True)
-class _Story:
-    """What was said so far."""
-
-    recipe: Recipe
-    signals: set[str] = field(default_factory=set)
-    verdict: Verdict = Verdict.ALLOWED
-    reasons: dict[str, Verdict] = field(default_factory=dict)
-    decisions: list[Decision] = field(default_factory=list)
-    ran: list[str] = field(default_factory=list)
-
-    def tell(
-        self, guard: Guard, hits: Collection[Hit], *, block: bool, ran: bool = True
-    ) -> None:
-        """A guard has looked; one without its model did not ``ran``."""
-        said = Verdict.ALLOWED
-        if hits:
-            said = Verdict.BLOCKED if block else Verdict.FLAGGED
-            self.verdict = max(self.verdict, said, key=_gravity)
-        for hit in hits:
-            self.reasons[hit.reason] = max(
-                said, self.reasons.get(hit.reason, said), key=_gravity
-            )
-        rules: list[str | None] = [*dict.fromkeys(hit.rule for hit in hits)]
-        self.decisions += [_decision(guard, said, rule) for rule in rules or [None]]
-        if ran and guard.value not in self.ran:
-            self.ran.append(guard.value)
-
-    def fail(self, guard: Guard, failing: Failing) -> bool:
-        """A guard could not look; whether it may fail open."""
-        self.decisions.append(_decision(guard, "failed_" + failing))
-        self.verdict = max(self.verdict, Verdict.UNSCREENED, key=_gravity)
-        return failing is Failing.OPEN
-
-    def looked(self) -> tuple[Looked, ...]:
-        """What looked, and what it had to undo."""
-        return (looked_by(STAGE, self.recipe, self.signals),)
-
-    def screened(self) -> Screened:
-        """The answer, gravest reasons first."""
-        ranked = sorted(self.reasons, key=lambda r: -_gravity(self.reasons[r]))
-        return Screened(
-            verdict=self.verdict,
-            reasons=tuple(ranked),
-            decisions=tuple(self.decisions),
-            guards_ran=tuple(self.ran),
-            looked=self.looked(),
-        )
-
-    def unavailable(self, guard: Guard) -> GuardUnavailable:
-        """A guard that must not fail has failed."""
-        return GuardUnavailable(
-            guard=guard,
-            decisions=tuple(self.decisions),
-            guards_ran=tuple(self.ran),
-            looked=self.looked(),
-        )
 
 
 def screen(
@@ -149,7 +42,7 @@ def screen(
     changes no verdict. Cells with ``block`` end a request that holds their class. Where
     a clock is given, a guard that takes longer over a part than it may has failed.
     """
-    story = _Story(recipe)
+    story = Story(recipe)
     required = [guard for guard in SCREENING if policy.guard(guard).required]
     seen = _Seen(story.signals)
     for part in parts if required else ():
@@ -168,63 +61,6 @@ def screen(
             return story.unavailable(guard)
     blocked = _blocked_classes(parts, policy, recipe, story, clock)
     return blocked or story.screened()
-
-
-def screen_answer(
-    parts: Sequence[TextPart],
-    policy: PolicyDocument,
-    recipe: Recipe,
-    system: Sequence[TextPart] = (),
-    findings: Sequence[Acted] = (),
-    *,
-    told: bool = False,
-) -> Screened | GuardUnavailable:
-    """Run the guard ``output`` on a completion, before its tokens are restored.
-
-    Attributes:
-        system: the request's own system parts: an answer that repeats them leaks them.
-        findings: what redaction did to the answer. A cell with ``block`` withholds it;
-            a secret is told, and blocks where its text stayed.
-        told: the answer holds the canary of its request (``pipeline/canary.py``).
-    """
-    story = _Story(recipe)
-    rule = policy.guard(Guard.OUTPUT)
-    _blocked_answer(findings, policy, story)
-    if not rule.required:
-        return story.screened()
-    if any(len(part.text.encode()) > MAX_PART_BYTES for part in parts):
-        if not story.fail(Guard.OUTPUT, rule.on_failure):
-            return story.unavailable(Guard.OUTPUT)
-        return story.screened()
-    prompts = [part.text for part in system if part.channel is Channel.SYSTEM]
-    seen: list[OutputHit] = [hit for part in parts for hit in look(part.text, prompts)]
-    hits = [Hit(hit.rule, hit.reason) for hit in seen]
-    if told:
-        hits.append(Hit("output.canary", "security.prompt_extraction"))
-    story.tell(Guard.OUTPUT, hits, block=rule.block)
-    for left in (False, True):
-        secrets = [
-            Hit(each.finding.rule, "security.secret_leak")
-            for each in findings
-            if each.finding.data_class is DataClass.SECRET
-            and each.action != "near"
-            and (each.token is None) is left
-        ]
-        if secrets:
-            story.tell(Guard.OUTPUT, secrets, block=rule.block and left)
-    return story.screened()
-
-
-def _blocked_answer(
-    findings: Sequence[Acted], policy: PolicyDocument, story: _Story
-) -> None:
-    """Cells of answers whose action is ``block``."""
-    told = cells(policy, Channel.COMPLETION)
-    for each in findings:
-        found = each.finding
-        if told[found.data_class].block and each.action != "near":
-            reason = f"privacy.pii.{found.data_class.lower()}"
-            story.tell(Guard.OUTPUT, [Hit(found.rule, reason)], block=True, ran=False)
 
 
 @dataclass(slots=True)
@@ -338,7 +174,7 @@ def _blocked_classes(
     parts: Sequence[TextPart],
     policy: PolicyDocument,
     recipe: Recipe,
-    story: _Story,
+    story: Story,
     clock: Clock | None,
 ) -> GuardUnavailable | None:
     """Cells whose action is ``block``; the engine runs only where there are any."""
@@ -387,16 +223,7 @@ def _blockers(policy: PolicyDocument, channel: Channel) -> set[Guard]:
     }
 
 
-def _gravity(verdict: Verdict) -> int:
-    order = (Verdict.ALLOWED, Verdict.FLAGGED, Verdict.UNSCREENED, Verdict.BLOCKED)
-    return order.index(verdict)
-
-
 def _reason(reason: str, channel: Channel) -> str:
     if reason != _INJECTION:
         return reason
     return reason + (".indirect" if channel in CARRIED else ".direct")
-
-
-def _decision(guard: Guard, verdict: str, rule: str | None = None) -> Decision:
-    return Decision(stage=STAGE, control=guard.value, verdict=verdict, rule=rule)

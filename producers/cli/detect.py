@@ -17,8 +17,9 @@ from pipeline.detection.normalise import normalise
 from pipeline.findings import Acted
 from pipeline.policies import cells, default_policy
 from pipeline.redaction import Redacted, redact
-from pipeline.screening import CARRIED, Screened, screen
+from pipeline.screening import CARRIED, screen
 from pipeline.text import Channel, TextPart
+from pipeline.verdicts import Screened
 from schemas.policies import DataClass, PolicyDocument
 
 NONCE: Final = "DEMO"

@@ -13,8 +13,9 @@ from pipeline.detection.work import TIMED_FROM, Work
 from pipeline.errors import IntegrityError
 from pipeline.policies import default_policy
 from pipeline.redaction import Redacted, redact
-from pipeline.screening import Screened, screen
+from pipeline.screening import screen
 from pipeline.text import Channel, TextPart
+from pipeline.verdicts import Screened
 from schemas.policies import DataClass, Guard
 from tests.support.shared import shared
 from training import calibration, linear, names

@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 from infra.recipes import load_recipe
 from pipeline.detection.linear import LONGEST, Linear, opinion, sentences, total
 from pipeline.policies import default_policy
-from pipeline.screening import Screened, Verdict, screen
+from pipeline.screening import screen
 from pipeline.text import Channel, TextPart
+from pipeline.verdicts import Screened, Verdict
 from schemas.policies import Guard, GuardRule, PolicyDocument
 from tests.support.spent import spent
 

@@ -6,18 +6,14 @@ from typing import Never
 import pytest
 from typing_extensions import override
 
+from pipeline.answers import screen_answer
 from pipeline.detection.engine import MAX_PART_BYTES, Finding, build
 from pipeline.detection.linear import Linear
 from pipeline.findings import Acted
 from pipeline.policies import default_policy
-from pipeline.screening import (
-    GuardUnavailable,
-    Screened,
-    Verdict,
-    screen,
-    screen_answer,
-)
+from pipeline.screening import screen
 from pipeline.text import Channel, TextPart
+from pipeline.verdicts import GuardUnavailable, Screened, Verdict
 from schemas.policies import (
     Cell,
     DataClass,
