@@ -1,10 +1,11 @@
 """Calls the provider once, and gives the caller its answer."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, Final
 
 import orjson
@@ -48,6 +49,11 @@ ACTION: Final = "request.called"
 LEASE: Final = timedelta(seconds=15)
 RENEW_S: Final = 5.0
 RETRY_PAUSE_S: Final = 0.2
+LEAVES_WITHIN_S: Final = 0.001
+"""By then a result is on its way to the database."""
+
+Told = Callable[[Result], Awaitable[Sequence[Outgoing[Any]]]]
+"""What follows from a result."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,12 +83,8 @@ class ProviderConsumer:
         asked = self._asked(event, key)
         marked = work.policy(event).canary
         sent = planted(asked, canary(key)) if marked else asked
-        found = await self._result(event, key, sent)
-        if isinstance(found, Reason):
-            return self._stopped(event, found)
-        if found.answer is None:
-            return self._stopped(event, found.reason or Reason.UPSTREAM_GARBAGE)
-        return await self._answered(event, work, key, asked, found)
+        told = partial(self._told, event, work, key, asked)
+        return await self._ended(event, key, sent, told)
 
     async def overflow(
         self, event: Event[RequestRedacted], _: Work
@@ -90,21 +92,22 @@ class ProviderConsumer:
         """The lane is full: the request ends, and holds nobody else."""
         return self._stopped(event, Reason.UPSTREAM_BUSY)
 
-    async def _result(
-        self, event: Event[RequestRedacted], key: DataKey, asked: Opened
-    ) -> Result | Reason:
+    async def _ended(
+        self, event: Event[RequestRedacted], key: DataKey, asked: Opened, told: Told
+    ) -> Sequence[Outgoing[Any]]:
         tenant, request = key.tenant_id, key.request_id
         while self.clock.now() < event.data.terms.deadline:
             match await self.calls.take(tenant, request, LEASE):
                 case Done(result=sealed):
-                    return self._load(key, sealed)
+                    return await told(self._load(key, sealed))
                 case Spent():
-                    return Reason.UPSTREAM_UNKNOWN
+                    return self._stopped(event, Reason.UPSTREAM_UNKNOWN)
                 case Held(until=until):
                     await self._wait(min(until, event.data.terms.deadline))
                 case Taken(again=again):
-                    return await self._called(event, key, asked, again=again)
-        return Reason.DEADLINE_EXCEEDED
+                    made = await self._called(event, key, asked, again=again)
+                    return await self._stored(event, key, made, told)
+        return self._stopped(event, Reason.DEADLINE_EXCEEDED)
 
     async def _wait(self, until: datetime) -> None:
         left = (until - self.clock.now()).total_seconds()
@@ -124,11 +127,25 @@ class ProviderConsumer:
         except TimeoutError:
             # Another result stands, and is kept; or the claim's row was erased.
             seen = Unanswered(Reason.KEY_DESTROYED, retry=False)
-        made = result(seen, event.data.terms.dialect, again=again)
+        return result(seen, event.data.terms.dialect, again=again)
+
+    async def _stored(
+        self, event: Event[RequestRedacted], key: DataKey, made: Result, told: Told
+    ) -> Sequence[Outgoing[Any]]:
+        """What follows from the result that stands, once it is durable.
+
+        While ours is on its way to the disk, what follows from it is made.
+        """
         sealed = self.contents.seal(key, Purpose.PROVIDER_RESULT, made.dump())
         ours = sealed.model_dump_json().encode()
-        kept = await self._kept(key, ours, event.data.terms.deadline)
-        return made if kept == ours else self._load(key, kept)
+        kept = self._kept(key, ours, event.data.terms.deadline)
+        storing = asyncio.create_task(kept)
+        await asyncio.wait({storing}, timeout=LEAVES_WITHIN_S)
+        try:
+            follows = await told(made)
+        finally:
+            stands = await storing
+        return follows if stands == ours else await told(self._load(key, stands))
 
     async def _kept(self, key: DataKey, ours: bytes, deadline: datetime) -> bytes:
         """The result that stands.
@@ -184,6 +201,18 @@ class ProviderConsumer:
     def _load(self, key: DataKey, kept: bytes) -> Result:
         sealed = SealedContent.model_validate_json(kept)
         return load(self.contents.open(key, Purpose.PROVIDER_RESULT, sealed))
+
+    async def _told(
+        self,
+        event: Event[RequestRedacted],
+        work: Work,
+        key: DataKey,
+        asked: Opened,
+        found: Result,
+    ) -> Sequence[Outgoing[Any]]:
+        if found.answer is None:
+            return self._stopped(event, found.reason or Reason.UPSTREAM_GARBAGE)
+        return await self._answered(event, work, key, asked, found)
 
     async def _answered(
         self,

@@ -38,7 +38,7 @@ ATTEMPTS: Final = 2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """How a call went: what is sealed and stored before anything else is done.
+    """How a call went: sealed and stored before anything that follows from it leaves.
 
     Attributes:
         answer: the provider's body; None where there was no usable one.

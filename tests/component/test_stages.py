@@ -1,6 +1,7 @@
 """Each stage's consumer on twins: what becomes of one event, on every path."""
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -27,6 +28,8 @@ from pipeline.keystore import Partition, class_named, partition_of
 from pipeline.ports.bus import Record
 from pipeline.ports.keys import NewKey, OfRequest
 from pipeline.ports.providers import Answered, Providers, Refused, Unanswered
+from pipeline.ports.recognisers import Recognisers, Seen, Unseen
+from pipeline.provider import Result
 from pipeline.reasons import Reason
 from pipeline.screening import SCREENING
 from pipeline.sealing import Purpose
@@ -396,6 +399,74 @@ async def test_a_result_is_held_on_to_while_nobody_can_keep_it(
 
     assert Outcome.COMPLETED == end.outcome
     assert 1 == len(house.upstream.sent)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SlowCalls(MemoryProviderCalls):
+    """Claims whose disk takes as long as the test wants.
+
+    Attributes:
+        first: a result that came before ours.
+    """
+
+    durable: asyncio.Event = field(default_factory=asyncio.Event)
+    first: bytes | None = None
+
+    @override
+    async def done(self, tenant: TenantId, request: RequestId, result: bytes) -> bytes:
+        await self.durable.wait()
+        ours = self.first or result
+        return await MemoryProviderCalls.done(self, tenant, request, ours)
+
+
+@dataclass(frozen=True)
+class Asked(Recognisers):
+    """Finds nothing, and tells that it was asked."""
+
+    event: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @override
+    async def look(
+        self, texts: Sequence[str], names: Collection[str]
+    ) -> Sequence[Seen | Unseen]:
+        self.event.set()
+        return ()
+
+
+async def redacted(house: House) -> Event[RequestRedacted]:
+    screened = one(await house.screened(await house.accepted("Hello")), RequestScreened)
+    return one(await house.redacted(screened), RequestRedacted)
+
+
+async def test_what_follows_from_a_result_is_made_while_that_is_stored(
+    house: House,
+) -> None:
+    """And it leaves only once the result is durable."""
+    calls, asked = SlowCalls(clock=house.clock), Asked()
+    house.provider = replace(house.provider, calls=calls, recognisers=asked)
+    called = asyncio.create_task(house.called(await redacted(house)))
+    await asyncio.wait_for(asked.event.wait(), 5)
+    await asyncio.wait({called}, timeout=0.05)
+
+    assert not called.done()
+
+    calls.durable.set()
+
+    assert Outcome.COMPLETED == one(await called, RequestFinished).data.outcome
+
+
+async def test_where_another_result_stands_that_is_told(house: House) -> None:
+    event = await redacted(house)
+    failed = Result(answer=None, reason=Reason.UPSTREAM_TIMEOUT)
+    key = house.data_key
+    sealed = house.contents.seal(key, Purpose.PROVIDER_RESULT, failed.dump())
+    calls = SlowCalls(clock=house.clock, first=sealed.model_dump_json().encode())
+    calls.durable.set()
+    house.provider = replace(house.provider, calls=calls)
+
+    assert [("request.called", "upstream_timeout")] == actions(
+        await house.called(event)
+    )
 
 
 async def test_past_the_deadline_a_result_is_held_on_to_no_longer(house: House) -> None:
