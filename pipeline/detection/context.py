@@ -12,7 +12,7 @@ SENTENCE: Final = 300
 _END: Final = re.compile(rb"[.!?;]\s|\n|\xe3\x80\x82")
 _ROW_BYTES: Final = 1024
 """Of a longer row nobody can say what stands above a cell."""
-_WORD: Final = re.compile(rb"[A-Z]+(?![a-z\x80-\xff])|[A-Z]?[a-z\x80-\xff]+")
+_WORD: Final = re.compile(rb"[A-Z]?[a-z\x80-\xff]++|[A-Z]+(?![a-z\x80-\xff])")
 _SPLIT: Final = re.compile(b"(" + _WORD.pattern + b")")
 _DIGIT: Final = re.compile(rb"[0-9]")
 _SEPARATORS: Final = (b"\t", b"|", b";", b",")

@@ -106,7 +106,7 @@ def _says(words: Sequence[str]) -> bool:
 
 def _tokens(text: str) -> Iterator[str]:
     for run in _RUN.findall(text):
-        if run in _SIGNS or (run.isalpha() and run.isascii()):
+        if (run.isalpha() and run.isascii()) or run in _SIGNS:
             yield run
         elif len(run) > _LONG:
             yield from _PIECE.findall(run)
