@@ -17,6 +17,8 @@ from starlette.routing import Route
 
 ALIVE = "sluice_alive"
 READY = "sluice_ready"
+NOT_ALIVE = "process:not_alive"
+"""Said where nothing else is: whoever must be started anew gets no work until then."""
 
 
 def health_routes(
@@ -31,19 +33,23 @@ def health_routes(
         not_ready: why it should get no work now, in words of ours; empty: it is ready.
         registry: the metrics that it serves.
     """
+
+    def reasons() -> Sequence[str]:
+        return not_ready() or (() if alive() else (NOT_ALIVE,))
+
     own = CollectorRegistry()
     ProcessCollector(registry=own)
     lives = Gauge(ALIVE, "1: /livez says yes; 0: restart this process.", registry=own)
     serves = Gauge(READY, "1: /readyz says yes.", registry=own)
     lives.set_function(alive)
-    serves.set_function(lambda: not not_ready())
+    serves.set_function(lambda: not reasons())
 
     async def livez(_: Request) -> Response:
         return _said(ok=alive(), reasons=())
 
     async def readyz(_: Request) -> Response:
-        reasons = not_ready()
-        return _said(ok=not reasons, reasons=reasons)
+        found = reasons()
+        return _said(ok=not found, reasons=found)
 
     async def metrics(_: Request) -> Response:
         text = generate_latest(registry) + generate_latest(own)
