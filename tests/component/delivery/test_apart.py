@@ -1,0 +1,98 @@
+"""An answer of Kafka's that never comes holds up its own group, and no other."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+import pytest
+
+from consumers.delivery import Delivery, ordered
+from infra.kafka import clients
+from infra.kafka.clients import KafkaClients
+from schemas.events import Event
+from schemas.topics import REQUESTS_ACCEPTED, REQUESTS_SCREENED, Outgoing
+from tests.support.delivery import Bench
+
+TURNS = 5
+
+
+class NoBroker:
+    """Nobody is asked here."""
+
+    async def start(self) -> None: ...
+
+    async def stop(self) -> None: ...
+
+
+async def handle(_: Event[Any], __: None) -> Sequence[Outgoing[Any]]:
+    return ()
+
+
+async def nothing(_: float) -> None:
+    """Nobody is there to be left."""
+
+
+@pytest.mark.parametrize("hangs", ["settle", "look"])
+async def test_a_group_whose_answer_never_comes_holds_up_no_other(
+    hangs: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench, calls = Bench(), Counter[tuple[str, str]]()
+    topics = (REQUESTS_ACCEPTED, REQUESTS_SCREENED)
+    delivery = Delivery(
+        [ordered(each, handle) for each in topics],
+        kafka=KafkaClients("127.0.0.1:1"),
+        means=bench.means,
+    )
+    monkeypatch.setattr(delivery, "_broker", NoBroker())
+
+    def asked(group: str, what: str, *, hang: bool) -> Callable[[], Awaitable[None]]:
+        async def call() -> None:
+            calls[group, what] += 1
+            if hang:
+                await asyncio.get_running_loop().create_future()
+
+        return call
+
+    for member in delivery._members:
+        group = str(member.subscription.group)
+        first = group == REQUESTS_ACCEPTED.group
+        settle = asked(group, "settle", hang=first and hangs == "settle")
+        look = asked(group, "look", hang=first and hangs == "look")
+        monkeypatch.setattr(member.mode.commits, "settle", settle)
+        monkeypatch.setattr(member, "look", look)
+        monkeypatch.setattr(member, "leave", nothing)
+    stop = asyncio.Event()
+    running = asyncio.create_task(delivery.run(stop))
+    for _ in range(TURNS):
+        await bench.clock.pass_by(30.0)
+    stop.set()
+    await running
+
+    other = REQUESTS_SCREENED.group
+    assert 1 == calls[str(REQUESTS_ACCEPTED.group), hangs]
+    assert TURNS <= calls[str(other), "settle"]
+    assert TURNS <= calls[str(other), "look"]
+
+
+async def test_a_broker_that_takes_a_connection_and_says_nothing_does_not_answer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(clients, "ANSWERS_WITHIN_S", 0.2)
+
+    async def silent(
+        reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        await reader.read()
+        writer.close()
+
+    server = await asyncio.start_server(silent, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    try:
+        # aiokafka by itself would give up after its own 5 s at the earliest.
+        async with asyncio.timeout(4):
+            answered = await KafkaClients(f"127.0.0.1:{port}").answers()
+    finally:
+        server.close()
+
+    assert not answered
