@@ -1,17 +1,14 @@
 """The end of a log: closed, signed, deleted; and who looks whether logs vanished."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from infra.log import Log
 from infra.memory.ledger import MemoryLedger
-from infra.signer.ed25519 import FileSigner, PublicKeys, ensure_key
-from infra.signer.state import FileState
-from infra.system import SystemClock, SystemEntropy
+from infra.signer.ed25519 import ensure_key
 from pipeline.acts import Act
 from pipeline.audit import ROOT, record
 from pipeline.checkpoint import parse_note
@@ -22,15 +19,13 @@ from pipeline.merkle import leaf_hash
 from pipeline.ports.ledger import Deleted
 from pipeline.proofs import prove
 from pipeline.root import Rooted
-from producers.checkpointer import Checkpointer
 from producers.cli.judging import Trust, all_there
-from producers.fullpass import INCIDENT, FullPass
 from schemas.audit import CLOSED, Erase
 from schemas.events import timestamp
-from schemas.ids import Actor, TenantId
+from schemas.ids import Actor
 from tests.support.audit import NOON, OTHER, TENANT, recorded
+from tests.support.passed import Passed, passed
 
-CLOCK = SystemClock()
 ACT = Act(
     id="018f3c1a-7c00-7000-8000-00000000000a",
     tenant=TENANT,
@@ -44,27 +39,8 @@ ACT = Act(
 
 
 @dataclass
-class Scene:
-    """Two logs, and whoever signs them and passes over them."""
-
-    ledger: MemoryLedger
-    keys: PublicKeys
-    state: FileState
-    checkpointer: Checkpointer
-    told: list[int] = field(default_factory=list)
-
-    @property
-    def worker(self) -> FullPass:
-        return FullPass(
-            logs=self.ledger,
-            ledger=self.ledger,
-            keys=self.keys.named,
-            state=self.state,
-            clock=CLOCK,
-            log=Log("test"),
-            tell=self.told.append,
-            alarm=lambda _: None,
-        )
+class Scene(Passed):
+    """A log that can be closed."""
 
     async def close(self) -> Deleted:
         await self.ledger.append([closing(ACT).event])
@@ -76,29 +52,10 @@ class Scene:
         assert head is not None
         return await kept_of(self.ledger, TENANT, self.keys.named(head.origin))
 
-    async def incidents(self, tenant: TenantId) -> list[str | None]:
-        rows = await self.ledger.read(tenant, 0, 99)
-        found = [record(row.body) for row in rows if row.action == INCIDENT]
-        return [each.decision[0].rule for each in found]
-
 
 @pytest.fixture
 async def scene(tmp_path: Path) -> Scene:
-    keys = ensure_key(tmp_path, bytes(32), NOON)
-    ledger = MemoryLedger("test.example", SystemEntropy())
-    state = FileState(tmp_path / "state")
-    checkpointer = Checkpointer(
-        ledger=ledger,
-        logs=ledger,
-        signer=FileSigner(tmp_path, CLOCK),
-        state=state,
-        clock=CLOCK,
-        log=Log("test"),
-    )
-    for tenant in (TENANT, OTHER):
-        await ledger.append([recorded(name, tenant=tenant) for name in "abcde"])
-    await checkpointer.round()
-    return Scene(ledger, keys, state, checkpointer)
+    return Scene(**vars(await passed(tmp_path)))
 
 
 async def heartbeats(ledger: MemoryLedger) -> list[int]:

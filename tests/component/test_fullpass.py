@@ -1,58 +1,31 @@
 """The scheduled full pass: what it finds, what it records, whom it tells."""
 
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
-from infra.log import Log
 from infra.memory.ledger import MemoryLedger
 from infra.memory.webhooks import MemoryWebhooks
-from infra.signer.ed25519 import FileSigner, PublicKeys, ensure_key
-from infra.signer.state import FileState
-from infra.system import SystemClock, SystemEntropy
-from pipeline.audit import ROOT, Head, record
+from infra.system import SystemEntropy
+from pipeline.audit import ROOT, Head
 from pipeline.errors import IntegrityError
 from pipeline.merkle import CompactRange, extend, leaf_hash
 from pipeline.root import heartbeat
-from producers.checkpointer import Checkpointer
-from producers.fullpass import INCIDENT, FullPass
 from producers.incidents import Incidents
 from schemas.ids import TenantId
 from schemas.webhooks import Kind
-from tests.support.audit import NOON, OTHER, TENANT, recorded
+from tests.support.audit import OTHER, TENANT
+from tests.support.passed import CLOCK, Passed, passed
 from tests.support.webhooks import bare, holder
-
-CLOCK = SystemClock()
 
 
 @dataclass
-class Bench:
-    """A signed ledger of two tenants, and whoever passes over it."""
-
-    ledger: MemoryLedger
-    keys: PublicKeys
-    state: FileState
-    told: list[int] = field(default_factory=list)
-    alarms: list[int] = field(default_factory=list)
-    standby: MemoryLedger | None = None
-
-    @property
-    def worker(self) -> FullPass:
-        return FullPass(
-            logs=self.ledger,
-            ledger=self.ledger,
-            keys=self.keys.named,
-            state=self.state,
-            clock=CLOCK,
-            log=Log("test"),
-            tell=self.told.append,
-            alarm=self.alarms.append,
-            standby=self.standby,
-        )
+class Bench(Passed):
+    """Two logs that can be bent as a superuser would."""
 
     def rewrite(self, seq: int) -> None:
         """Change a row so that it holds for itself."""
@@ -60,11 +33,6 @@ class Bench:
         body = entries[seq].body.replace(b"system:test", b"system:tess")
         leaf = leaf_hash(body)
         entries[seq] = entries[seq]._replace(body=body, leaf=leaf, actor="system:tess")
-
-    async def incidents(self, tenant: TenantId) -> list[str | None]:
-        rows = await self.ledger.read(tenant, 0, 99)
-        found = [record(row.body) for row in rows if row.action == INCIDENT]
-        return [each.decision[0].rule for each in found]
 
     async def drop(self, tenant: TenantId) -> str:
         """Nothing of a log is left; its origin."""
@@ -77,20 +45,7 @@ class Bench:
 
 @pytest.fixture
 async def bench(tmp_path: Path) -> Bench:
-    keys = ensure_key(tmp_path, bytes(32), NOON)
-    ledger = MemoryLedger("test.example", SystemEntropy())
-    state = FileState(tmp_path / "state")
-    for tenant in (TENANT, OTHER):
-        await ledger.append([recorded(name, tenant=tenant) for name in "abcde"])
-    await Checkpointer(
-        ledger=ledger,
-        logs=ledger,
-        signer=FileSigner(tmp_path, CLOCK),
-        state=state,
-        clock=CLOCK,
-        log=Log("test"),
-    ).round()
-    return Bench(ledger, keys, state)
+    return Bench(**vars(await passed(tmp_path)))
 
 
 async def test_whole_logs_leave_no_record(bench: Bench) -> None:
