@@ -140,7 +140,10 @@ class SimLoop(_Base):  # type: ignore[misc]  # its typing follows each Python
             context.run(OWNER.set, OWNER.get())
         self._count += 1
         task = SimTask(self._count, coro, loop=self, context=context)
-        context[OWNER].tasks.append(task)
+        if self._over:  # of what is closed only now: nobody would close this one
+            _leave(task)
+        else:
+            context[OWNER].tasks.append(task)
         return task
 
     def run_in_executor(self, executor: Any, func: Any, *args: Any) -> Any:
@@ -184,8 +187,7 @@ class SimLoop(_Base):  # type: ignore[misc]  # its typing follows each Python
         self._over = True
         with self._running(), _unheard():
             for task in asyncio.all_tasks(self):
-                task._log_destroy_pending = False  # type: ignore[attr-defined]
-                _close(task.get_coro())
+                _leave(task)
             for owner in self._owners:
                 owner.tasks.clear()
                 owner.ready.clear()
@@ -261,8 +263,10 @@ class SimLoop(_Base):  # type: ignore[misc]  # its typing follows each Python
         self.unhandled.append(f"{told['message']}: {error!r}")
 
 
-def _close(coroutine: Any) -> None:
-    """Leave it, however often it waits for something on the way out."""
+def _leave(task: asyncio.Task[Any]) -> None:
+    """Close its coroutine, however often that waits for something on the way out."""
+    task._log_destroy_pending = False  # type: ignore[attr-defined]
+    coroutine: Any = task.get_coro()
     for _ in range(100):
         try:
             coroutine.close()
