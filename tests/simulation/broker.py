@@ -8,6 +8,7 @@ commits of a generation that is over.
 import asyncio
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from aiokafka import TopicPartition
@@ -299,6 +300,7 @@ class SimKafka:
     """The cluster's clients, in the place of ``infra.kafka.clients``."""
 
     consumer: Mapping[str, Any] = {}
+    bootstrap = ""
 
     def __init__(self, world: "World") -> None:
         self.world = world
@@ -319,3 +321,41 @@ class SimKafka:
 
     def reader(self) -> Any:
         return self.world.reader()
+
+
+class SimAdmin:
+    """An admin client, as ``infra.kafka.inbox`` uses it."""
+
+    def __init__(self, world: "World") -> None:
+        self._world = world
+
+    async def start(self) -> None:
+        await self._world.clock.sleep(self._world.chance.latency())
+
+    async def close(self) -> None:
+        """Nothing to close."""
+
+    async def list_consumer_group_offsets(
+        self, group: str
+    ) -> Mapping[TopicPartition, Any]:
+        world = self._world
+
+        async def listed() -> Mapping[TopicPartition, Any]:
+            topic = next(
+                one.topic for one in world.groups.values() if one.name == group
+            )
+            kept = {p: world.log.committed(topic, group, p) for p in _all(world, topic)}
+            return {
+                TopicPartition(topic, partition): SimpleNamespace(offset=offset)
+                for partition, offset in kept.items()
+                if offset is not None
+            }
+
+        found: Mapping[TopicPartition, Any] = await world.network.call(
+            f"offsets of {group}", listed
+        )
+        return found
+
+
+def _all(world: "World", topic: str) -> range:
+    return range(world.log.count(topic))

@@ -24,6 +24,9 @@ class Fate(Enum):
     LOST = "lost"
 
 
+DONE = Fate.DONE
+
+
 class Blow(Enum):
     """What befalls a process between two of its steps."""
 
@@ -131,6 +134,10 @@ class Chance(Chooser):
         self.storm = True
         self.blow: Callable[[Blow, Owner], None] = lambda *_: None
         self._until_blow = self._steps()
+        self._fates = tuple(
+            (fate, float(getattr(self.plan, fate.value)))
+            for fate in (Fate.REFUSED, Fate.TORN, Fate.LOST)
+        )
         self._latency_s = self.dice.choice((0.0005, 0.002, 0.01))
 
     @override
@@ -170,13 +177,13 @@ class Chance(Chooser):
         if plan.away_from <= now < plan.away_until and label.startswith(plan.outage):
             return Fate.REFUSED
         if not self.storm:
-            return Fate.DONE
+            return DONE
         at = self.dice.random() * 1000 / self._weight(label)
-        for fate in (Fate.REFUSED, Fate.TORN, Fate.LOST):
-            at -= getattr(self.plan, fate.value)
+        for fate, rate in self._fates:
+            at -= rate
             if at < 0:
                 return fate
-        return Fate.DONE
+        return DONE
 
     def crashes_on_landing(self, label: str) -> bool:
         """Does the caller die right after its call had its effect?"""

@@ -4,11 +4,12 @@ from base64 import b64encode
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from pipeline.audit import ROOT, empty, record
+from pipeline.audit import ROOT, Entry, empty, record
 from pipeline.verification import Verified, verify
 from schemas.audit import TERMINAL
 from schemas.topics import REQUESTS_INBOX, TOPICS
-from tests.simulation.clients import CANARY, EMAIL, Caller
+from tests.simulation.backgrounds import misled
+from tests.simulation.clients import CANARY, EMAIL, WAITS, Caller
 from tests.simulation.outside import unforgotten, untold
 from tests.simulation.signing import unsigned
 
@@ -29,6 +30,8 @@ def wrongs(world: "World", callers: list[Caller]) -> Iterator[str]:
     yield from untold(world)
     yield from unforgotten(world)
     yield from unsigned(world)
+    yield from misled(world, callers)
+    yield from world.ages.wrongs()
 
 
 def _failures(world: "World") -> Iterator[str]:
@@ -75,7 +78,7 @@ def _twice(world: "World") -> Iterator[str]:
         told: set[tuple[object, ...]] = set()
         for entry in world.now(world.ledger.read(tenant, 0, 100_000)):
             found = record(entry.body)
-            step = found.request_id, found.action, found.status
+            step = found.request_id, found.action, found.status, _job(world, entry)
             if found.request_id is None or found.action == "record.buried":
                 continue  # each record that is buried is told of, also a repeat
             if step in told:
@@ -83,17 +86,25 @@ def _twice(world: "World") -> Iterator[str]:
             told.add(step)
 
 
+def _job(world: "World", entry: Entry) -> str | None:
+    """Which order an erasure's record tells of: of one request there may be several."""
+    erases = entry.action.startswith("erasure.")
+    return world.watch.causes.get(entry.event_id) if erases else None
+
+
 def _answers(callers: list[Caller]) -> Iterator[str]:
     """Who got an answer got their own, and always the same."""
     for caller in callers:
+        if any(b'"unexpected"' in answer.body for answer in caller.answers):
+            yield f"caller {caller.number} met an unexpected error"
+        if caller.way != WAITS:
+            continue
         known = [a for a in caller.answers if a.status == 200]
         for answer in known:
             if f"number-{caller.number}-".encode() not in answer.body:
                 yield f"caller {caller.number} got another's answer"
         if len({answer.body for answer in known}) > 1:
             yield f"caller {caller.number} got two answers"
-        if any(b'"unexpected"' in answer.body for answer in caller.answers):
-            yield f"caller {caller.number} met an unexpected error"
 
 
 def _buried(world: "World") -> Iterator[str]:

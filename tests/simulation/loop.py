@@ -4,7 +4,8 @@ Every handle and every task belongs to an :class:`Owner`: one life of a process,
 world outside. A dead owner's handles never run again, so no ``finally`` and no
 ``except`` of it does either. Which owner runs next is the chooser's choice; within one
 owner, handles run in the order in which they became ready, as on any event loop, unless
-the chooser says otherwise.
+the chooser says otherwise. What the world does at a moment, it does at once: time
+stands still while a process has anything to do, so there is nothing to choose.
 """
 
 import asyncio
@@ -31,12 +32,31 @@ class Owner:
         self.name = name
         self.dead = False
         self.frozen_until = 0.0
-        self.ready: deque[events.Handle] = deque()
+        self.ready: deque[SimHandle] = deque()
         self.tasks: list[SimTask] = []
         self.signals: dict[int, Callable[[], Any]] = {}
 
 
 OWNER: ContextVar[Owner] = ContextVar("owner")
+
+
+class SimHandle:
+    """What is to be run, as asyncio's own handle, and no more: there are millions."""
+
+    __slots__ = ("args", "callback", "cancelled", "context", "owner")
+
+    def __init__(
+        self, owner: Owner, context: Context, callback: Any, args: tuple[Any, ...]
+    ) -> None:
+        self.owner = owner
+        self.context = context
+        self.callback = callback
+        self.args = args
+        self.cancelled = False
+
+    def cancel(self) -> None:
+        """Never run it."""
+        self.cancelled = True
 
 
 class Chooser(Protocol):
@@ -82,7 +102,7 @@ class SimLoop(_Base):  # type: ignore[misc]  # its typing follows each Python
         self._chooser = chooser
         self._now = 0.0
         self._count = 0
-        self._timers: list[tuple[float, int, events.TimerHandle]] = []
+        self._timers: list[tuple[float, int, SimHandle]] = []
         self._runnable: list[Owner] = []
         self._over = False
         self._owners: list[Owner] = []
@@ -107,26 +127,43 @@ class SimLoop(_Base):  # type: ignore[misc]  # its typing follows each Python
 
     def call_soon(
         self, callback: Any, *args: Any, context: Context | None = None
-    ) -> events.Handle:
-        handle = events.Handle(callback, args, self, context)
+    ) -> SimHandle:
+        handle = self._handle(callback, args, context)
         self._now_ready(handle)
         return handle
 
     def call_later(
         self, delay: float, callback: Any, *args: Any, context: Context | None = None
-    ) -> events.TimerHandle:
+    ) -> SimHandle:
         return self.call_at(self._now + delay, callback, *args, context=context)
 
     def call_at(
         self, when: float, callback: Any, *args: Any, context: Context | None = None
-    ) -> events.TimerHandle:
-        timer = events.TimerHandle(when, callback, args, self, context)
-        self._count += 1
-        heapq.heappush(self._timers, (when, self._count, timer))
+    ) -> SimHandle:
+        timer = self._handle(callback, args, context)
+        self._at(when, timer)
         return timer
 
-    def _timer_handle_cancelled(self, handle: events.TimerHandle) -> None:
-        """Found when its time comes."""
+    def in_the_world(self, delay: float, callback: Any, *args: Any) -> None:
+        """As :meth:`call_later`, outside of every process."""
+        self._at(self._now + delay, SimHandle(self.world, self.outside, callback, args))
+
+    async def sleep(self, seconds: float) -> None:
+        """As :func:`asyncio.sleep`: the sleeper is ready when its time has come."""
+        woken: asyncio.Future[None] = asyncio.Future(loop=self)
+        self.in_the_world(max(seconds, 0.0), _wake, woken)
+        await woken
+
+    def _at(self, when: float, timer: SimHandle) -> None:
+        self._count += 1
+        heapq.heappush(self._timers, (when, self._count, timer))
+
+    def _handle(
+        self, callback: Any, args: tuple[Any, ...], context: Context | None
+    ) -> SimHandle:
+        if context is None:
+            context = copy_context()
+        return SimHandle(context.get(OWNER, self.world), context, callback, args)
 
     def create_task(
         self,
@@ -163,7 +200,7 @@ class SimLoop(_Base):  # type: ignore[misc]  # its typing follows each Python
         owner.frozen_until = self._now + seconds
         if owner in self._runnable:
             self._runnable.remove(owner)
-        self.call_later(seconds, self._thaw, owner, context=self.outside)
+        self.in_the_world(seconds, self._thaw, owner)
 
     def kill(self, owner: Owner) -> None:
         """Nothing of ``owner`` runs any more."""
@@ -214,38 +251,44 @@ class SimLoop(_Base):  # type: ignore[misc]  # its typing follows each Python
         count = len(runnable)
         owner = runnable[self._chooser.owner(count) if count > 1 else 0]
         ready = owner.ready
-        at = self._chooser.handle(len(ready)) if len(ready) > 1 else 0
-        handle = ready[at]
-        del ready[at]
+        if (count := len(ready)) > 1 and (at := self._chooser.handle(count)):
+            handle = ready[at]
+            del ready[at]
+        else:
+            handle = ready.popleft()
         if not ready:
             runnable.remove(owner)
-        if not handle._cancelled:
+        if not handle.cancelled:
             self._run(handle)
             self._chooser.after(owner)
 
-    def _run(self, handle: Any) -> None:
-        """As a handle runs itself, with one frame less: there are millions."""
+    def _run(self, handle: SimHandle) -> None:
         try:
-            handle._context.run(handle._callback, *handle._args)
+            handle.context.run(handle.callback, *handle.args)
         except (SystemExit, KeyboardInterrupt):
             raise
         except BaseException as error:  # noqa: BLE001 - what every loop does
-            told = {"message": f"in {handle._callback!r}", "exception": error}
+            told = {"message": f"in {handle.callback!r}", "exception": error}
             self.call_exception_handler(told)
 
     def _tick(self) -> None:
         """Move on to the next timer; make ready all that are due then."""
-        if not self._timers:
+        timers, world = self._timers, self.world
+        if not timers:
             raise RuntimeError("nothing is ready and nothing will be")
         if not self._runnable:
-            self._now = max(self._now, self._timers[0][0])
-        while self._timers and self._timers[0][0] <= self._now:
-            _, _, timer = heapq.heappop(self._timers)
-            if not timer._cancelled:
+            self._now = max(self._now, timers[0][0])
+        while timers and timers[0][0] <= self._now:
+            _, _, timer = heapq.heappop(timers)
+            if timer.cancelled:
+                continue
+            if timer.owner is world:
+                self._run(timer)
+            else:
                 self._now_ready(timer)
 
-    def _now_ready(self, handle: events.Handle) -> None:
-        owner = handle._context.get(OWNER, self.world)  # type: ignore[attr-defined]
+    def _now_ready(self, handle: SimHandle) -> None:
+        owner = handle.owner
         if owner.dead or self._over:
             return
         ready = owner.ready
@@ -261,6 +304,11 @@ class SimLoop(_Base):  # type: ignore[misc]  # its typing follows each Python
     def _unhandled(self, _: Any, told: dict[str, Any]) -> None:
         error = told.get("exception")
         self.unhandled.append(f"{told['message']}: {error!r}")
+
+
+def _wake(sleeper: "asyncio.Future[None]") -> None:
+    if not sleeper.done():
+        sleeper.set_result(None)
 
 
 def _leave(task: asyncio.Task[Any]) -> None:

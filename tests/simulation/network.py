@@ -5,7 +5,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from pipeline.errors import RetryableError
-from tests.simulation.chance import Chance, Fate, Trace
+from tests.simulation.chance import DONE, Chance, Fate, Trace
 from tests.simulation.loop import OWNER, Owner, SimLoop, at_once
 
 Act = Callable[[], Coroutine[Any, Any, Any]]
@@ -35,7 +35,7 @@ class Network:
         """As :meth:`call`, for several at once."""
         future: asyncio.Future[Any] = self._loop.create_future()
         owner, fate = OWNER.get(), self._chance.fate(label, self._loop.time())
-        if fate is not Fate.DONE:
+        if fate is not DONE:
             self.failed(label)
         if fate is Fate.REFUSED or (fate is Fate.LOST and self._chance.either()):
             self._trace.say(self._loop.time(), owner.name, label, fate.value)
@@ -64,7 +64,7 @@ class Network:
             error = raised
         how = fate.value if error is None else type(error).__name__
         self._trace.say(self._loop.time(), owner.name, label, how)
-        if fate is not Fate.DONE:
+        if fate is not DONE:
             value, error = None, _away()
         self._answer(future, value, error, 10.0 if fate is Fate.LOST else 0.0)
         alive = not owner.dead and owner is not self._loop.world
@@ -81,7 +81,7 @@ class Network:
         self._later(wait + self._chance.latency(), _settle, future, value, error)
 
     def _later(self, seconds: float, act: Callable[..., None], *args: Any) -> None:
-        self._loop.call_later(seconds, act, *args, context=self._loop.outside)
+        self._loop.in_the_world(seconds, act, *args)
 
 
 def _settle(
@@ -120,6 +120,7 @@ class Wire:
 
         async def call(*args: Any, **kwargs: Any) -> Any:
             label = f"{self._name}.{name}{self._about(*args, **kwargs)}"
-            return await self._network.call(label, lambda: method(*args, **kwargs))
+            return await self._network.send(label, lambda: method(*args, **kwargs))
 
+        setattr(self, name, call)
         return call

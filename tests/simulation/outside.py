@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING
 import orjson
 from joserfc import jws
 
+from pipeline.dialects.openai_responses import response_id
 from pipeline.erasure import COMPLETED
 from pipeline.keystore import KeyId
+from pipeline.trail import withheld
 from schemas.events import timestamp
 from schemas.ids import EventId, TenantId
+from schemas.requests import Dialect, Outcome, RequestFinished
 from schemas.retention import Receipt
 from schemas.webhooks import Kind
 from tests.simulation.roots import RECEIPT_KEY
@@ -50,14 +53,23 @@ def _facts(world: "World") -> Iterator[Fact]:
     for (tenant, request), row in world.requests._rows.items():
         if row.finished is not None:
             yield tenant, f"request.{row.finished.outcome}", request
+            if row.terms.dialect is Dialect.OPENAI_RESPONSES:
+                stands = f"response.{_stands(row.finished)}"
+                yield tenant, stands, response_id(request)
     for tenant, job in world.purges._receipts:
         yield tenant, Kind.RECEIPT_ISSUED.value, job
+
+
+def _stands(end: RequestFinished) -> str:
+    if withheld(end):
+        return "incomplete"
+    return "failed" if end.outcome is Outcome.BLOCKED else end.outcome.value
 
 
 def unforgotten(world: "World") -> Iterator[str]:
     """Every order to forget has its receipt, its record and dead keys."""
     alive = {key_id for _, key_id in world.keys._keys}
-    named = {key_id for each in _receipts(world) for key_id in each.keys}
+    named = {key_id for each in receipts(world) for key_id in each.keys}
     for _, key_id in sorted(world.keys._tombstones):
         if key_id not in named:
             yield f"the key {key_id} was destroyed, and no receipt names it"
@@ -65,7 +77,8 @@ def unforgotten(world: "World") -> Iterator[str]:
         if alive & erasure.keys:
             yield f"a key of {erasure.request} lives on"
         entries = world.now(world.ledger.by_request(erasure.tenant, erasure.request))
-        if [each.action for each in entries].count(COMPLETED) != 1:
+        ends = [each.event_id for each in entries if each.action == COMPLETED]
+        if [world.watch.causes.get(end) for end in ends].count(job) != 1:
             yield f"the order {job} has not one record of its end"
         stated = _receipt(world, job, erasure)
         if stated is None or stated.scope.ref != erasure.request:
@@ -84,11 +97,11 @@ def _accepted(world: "World", erasure: Erasure, stated: Receipt) -> set[KeyId]:
 
 
 def _receipt(world: "World", job: EventId, erasure: Erasure) -> Receipt | None:
-    found = (each for each in _receipts(world) if each.id == job)
+    found = (each for each in receipts(world) if each.id == job)
     return next((each for each in found if each.tenant == erasure.tenant), None)
 
 
-def _receipts(world: "World") -> Iterator[Receipt]:
+def receipts(world: "World") -> Iterator[Receipt]:
     """What was signed.
 
     Raises:

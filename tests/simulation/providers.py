@@ -34,6 +34,8 @@ class SimProviders(Providers):
         self.calls: dict[int, list[str]] = defaultdict(list)
         """By the number in the prompt, which life of which process called."""
         self.bodies: list[bytes] = []
+        self.said: dict[int, list[str]] = defaultdict(list)
+        """By the number in the prompt, what was answered."""
 
     async def __aenter__(self) -> Self:
         return self
@@ -65,15 +67,18 @@ class SimProviders(Providers):
         await world.clock.sleep(min(takes, timeout_s))
         if takes >= timeout_s:
             return Unanswered(Reason.UPSTREAM_TIMEOUT, retry=False)
-        return self._answer(body, len(self.calls[number]))
+        return self._answer(body, number)
 
-    def _answer(self, body: bytes, times: int) -> Answered | Refused | Unanswered:
+    def _answer(self, body: bytes, number: int) -> Answered | Refused | Unanswered:
         chance = self._world.chance
         if chance.storm and chance.uniform(0, 1) < 0.1:
             return chance.one(TROUBLE)
-        said = orjson.loads(body)["messages"][-1]["content"]
+        asked = orjson.loads(body)
+        heard = asked["input"] if "input" in asked else asked["messages"][-1]["content"]
         # A model never says the same twice, so two results can be told apart.
-        return Answered(completion(f"Answer {times}: you said: {said}"))
+        text = f"Answer {len(self.calls[number])}: you said: {heard}"
+        self.said[number].append(text)
+        return Answered(responded(text) if "input" in asked else completion(text))
 
 
 def completion(text: str) -> bytes:
@@ -82,3 +87,12 @@ def completion(text: str) -> bytes:
     choice = {"index": 0, "message": message, "finish_reason": "stop"}
     usage = {"prompt_tokens": 3, "completion_tokens": 4}
     return orjson.dumps({"model": "m", "choices": [choice], "usage": usage})
+
+
+def responded(text: str) -> bytes:
+    """A response."""
+    part = {"type": "output_text", "text": text, "annotations": []}
+    item = {"type": "message", "role": "assistant", "content": [part]}
+    usage = {"input_tokens": 3, "output_tokens": 4}
+    made = {"model": "m", "status": "completed", "output": [item], "usage": usage}
+    return orjson.dumps(made)

@@ -5,9 +5,10 @@ Nothing of the wiring is written again: ``consumers.app.run``, the gateway of
 Only the names of adapters lead to the world's twins while a seed runs.
 """
 
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from functools import cache
+from math import inf
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -17,11 +18,16 @@ from prometheus_client import CollectorRegistry
 
 import consumers.app
 import consumers.delivery.serving
+import infra.kafka.inbox
 import infra.resources
+import pipeline.redaction
+import pipeline.screening
 import producers.app
+import producers.gateway.readiness
 import producers.process
 import producers.signing
 import producers.workers
+from infra.log import Word
 from infra.metrics import Metrics
 from infra.postgres.gauges import Counted
 from infra.recipes import load_recipe
@@ -33,16 +39,52 @@ from infra.settings import (
     LedgerSettings,
     Settings,
 )
+from pipeline.detection.engine import MAX_FINDINGS as MAX
+from pipeline.detection.engine import Inspection, Recipe, inspect
 from pipeline.errors import RetryableError
+from producers.timed import Timed
+from tests.simulation.broker import SimAdmin
 from tests.simulation.loop import OWNER
 from tests.simulation.signing import SimSigner, verifiers
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
 
+ROUND_S = 3.0
+"""Timed workers' rounds are no closer."""
+HOUR_S = 20.0
+"""As long as an hour, for who makes keys and rows go."""
+
+
+def seen(
+    text: str, _: Recipe, *, regions: Sequence[str] = (), most: int = MAX, **__: Any
+) -> Inspection:
+    """What a text holds: every seed has the same few."""
+    return _seen(text, tuple(regions), most)
+
+
+@cache
+def _seen(text: str, regions: Sequence[str], most: int) -> Inspection:
+    return inspect(text, RECIPE, regions=regions, most=most)
+
+
+def paced(*, name: Word, every_s: float, **timed: Any) -> Timed:
+    """A timed worker, that takes its time, and does not wait for an hour."""
+    most = HOUR_S if name in {"expiry", "expired_rows"} else inf
+    return Timed(name=name, every_s=min(max(every_s, ROUND_S), most), **timed)
+
+
 RECIPE = load_recipe()
-PACE = {"LOOK_EVERY_S": 20.0}
-"""Members look at their lag more seldom: nobody asks here, and it is a fifth of all."""
+PACES = (
+    (
+        consumers.delivery.serving,
+        {"LOOK_EVERY_S": 40.0, "TURN_EVERY_S": 20.0, "COMMIT_EVERY_S": 1.0},
+    ),
+    (producers.gateway.readiness, {"LOOK_EVERY_S": 10.0}),
+    (producers.workers, {"Timed": paced}),
+)
+"""What looks often for the sake of speed looks more seldom: time costs nothing here,
+and each look does."""
 RECEIPT_KEY = ECKey.generate_key("P-256")
 NOWHERE = Path("/nonexistent")
 PRODUCING = (producers.app, producers.process, producers.workers)
@@ -70,14 +112,28 @@ def metrics() -> Metrics:
 def on_twins(world: "World") -> Iterator[None]:
     """The roots' names of adapters lead into this world."""
     with (
-        _replaced((consumers.delivery.serving,), PACE),
+        _paced(),
         _replaced((infra.resources,), _resources()),
+        _replaced((pipeline.redaction, pipeline.screening), {"inspect": seen}),
+        _replaced((infra.kafka.inbox,), {"AIOKafkaAdminClient": _admin(world)}),
         _replaced((consumers.app, *PRODUCING), _common(world)),
         _replaced((consumers.app,), _consuming(world)),
         _replaced(PRODUCING, _producing(world)),
         _replaced((producers.signing,), _signing(world)),
     ):
         yield
+
+
+@contextmanager
+def _paced() -> Iterator[None]:
+    with ExitStack() as stack:
+        for module, names in PACES:
+            stack.enter_context(_replaced((module,), names))
+        yield
+
+
+def _admin(world: "World") -> Callable[..., SimAdmin]:
+    return lambda **_: SimAdmin(world)
 
 
 def _resources() -> dict[str, Any]:
@@ -162,6 +218,7 @@ def _producing(world: "World") -> dict[str, Any]:
         "count": count,
         "PostgresLogs": lambda pool, **_: pool.ledger,
         "PostgresSweep": lambda pool: pool.requests,
+        "PostgresExpired": lambda pool: pool.expired,
         "PostgresKeyPartitions": lambda pool: pool.partitions,
     }
 

@@ -10,8 +10,9 @@ import producers.workers
 from pipeline.retention import ahead
 from producers.signing import run_checkpointer
 from schemas.ids import TenantId
-from tests.simulation import chance, clients
-from tests.simulation.clients import GATEWAYS, Caller
+from tests.simulation import backgrounds, chance, clients
+from tests.simulation.asking import GATEWAYS
+from tests.simulation.clients import BACKGROUND, WAITS, Caller
 from tests.simulation.invariants import wrongs
 from tests.simulation.processes import Processes
 from tests.simulation.roots import on_twins, settings
@@ -26,14 +27,12 @@ from tests.simulation.world import World
 
 TURNS = 200_000
 QUIET_WITHIN_S = 600.0
-LOOK_S = 0.5
+LOOK_S = 1.0
 ONE_IN = 3
 """So many callers' requests have one that is to be forgotten."""
-UNTRIED = ("inbox_keys", "expired_rows")
-"""They have no twins behind the network yet."""
-TIMED = tuple(each for each in producers.workers.TIMED if each not in UNTRIED)
 SIGNERS = ("signer-0", "signer-1")
-SIGNED_EVERY_S = 8.0
+SIGNED_EVERY_S = 16.0
+WAYS = (WAITS, WAITS, BACKGROUND)
 KINDS = ("clean", "clean", "personal", "attack")
 GROUPS = tuple(consumers.app.GROUPS)
 
@@ -76,10 +75,10 @@ def _played(world: World) -> list[str]:
     world.now(world.keys.prepare(ahead(world.clock.now())))
     callers = _callers(world)
     _processes(world)
-    acting = [world.begin(clients.call(world, caller)) for caller in callers]
+    acting = [world.begin(backgrounds.call(world, caller)) for caller in callers]
     acting += _strangers(world, callers)
-    world.later(world.chance.plan.storm_s, _calm, world)
-    quiet = world.begin(_quiet(world, acting))
+    world.later(world.chance.plan.storm_s, world.calm)
+    quiet = world.begin(_quiet(world, acting, callers))
     if not world.loop.run_until(quiet.done, turns=TURNS):
         return [f"it still turns after {TURNS} steps"]
     if world.watch.wrongs:
@@ -91,7 +90,7 @@ def _played(world: World) -> list[str]:
 
 def _callers(world: World) -> list[Caller]:
     tenants = clients.settle(world)
-    return [_caller(world, number, tenants) for number in range(world.chance.some(8))]
+    return [_caller(world, number, tenants) for number in range(world.chance.some(7))]
 
 
 def _strangers(world: World, callers: list[Caller]) -> list[Any]:
@@ -112,6 +111,7 @@ def _caller(world: World, number: int, tenants: list[tuple[TenantId, str]]) -> C
     caller = Caller(
         number=number,
         kind=world.chance.one(KINDS),
+        way=world.chance.one(WAYS),
         key=f"key-{number}",
         token=token,
         tenant=tenant,
@@ -126,7 +126,8 @@ def _processes(world: World) -> None:
         running.add(name, partial(producers.app.run_gateway, settings(name, at)))
     for name, groups in _shares(world):
         running.add(name, partial(consumers.app.run, settings(name), groups))
-    timed = partial(producers.workers.run_timed, settings("timed"), TIMED)
+    workers = producers.workers
+    timed = partial(workers.run_timed, settings("timed"), workers.TIMED)
     running.add("timed", timed)
     for name in SIGNERS:
         signing = partial(run_checkpointer, settings(name), SIGNED_EVERY_S)
@@ -142,13 +143,25 @@ def _shares(world: World) -> list[tuple[str, list[str]]]:
     return [("some-0", shuffled[:cut]), ("some-1", shuffled[cut:])]
 
 
-def _calm(world: World) -> None:
-    world.say("CALM")
-    world.chance.storm = False
+async def _quiet(world: World, acting: list[Any], callers: list[Caller]) -> bool:
+    """Waits until everything is done, in some worlds days later once more.
+
+    False: it took too long.
+    """
+    if not await _settled(world, acting):
+        return False
+    if not world.ages.days:
+        return True
+    world.ages.pass_by()
+    followed = [each for each in callers if each.told]
+    if not await _settled(world, []):
+        return False
+    for caller in followed:
+        await backgrounds.look(world, caller)
+    return True
 
 
-async def _quiet(world: World, acting: list[Any]) -> bool:
-    """Waits until everything is done; False: it took too long."""
+async def _settled(world: World, acting: list[Any]) -> bool:
     while world.chance.storm or not all(one.done() for one in acting) or world.owed():
         await world.clock.sleep(LOOK_S)
         if world.loop.time() > QUIET_WITHIN_S or world.watch.wrongs:

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 CLIENTS = {tenant: f"client-{number}" for number, tenant in enumerate(TENANTS)}
 INBOX_FROM = 100
 """The numbers of inbox requests begin here."""
+LETTER, PLAIN = b"application/jose", b"application/json"
+KEPT_S = 3.0
+"""A producer may keep the key to which it seals for so long: less than a period."""
 BROKEN = (b"", b"Bearer nonsense")
 
 
@@ -35,22 +38,30 @@ async def produce(world: "World", number: int) -> None:
     world.claims.numbers[number] = request
     world.inbox[name] = tenant, request
     said = f"number-{number}- {CANARY} by Kafka"
-    body = {"model": "echo", "messages": [{"role": "user", "content": said}]}
+    asked = {"model": "echo", "messages": [{"role": "user", "content": said}]}
+    body, sealed = orjson.dumps(asked), chance.either()
     for _ in range(chance.some(2)):
         await world.clock.sleep(chance.uniform(0, chance.plan.storm_s))
         token = f"Bearer {_token(world, tenant)}".encode()
-        _put(world, name, orjson.dumps(body), token)
+        value = world.letters.seal(body) if sealed else body
+        await world.clock.sleep(chance.uniform(0, KEPT_S))
+        _put(world, name, value, token, LETTER if sealed else PLAIN)
 
 
 async def scribble(world: "World", number: int) -> None:
     """Put something into the inbox that is nobody's."""
     await world.clock.sleep(world.chance.uniform(0, world.chance.plan.storm_s))
     token = world.chance.one(BROKEN)
-    _put(world, f"stranger-{number}", f"{CANARY} by a stranger".encode(), token)
+    value = f"{CANARY} by a stranger".encode()
+    _put(world, f"stranger-{number}", value, token, PLAIN)
 
 
-def _put(world: "World", name: str, value: bytes, token: bytes) -> None:
-    headers = (("ce_id", name.encode()), ("authorization", token))
+def _put(world: "World", name: str, value: bytes, token: bytes, kind: bytes) -> None:
+    headers = (
+        ("ce_id", name.encode()),
+        ("authorization", token),
+        ("content-type", kind),
+    )
     partition = world.chance.some(REQUESTS_INBOX.partitions) - 1
     world.log.append(
         REQUESTS_INBOX.name,

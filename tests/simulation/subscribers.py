@@ -125,8 +125,9 @@ class Subscriber(Sender):
         self.taken[tenant, name].add(body)
 
 
-REFUSES = 0.2
-TEARS = 0.1
+REFUSES = 0.1
+TEARS = 0.06
+"""Few enough that hardly a delivery waits for its second retry, minutes later."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

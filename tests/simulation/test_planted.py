@@ -18,12 +18,15 @@ TREE = ("schemas", "pipeline", "infra", "consumers", "producers", "tests/simulat
 WITHIN = 400
 """Seeds in which each is found, from its first on."""
 FOUND = {
+    "cancel_kept_before_published": (0, "has the ends|terminal|nobody was told"),
     "checkpoint_published_first": (0, "not remembered|error=IntegrityError"),
     "claim_not_heeded": (8, "claims"),
     "commit_before_effect": (0, "committed"),
     "content_in_a_header": (0, "content in the clear"),
+    "day_retired_before_told": (0, "no receipt of its keys"),
     "gaps_committed": (3, "without what follows from it"),
     "id_not_derived": (2, "twice|second_terminal"),
+    "letters_key_gone_before_read": (0, "acceptance|inbox has no end"),
     "order_of_an_old_plan_is_done": (13, "its receipt|told of .*receipt.issued"),
     "outbox_dropped_first": (17, "never quiet|no receipt"),
     "publish_not_awaited": (10, "without"),

@@ -6,7 +6,7 @@ The real ones (``infra/tokens.py``) draw on the operating system for every signa
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from datetime import datetime
+from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Any
 
@@ -14,7 +14,9 @@ import orjson
 from typing_extensions import override
 
 from infra.memory.inbox import MemoryInboxKeys
+from pipeline.inbox import InboxKey, key_at, key_named
 from pipeline.ports.inbox import Letters
+from pipeline.ports.system import Clock
 from pipeline.ports.tokens import Claims, TokenIssuer, TokenVerifier
 
 _KEY = b"made up for the simulation"
@@ -49,23 +51,42 @@ class SimTokens(TokenIssuer, TokenVerifier):
         return Claims(**found)
 
 
+PERIOD = timedelta(seconds=6)
+
+
 class SimLetters(MemoryInboxKeys, Letters):
-    """Sealed by the same key."""
+    """Sealed by one key a period, that is named before the letter.
+
+    A key whose name is gone opens nothing.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        super().__init__(length=PERIOD)
+        self._clock = clock
 
     @override
     def published(self) -> Mapping[str, Any]:
-        return {}
+        return {"kid": self._present().kid}
 
     @override
     def open(self, letter: bytes) -> bytes | None:
-        raw = urlsafe_b64decode(letter)
+        kid, _, sealed = letter.partition(b".")
+        if key_named(kid.decode()) not in self.names:
+            return None
+        raw = urlsafe_b64decode(sealed)
         return _xored(raw[16:], raw[:16])
 
     @override
     def seal(self, plaintext: bytes) -> bytes:
         """A letter to ourselves."""
         salt = _mac(plaintext)[:16]
-        return urlsafe_b64encode(salt + _xored(plaintext, salt))
+        sealed = urlsafe_b64encode(salt + _xored(plaintext, salt))
+        return self._present().kid.encode() + b"." + sealed
+
+    def _present(self) -> InboxKey:
+        name = key_at(self._clock.now(), self.length)
+        self.names.add(name)
+        return name
 
 
 def _mac(body: bytes) -> bytes:

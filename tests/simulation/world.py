@@ -28,9 +28,11 @@ from pipeline.ports.system import Clock
 from pipeline.work import Bench
 from schemas.ids import EventId, RequestId, TenantId
 from schemas.topics import TOPICS, WEBHOOKS_RETRY_5M, Outgoing
+from tests.simulation.ages import Ages
 from tests.simulation.broker import Group, SimKafka
 from tests.simulation.chance import Chance, DicedEntropy, Trace
 from tests.simulation.claims import Claims, SimCalls
+from tests.simulation.expired import SimExpired
 from tests.simulation.loop import OWNER, Owner, SimLoop, at_once
 from tests.simulation.network import Network, Wire
 from tests.simulation.outbox import Table, connected
@@ -39,6 +41,7 @@ from tests.simulation.roots import metrics
 from tests.simulation.signing import SimState
 from tests.simulation.strangers import Erasure
 from tests.simulation.subscribers import SimWebhooks, Subscriber
+from tests.simulation.tokens import SimLetters
 from tests.simulation.watch import Watch
 
 BEGAN = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -49,10 +52,15 @@ class SimClock(Clock):
 
     def __init__(self, loop: SimLoop) -> None:
         self._loop = loop
+        self._began = BEGAN
+
+    def step(self, by: timedelta) -> None:
+        """Somebody sets it; what counts seconds does not notice."""
+        self._began += by
 
     @override
     def now(self) -> datetime:
-        return BEGAN + timedelta(seconds=self._loop.time())
+        return self._began + timedelta(seconds=self._loop.time())
 
     @override
     def monotonic(self) -> float:
@@ -64,7 +72,7 @@ class SimClock(Clock):
 
     @override
     async def sleep(self, seconds: float) -> None:
-        await asyncio.sleep(seconds)  # noqa: TID251 - on virtual time
+        await self._loop.sleep(seconds)
 
 
 class SimLog(MemoryLog):
@@ -160,21 +168,30 @@ class SimReader:
     async def beginning_offsets(self, parts: Any) -> Mapping[TopicPartition, int]:
         return {part: self._segment(part).start for part in parts}
 
+    async def offsets_for_times(
+        self, times: Mapping[TopicPartition, int]
+    ) -> Mapping[TopicPartition, Any]:
+        await self._world.clock.sleep(self._world.chance.latency())
+        return {part: self._first(part, since) for part, since in times.items()}
+
+    def _first(self, part: TopicPartition, since: int) -> Any:
+        records = self._segment(part).records
+        return next(
+            (_raw(each) for each in records if each.timestamp_ms >= since), None
+        )
+
     async def end_offsets(self, parts: Any) -> Mapping[TopicPartition, int]:
         return {part: self._segment(part).end for part in parts}
 
     async def getmany(
         self, *parts: TopicPartition, timeout_ms: int
     ) -> Mapping[TopicPartition, list[Any]]:
-        found = self._take(parts or tuple(self._positions))
-        if not found:
+        """Waits beyond its time: whoever is told "nothing" asks again."""
+        while not (found := self._take(parts or tuple(self._positions))):
             self._more.clear()
-            try:
-                await asyncio.wait_for(self._more.wait(), timeout_ms / 1000)
-            except TimeoutError:
-                return {}
+            await self._more.wait()
             await self._world.clock.sleep(self._world.chance.latency())
-        return found or self._take(parts or tuple(self._positions))
+        return found
 
     def _take(self, parts: Any) -> dict[TopicPartition, list[Any]]:
         found = {}
@@ -227,6 +244,9 @@ class Database:
         self.ledger = wire("ledger", world.ledger)
         self.credentials = wire("credentials", world.credentials)
         self.purges = wire("purges", world.purges)
+        self.expired = wire(
+            "expired", SimExpired(requests=world.requests, called=world.calls)
+        )
         self.subjects = wire("subjects", world.subjects)
         self.webhooks = wire("webhooks", world.webhooks)
         self.keeper = wire("keystore", world.keys)
@@ -267,6 +287,9 @@ class World:
         self.tenants = MemoryTenants()
         self.credentials = MemoryCredentials()
         self.purges = MemoryPurges()
+        self.contents = Contents(self.entropy)
+        self.letters = SimLetters(self.clock)
+        self.ages = Ages(self)
         self.providers = SimProviders(self)
         self.lines: list[str] = []
         self.inbox: dict[str, tuple[TenantId, RequestId]] = {}
@@ -286,7 +309,7 @@ class World:
 
     def later(self, seconds: float, act: Callable[..., Any], *args: Any) -> None:
         """Do something in the world, outside of every process."""
-        self.loop.call_later(seconds, act, *args, context=self.loop.outside)
+        self.loop.in_the_world(seconds, act, *args)
 
     def begin(self, coroutine: Any) -> Any:
         """A task of the world's own."""
@@ -312,12 +335,18 @@ class World:
             "outbox": len(self.outbox.rows),
             "deliveries": self.webhooks.open,
             "open requests": self._open(),
+            "expired": self.ages.left if self.ages.held else 0,
         }
         return " ".join(f"{name} {count}" for name, count in owed.items() if count)
 
     def _open(self) -> int:
         """Rows without an end; the sweeper ends what nobody else does."""
         return sum(row.finished is None for row in self.requests._rows.values())
+
+    def calm(self) -> None:
+        """Nothing goes wrong any more."""
+        self.say("CALM")
+        self.chance.storm = False
 
     def evict(self, owner: Owner) -> None:
         """Its heartbeats stopped: its partitions go to others."""
@@ -349,10 +378,10 @@ class World:
             "keks": self.wire("secrets", self.secrets),
             "keystore": keystore,
             "tenants": tenants,
-            "contents": Contents(self.entropy),
+            "contents": self.contents,
             "bench": Bench(keystore=keystore, tenants=tenants),
             "tokens": self.watch.tokens,
-            "inbox": self.watch.letters,
+            "inbox": self.letters,
             "clients": SimKafka(self),
             "publisher": SimPublisher(self.log, self.network),
         }
