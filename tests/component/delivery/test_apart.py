@@ -79,12 +79,15 @@ async def test_a_broker_that_takes_a_connection_and_says_nothing_does_not_answer
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(clients, "ANSWERS_WITHIN_S", 0.2)
+    left = asyncio.Event()
 
     async def silent(
         reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
         await reader.read()
         writer.close()
+        await writer.wait_closed()
+        left.set()
 
     server = await asyncio.start_server(silent, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
@@ -94,5 +97,6 @@ async def test_a_broker_that_takes_a_connection_and_says_nothing_does_not_answer
             answered = await KafkaClients(f"127.0.0.1:{port}").answers()
     finally:
         server.close()
+    await left.wait()
 
     assert not answered
