@@ -1,5 +1,6 @@
 """``sluice``: the operator's command line."""
 
+import logging
 from collections.abc import Mapping
 from importlib import import_module
 from typing import Final
@@ -23,6 +24,8 @@ MODULES: Final[Mapping[str, str]] = {
     "tenant": "tenants",
 }
 """Where each command is."""
+
+UNHEARD: Final = logging.NullHandler()
 
 
 class Commands(click.Group):
@@ -51,3 +54,5 @@ class Commands(click.Group):
 @click.version_option(package_name="sluice-gateway", message="%(version)s")
 def main() -> None:
     """Operate Sluice: tenants, keys, routes, policies, the ledger."""
+    # Python prints what nobody handles: aiokafka's words beside our one line.
+    logging.getLogger("aiokafka").addHandler(UNHEARD)

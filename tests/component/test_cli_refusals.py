@@ -3,6 +3,8 @@
 Exit codes: 1 it is not so, 2 wrong usage, 3 not now.
 """
 
+import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from infra.signer.ed25519 import KEYS, PUBLIC, ensure_key
 from producers.cli import main
 from producers.cli.desk import operator
 from tests.support.audit import NOON, TENANT
+from tests.support.started import ROOT
 
 NOWHERE = "127.0.0.1:1"
 PASSWORD = "made-up-and-not-to-be-shown"
@@ -120,6 +123,22 @@ def assert_told(done: Result, code: int, word: str) -> None:
 @pytest.mark.parametrize(("line", "code", "word"), LINES)
 def test_what_cannot_be_done_is_told_in_a_line(line: str, code: int, word: str) -> None:
     assert_told(asked(line, AWAY), code, word)
+
+
+@pytest.mark.parametrize("line", ["lag", "dead list", "completeness"])
+def test_without_kafka_nothing_but_our_line_is_printed(line: str) -> None:
+    """In a process of its own: only there Python prints what libraries log."""
+    done = subprocess.run(
+        [sys.executable, "-m", "producers.cli", *line.split()],
+        env=AWAY,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert ("", 3) == (done.stdout, done.returncode)
+    assert ["not now: expected an answer from Kafka"] == done.stderr.splitlines()
 
 
 @pytest.mark.parametrize("address", ADDRESSES)
