@@ -13,7 +13,8 @@ from demo.stack import Stack
 from infra.postgres.ledger import PostgresLedger
 from infra.postgres.logs import FIND, WANTED
 from infra.system import SystemClock
-from pipeline.errors import RetryableError
+from pipeline.errors import LogClosed, RetryableError
+from schemas.audit import CLOSED
 from schemas.ids import TenantId
 from tests.support.audit import recorded, request_id
 from tests.support.ledger import Books, Database, database, new_tenant, opened
@@ -283,6 +284,32 @@ async def test_a_lock_that_somebody_holds_is_waited_for_until_the_deadline(
         appended = await books.ledger.append([recorded("late", tenant=tenant)])
 
         assert 1 == len(appended.places)
+
+
+async def test_who_waited_for_a_lock_sees_that_the_log_was_closed_meanwhile(
+    made: Database, tenant: TenantId
+) -> None:
+    lock = "select from sluice.ledger_head where tenant_id = $1 for update"
+    closing = recorded("closing", tenant=tenant, action=CLOSED)
+    async with opened(made) as one, opened(made) as two, connected(made.admin) as held:
+        async with held.transaction():
+            await held.execute(lock, tenant)
+            first = asyncio.create_task(one.ledger.append([closing]))
+            await waiting_for_locks(held, 1)
+            late = [recorded("late", tenant=tenant)]
+            second = asyncio.create_task(two.ledger.append(late))
+            await waiting_for_locks(held, 2)
+        await first
+
+        with pytest.raises(LogClosed):
+            await second
+
+
+async def waiting_for_locks(connection: asyncpg.Connection, count: int) -> None:
+    waiters = "select count(*) from pg_locks where not granted"
+    async with asyncio.timeout(10):
+        while await connection.fetchval(waiters) < count:
+            await SystemClock().sleep(0.01)
 
 
 async def test_a_stale_writer_is_refused(made: Database, tenant: TenantId) -> None:
