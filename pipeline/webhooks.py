@@ -305,6 +305,12 @@ class Health:
         since = max(self.last_success_at or made, made)
         return now - since >= FAILS_FOR and now - self.failing_since >= FAILURES_SPAN
 
+    def gives_up(self, last: Next, now: datetime, made: datetime) -> Why | None:
+        """Why the endpoint is disabled now that an attempt ended as ``last``."""
+        if isinstance(last, Gone):
+            return "gone"
+        return "failing" if self.failing(now, made) else None
+
 
 def opens_at(
     breaker: Breaker, probing_until: datetime | None, now: datetime

@@ -27,7 +27,6 @@ from pipeline.webhooks import (
     Again,
     Attempt,
     Delivered,
-    Gone,
     Health,
     Next,
     Why,
@@ -243,9 +242,7 @@ class MemoryWebhooks(Endpoints, Deliveries):
         success = isinstance(follows, Delivered)
         place.health = place.health.after(now, success=success)
         place.probing_until = None
-        failing = place.health.failing(now, place.endpoint.updated_at)
-        gone = isinstance(follows, Gone)
-        why: Why | None = "gone" if gone else "failing" if failing else None
+        why = place.health.gives_up(follows, now, place.endpoint.updated_at)
         if why is None or place.endpoint.disabled_reason is not None:
             return None
         place.endpoint = replace(place.endpoint, disabled_reason=why)

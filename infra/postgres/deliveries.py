@@ -31,7 +31,6 @@ from pipeline.webhooks import (
     Again,
     Attempt,
     Delivered,
-    Gone,
     Health,
     Next,
     Why,
@@ -261,11 +260,7 @@ async def _fares(
         return None
     health = _HEALTH.validate_json(row["health"])
     health = health.after(now, success=isinstance(follows, Delivered))
-    why: Why | None = None
-    if isinstance(follows, Gone):
-        why = "gone"
-    elif health.failing(now, row["updated_at"]):
-        why = "failing"
+    why = health.gives_up(follows, now, row["updated_at"])
     known = row["disabled_reason"]
     await connection.execute(FARES, endpoint, _HEALTH.dump_json(health), known or why)
     if why is None or known is not None:
