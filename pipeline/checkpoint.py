@@ -24,7 +24,8 @@ _KEY_BYTES = 32
 _SIZE = re.compile(r"0|[1-9][0-9]{0,18}").fullmatch
 _KEY_TEXT = re.compile(r"([^\s+]+)\+([0-9a-f]{8})\+([A-Za-z0-9+/]+=*)").fullmatch
 _SIGNATURE = re.compile(r"\u2014 ([^\s+]+) ([A-Za-z0-9+/]+={0,2})").fullmatch
-_CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f]").search
+_NO_TEXT = re.compile(r"[\x00-\x09\x0b-\x1f\ud800-\udfff]").search
+"""Surrogates are no UTF-8, but a JSON string may hold them."""
 
 Sign = Callable[[bytes], bytes]
 """An Ed25519 signature (64 bytes) over the text's UTF-8 bytes."""
@@ -183,8 +184,8 @@ def parts_of(note: str) -> tuple[str, list[tuple[str, bytes]]]:
     Raises:
         InvalidMessage: it is no note.
     """
-    if len(note) > _MAX_NOTE_CHARS or _CONTROL(note):
-        raise InvalidMessage("expected a note without control characters", "note")
+    if len(note) > _MAX_NOTE_CHARS or _NO_TEXT(note):
+        raise InvalidMessage("expected a note in UTF-8 without controls", "note")
     text, blank, signatures = note.rpartition("\n\n")
     if not blank or not signatures.endswith("\n"):
         raise InvalidMessage("expected text, a blank line, signatures", "note")

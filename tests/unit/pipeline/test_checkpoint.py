@@ -66,6 +66,11 @@ def test_no_character_can_be_changed(data: st.DataObject) -> None:
         open_checkpoint(note[:at] + other + note[at + 1 :], [key_of(OLD)])
 
 
+def test_half_a_surrogate_pair_is_refused() -> None:
+    with pytest.raises(InvalidMessage):
+        open_checkpoint("\ud800" + note_by(OLD)[1:], [key_of(OLD)])
+
+
 def test_a_known_key_that_fails_refuses_the_note_whoever_else_signed() -> None:
     wrong = (key_of(OLD), lambda _: bytes(64))
     note = sign(CHECKPOINT.text, [(key_of(NEW), NEW.sign), wrong])
