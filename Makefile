@@ -92,7 +92,7 @@ shape: $(STAMP)  ## sizes of functions and modules
 docs: $(STAMP)  ## write docs/reference
 	$(BIN)/python -m schemas.asyncapi > docs/reference/asyncapi.json
 
-wheel-test: $(STAMP)  ## the wheel in a clean environment: owners, unit and component tests
+wheel-test: $(STAMP)  ## the wheel in a clean environment: files, owners, imports, commands, tests
 	$(BIN)/python -m tests.support.wheel
 
 wheel: $(STAMP)  ## build the wheel

@@ -6,12 +6,13 @@ from typing import Any
 import pytest
 import yaml
 
+import infra
 from demo.stack.containers import kafka_environment
 from demo.stack.kafka import SETTINGS, properties, settings
 from demo.stack.postgres import options
 from schemas.topics import DEAD_LETTER_MARGIN_BYTES, MAX_RECORD_BYTES
 
-COMPOSE = Path(__file__).parents[3] / "infra" / "compose.yaml"
+COMPOSE = Path(*infra.__path__) / "compose.yaml"
 
 
 @pytest.fixture(scope="module")
