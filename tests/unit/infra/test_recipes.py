@@ -80,7 +80,6 @@ def test_the_same_inputs_give_the_same_bytes() -> None:
     assert SHA256["names-1.bin"] == sha256(made).hexdigest()
 
 
-@pytest.mark.serial
 @pytest.mark.parametrize(
     ("name", "groups", "together"),
     [
@@ -161,7 +160,6 @@ def test_names_that_take_too_long_fail_alone_and_are_told() -> None:
     assert ({Guard.NAMES}, 1) == (scan.failed, len(found))
 
 
-@pytest.mark.serial
 def test_the_same_cases_give_the_same_bytes() -> None:
     made = calibration.make()
 
