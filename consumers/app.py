@@ -57,6 +57,7 @@ from infra.signer.receipts import RECEIPTS, receipt_key
 from infra.system import settled
 from infra.webhooks.sender import HttpSender
 from pipeline.detection.engine import Recipe
+from pipeline.endpoint_secrets import EndpointSecrets
 from pipeline.ports.recognisers import Recognisers
 from pipeline.ports.tracing import Tracing
 from pipeline.receipts import sign
@@ -219,7 +220,9 @@ class Groups:
             raise ValueError("webhooks: expected a sender")
         consumer = WebhooksConsumer(
             deliveries=PostgresDeliveries(pool=opened.pool),
-            secrets=KekSecrets(keks=opened.keks, entropy=opened.entropy),
+            secrets=EndpointSecrets(
+                KekSecrets(keks=opened.keks, entropy=opened.entropy)
+            ),
             sender=self._sender,
             rules=egress_rules(opened.settings),
             clock=opened.clock,

@@ -7,12 +7,11 @@ from typing import Any, Final
 
 from pipeline.announcements import due, named, of_disabled
 from pipeline.egress import EgressRules, Forbidden, target
+from pipeline.endpoint_secrets import EndpointSecrets
 from pipeline.errors import KeyDestroyed, NotYet
-from pipeline.ports.keys import Secrets
 from pipeline.ports.system import Clock, Entropy
 from pipeline.ports.webhooks import Claimed, Deliveries, Due, Sender, Settled
-from pipeline.webhooks import SCHEDULE, Again, Attempt, Secret, by_topic, headers
-from pipeline.wrapping import SecretPurpose, SecretRef
+from pipeline.webhooks import SCHEDULE, Again, Attempt, by_topic, headers
 from schemas.events import Event
 from schemas.topics import (
     WEBHOOKS_DUE,
@@ -38,7 +37,7 @@ class WebhooksConsumer:
     """One attempt an event. Keys and address are those of the moment."""
 
     deliveries: Deliveries
-    secrets: Secrets
+    secrets: EndpointSecrets
     sender: Sender
     rules: EgressRules
     clock: Clock
@@ -78,23 +77,13 @@ class WebhooksConsumer:
 
     async def _attempt(self, claimed: Claimed) -> Attempt:
         tenant, endpoint = claimed.due.tenant_id, claimed.due.endpoint_id
-        ref = SecretRef(tenant, SecretPurpose.WEBHOOK_URL, endpoint)
-        url = (await self.secrets.open(ref, claimed.url_sealed)).decode()
+        url = await self.secrets.url(tenant, endpoint, claimed.url_sealed)
         place = target(url, self.rules)
         if isinstance(place, Forbidden):
             return Attempt(status=None, error="target_forbidden")
-        keys = await self._keys(claimed)
+        keys = await self.secrets.opened(tenant, claimed.secrets)
         signed = headers(keys, claimed.message_id, self.clock.now(), claimed.body)
         return await self.sender.send(place.url, signed, claimed.body)
-
-    async def _keys(self, claimed: Claimed) -> list[Secret]:
-        found = []
-        for each in claimed.secrets:
-            tenant = claimed.due.tenant_id
-            ref = SecretRef(tenant, SecretPurpose.WEBHOOK_SECRET, each.id)
-            key = await self.secrets.open(ref, each.sealed)
-            found.append(Secret(key, each.not_after))
-        return found
 
     def _again(self, done: Due, settled: Settled) -> Sequence[Outgoing[Any]]:
         again = settled.next

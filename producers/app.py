@@ -35,6 +35,7 @@ from infra.signer.receipts import RECEIPTS, published
 from infra.system import settled
 from infra.webhooks.sender import HttpSender
 from pipeline.admission import READ
+from pipeline.endpoint_secrets import EndpointSecrets
 from producers.auth import Attempts, Door
 from producers.evidence import Readable, evidence
 from producers.faults import Fault
@@ -147,7 +148,9 @@ def _gateway(
             endpoints=PostgresEndpoints(
                 pool=opened.pool, clock=clock, entropy=opened.entropy
             ),
-            secrets=KekSecrets(keks=opened.keks, entropy=opened.entropy),
+            secrets=EndpointSecrets(
+                KekSecrets(keks=opened.keks, entropy=opened.entropy)
+            ),
             sender=sender,
             rules=egress_rules(opened.settings),
             clock=clock,

@@ -1,6 +1,6 @@
 """``/v1/webhook_endpoints``: where a tenant wants to be told, by its own credential."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Final, TypeVar
 from uuid import UUID
@@ -13,8 +13,8 @@ from starlette.routing import BaseRoute, Route
 from pipeline.admission import MANAGE
 from pipeline.announcements import sample
 from pipeline.egress import EgressRules, Forbidden, Target, target
+from pipeline.endpoint_secrets import EndpointSecrets
 from pipeline.errors import KeyDestroyed
-from pipeline.ports.keys import Secrets
 from pipeline.ports.system import Clock, Entropy
 from pipeline.ports.webhooks import (
     Change,
@@ -25,7 +25,6 @@ from pipeline.ports.webhooks import (
     Sender,
 )
 from pipeline.webhooks import SECRET_BYTES, Secret, headers
-from pipeline.wrapping import SecretPurpose, SecretRef
 from producers.auth import Door
 from producers.faults import FORBIDDEN, INVALID_REQUEST, NOT_FOUND, Fault
 from producers.gateway.bodies import body
@@ -86,7 +85,7 @@ class WebhookEndpoints:
 
     door: Door
     endpoints: Endpoints
-    secrets: Secrets
+    secrets: EndpointSecrets
     sender: Sender
     rules: EgressRules
     clock: Clock
@@ -124,7 +123,7 @@ class WebhookEndpoints:
             return response(request, place)
         endpoint, now = EndpointId(self.entropy.uuid7()), self.clock.now()
         try:
-            url = await self._sealed_url(holder, endpoint, place)
+            url = await self.secrets.seal_url(holder.tenant_id, endpoint, place.url)
             secret, sealed = await self._new_secret(holder)
         except KeyDestroyed:
             return response(request, FORBIDDEN)
@@ -185,8 +184,10 @@ class WebhookEndpoints:
             return response(request, place)
         if endpoint is None:
             return response(request, NOT_FOUND)
-        url = await self._sealed_url(holder, endpoint, place) if place else None
-        change = Change(name=asked.name, url_sealed=url, event_types=asked.event_types)
+        change = Change(name=asked.name, event_types=asked.event_types)
+        if place is not None:
+            url = await self.secrets.seal_url(holder.tenant_id, endpoint, place.url)
+            change = replace(change, url_sealed=url)
         now = self.clock.now()
         changed = await self.endpoints.update(endpoint, change, now, holder)
         if changed is None:
@@ -290,33 +291,18 @@ class WebhookEndpoints:
             return TARGET_FORBIDDEN.about("url: expected the name of a public host")
         return place
 
-    async def _sealed_url(
-        self, holder: Holder, endpoint: EndpointId, place: Target
-    ) -> bytes:
-        ref = SecretRef(holder.tenant_id, SecretPurpose.WEBHOOK_URL, endpoint)
-        return await self.secrets.seal(ref, place.url.encode())
-
-    async def _url(self, endpoint: Endpoint) -> str:
-        ref = SecretRef(endpoint.tenant_id, SecretPurpose.WEBHOOK_URL, endpoint.id)
-        return (await self.secrets.open(ref, endpoint.url_sealed)).decode()
+    async def _url(self, it: Endpoint) -> str:
+        return await self.secrets.url(it.tenant_id, it.id, it.url_sealed)
 
     async def _new_secret(self, holder: Holder) -> tuple[Secret, SealedSecret]:
         secret = Secret(self.entropy.bytes(SECRET_BYTES))
         row = self.entropy.uuid7()
-        ref = SecretRef(holder.tenant_id, SecretPurpose.WEBHOOK_SECRET, row)
-        sealed = await self.secrets.seal(ref, secret.key)
-        return secret, SealedSecret(row, sealed, secret.hint)
+        return secret, await self.secrets.seal(holder.tenant_id, row, secret)
 
     async def _keys(self, endpoint: Endpoint) -> list[Secret]:
         now, tenant = self.clock.now(), endpoint.tenant_id
         kept = await self.endpoints.secrets(tenant, endpoint.id, now)
-        refs = [
-            SecretRef(tenant, SecretPurpose.WEBHOOK_SECRET, each.id) for each in kept
-        ]
-        return [
-            Secret(await self.secrets.open(ref, each.sealed), each.not_after)
-            for ref, each in zip(refs, kept, strict=True)
-        ]
+        return await self.secrets.opened(tenant, kept)
 
     async def _shown(self, endpoint: Endpoint, secret: Secret) -> Response:
         document = (await self._document(endpoint)).model_dump()

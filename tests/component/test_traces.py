@@ -39,6 +39,7 @@ from infra.recipes import load_recipe
 from infra.tracing import OtelTracing
 from infra.tracing import provider as source_of_spans
 from pipeline.egress import EgressRules
+from pipeline.endpoint_secrets import EndpointSecrets
 from pipeline.work import Bench
 from schemas.topics import (
     AUDIT_RECORDED,
@@ -104,7 +105,7 @@ class House:
         )
         hooks = WebhooksConsumer(
             deliveries=world.webhooks,
-            secrets=world.secrets,
+            secrets=EndpointSecrets(world.secrets),
             sender=world.sender,
             rules=EgressRules(),
             clock=world.clock,

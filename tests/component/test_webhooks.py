@@ -16,6 +16,7 @@ from infra.memory.webhooks import MemoryWebhooks
 from infra.system import SystemClock, SystemEntropy
 from pipeline.announcements import due
 from pipeline.egress import EgressRules
+from pipeline.endpoint_secrets import EndpointSecrets
 from pipeline.errors import NotYet
 from pipeline.ports.webhooks import Due, Endpoint, SealedSecret
 from pipeline.webhooks import Attempt, Secret
@@ -75,7 +76,7 @@ async def world() -> World:
     secrets, sender = MemorySecrets(keys), HeldSender()
     consumer = WebhooksConsumer(
         deliveries=rows,
-        secrets=secrets,
+        secrets=EndpointSecrets(secrets),
         sender=sender,
         rules=EgressRules(),
         clock=clock,
@@ -91,7 +92,7 @@ async def test_what_is_sent_verifies_elsewhere() -> None:
     secrets, sender = MemorySecrets(keys), HeldSender()
     consumer = WebhooksConsumer(
         deliveries=rows,
-        secrets=secrets,
+        secrets=EndpointSecrets(secrets),
         sender=sender,
         rules=EgressRules(),
         clock=clock,

@@ -12,6 +12,7 @@ from infra.system import SystemClock, SystemEntropy
 from infra.webhooks.sender import HttpSender
 from pipeline.announcements import due
 from pipeline.egress import EgressRules, Target, target
+from pipeline.endpoint_secrets import EndpointSecrets
 from pipeline.webhooks import Attempt
 from schemas.topics import WEBHOOKS_DUE
 from tests.support.audit import NOON, TENANT
@@ -79,7 +80,7 @@ class Outside:
     def _consumer(self, sender: HttpSender, rules: EgressRules) -> WebhooksConsumer:
         return WebhooksConsumer(
             deliveries=self.world.webhooks,
-            secrets=self.world.secrets,
+            secrets=EndpointSecrets(self.world.secrets),
             sender=sender,
             rules=rules,
             clock=self.world.clock,

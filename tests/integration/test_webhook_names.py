@@ -21,6 +21,7 @@ from infra.webhooks.guard import names
 from infra.webhooks.sender import HttpSender
 from pipeline.announcements import due
 from pipeline.egress import EgressRules
+from pipeline.endpoint_secrets import EndpointSecrets
 from pipeline.ports.webhooks import Change, Due
 from pipeline.webhooks import Attempt
 from pipeline.wrapping import SecretPurpose, SecretRef
@@ -214,7 +215,7 @@ class Endpoint:
         self.secrets = MemorySecrets(self.keys)
         self.consumer = WebhooksConsumer(
             deliveries=self.rows,
-            secrets=self.secrets,
+            secrets=EndpointSecrets(self.secrets),
             sender=found.sender,
             rules=RULES,
             clock=self.clock,

@@ -36,6 +36,7 @@ from pipeline.admission import MANAGE, READ, SEND
 from pipeline.contents import Contents
 from pipeline.credentials import ApiKey, make
 from pipeline.egress import EgressRules
+from pipeline.endpoint_secrets import EndpointSecrets
 from pipeline.errors import RetryableError
 from pipeline.keystore import KeyId
 from pipeline.ports.bus import Record
@@ -380,7 +381,7 @@ class World:
             endpoints=WebhookEndpoints(
                 door=self.door,
                 endpoints=self.webhooks,
-                secrets=self.secrets,
+                secrets=EndpointSecrets(self.secrets),
                 sender=self.sender,
                 rules=EgressRules(),
                 clock=self.clock,
