@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
+from rich.console import Console
+from rich.live import Live
 from rich.table import Table
 
 
@@ -51,3 +53,8 @@ def table(rows: list[Row], ends: dict[str, int]) -> Table:
             str(ends.get(row.document["id"], "-")),
         )
     return made
+
+
+def live(console: Console, rows: list[Row]) -> Live:
+    """The table as it grows, below what is printed; a terminal alone shows it."""
+    return Live(get_renderable=lambda: table(rows, {}), console=console, transient=True)

@@ -1,13 +1,11 @@
 """The tour's live table: it grows on a terminal, and is silent where there is none."""
 
 from io import StringIO
-from typing import Any
 
 import pytest
 from rich.console import Console
 
-from demo.tour.run import Tour
-from demo.tour.show import Row
+from demo.tour.show import Row, live
 
 DOCUMENT = {"id": "r1", "state": "completed"}
 ROW = Row(title="A clean one", sent="Hi", saw="Hi", got="Hello", document=DOCUMENT)
@@ -17,12 +15,11 @@ ROW = Row(title="A clean one", sent="Hi", saw="Hi", got="Hello", document=DOCUME
 def test_a_row_shows_while_the_tour_goes_on(*, terminal: bool, shown: bool) -> None:
     out = StringIO()
     console = Console(file=out, force_terminal=terminal, width=120)
-    nobody: Any = None
-    tour = Tour(console, nobody, nobody)
-    with tour.live() as live:
+    rows = list[Row]()
+    with live(console, rows) as growing:
         before = out.getvalue()
-        tour.rows.append(ROW)
-        live.refresh()
+        rows.append(ROW)
+        growing.refresh()
         during = out.getvalue()
 
     assert "A clean one" not in before
