@@ -10,11 +10,11 @@ from demo import stack as local
 from demo.launch import Access, Sluice
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def sluice(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[tuple[Sluice, Access]]:
-    """It runs for the whole session of this worker, on a stack of its own.
+    """It runs for all of these tests of this worker, on a stack of its own.
 
     Logins belong to the cluster, so other tests' installations would change their
     passwords under it.
@@ -33,21 +33,21 @@ def sluice(
             made.stop()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def access(sluice: tuple[Sluice, Access]) -> Access:
     return sluice[1]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def gateway_url(access: Access) -> str:
     return access.gateway
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def api_key(access: Access) -> str:
     return access.api_key
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def logs(sluice: tuple[Sluice, Access]) -> Path:
     return sluice[0].root / "logs"

@@ -1,0 +1,1 @@
+"""Real SDK clients, and whoever else meets Sluice from outside."""
