@@ -28,13 +28,20 @@ seen.execute("create table if not exists seen (id text primary key, body blob)")
 
 
 def problem(status: int, code: str, title: str, **more: int) -> Response:
-    """An RFC 9457 problem document; a 401 names the scheme that is wanted."""
-    challenge = {"www-authenticate": f'WebhookSignature error="{code}"'}
+    """An RFC 9457 problem document; a 401 names the scheme that is wanted.
+
+    Where a body was not read to its end the connection ends too: a server that keeps it
+    reads on, and throws away what comes.
+    """
+    headers = {
+        401: {"www-authenticate": f'WebhookSignature error="{code}"'},
+        413: {"connection": "close"},
+    }
     kind = f"https://sluice.dev/problems/{code}"
     return JSONResponse(
         {"type": kind, "title": title, "status": status, **more},
         status,
-        challenge if status == 401 else None,  # noqa: PLR2004 - HTTP's own number
+        headers.get(status),
         media_type="application/problem+json",
     )
 

@@ -1,5 +1,7 @@
 """The outermost layer: a request id and safe headers on everything that leaves."""
 
+import asyncio
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -30,6 +32,13 @@ SAFE: Final = {
 
 
 MAX_HEADER_BYTES: Final = 16 * 1024
+LEFT_UNREAD: Final = 64 * 1024
+"""Bytes of a body that may come after its answer."""
+LINGER_BYTES: Final = 1024 * 1024
+LINGER_S: Final = 1.0
+"""How much more of a longer one is read first, for who is reset while sending may not
+see its answer. Then the connection ends: else whoever sends without end is listened to
+for as long (RFC 9112 9.6)."""
 _RAW: Final = [(name.encode(), value.encode()) for name, value in SAFE.items()]
 
 
@@ -48,19 +57,52 @@ class Edge:
         state = scope.setdefault("state", {})
         state["request_id"] = self.entropy.uuid7()
 
+        body = _Body(receive, more=_long(scope["headers"]))
+
         async def leaving(message: Message) -> None:
             if message["type"] == "http.response.start":
                 # Read now: a retry under an Idempotency-Key has its first one's id.
-                message["headers"] = _safe(message["headers"], state["request_id"])
+                headers = _safe(message["headers"], state["request_id"])
+                await body.lingered()
+                if body.more:
+                    headers.append((b"connection", b"close"))
+                message["headers"] = headers
             await send(message)
 
-        await self._chosen(scope)(scope, receive, leaving)
+        await self._chosen(scope)(scope, body if body.more else receive, leaving)
 
     def _chosen(self, scope: Scope) -> ASGIApp:
         size = sum(len(name) + len(value) for name, value in scope["headers"])
         if size <= MAX_HEADER_BYTES:
             return self.app
         return response(Request(scope), HEADERS_TOO_LARGE)
+
+
+@dataclass(slots=True)
+class _Body:
+    """A body that is being received; ``more``: its end has not come."""
+
+    receive: Receive
+    more: bool
+
+    async def __call__(self) -> Message:
+        message = await self.receive()
+        self.more = bool(message.get("more_body", False))
+        return message
+
+    async def lingered(self) -> None:
+        left = LINGER_BYTES
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LINGER_S):
+                while self.more and left > 0:
+                    left -= len((await self()).get("body", b""))
+
+
+def _long(headers: Headers) -> bool:
+    known = dict(headers)
+    length = known.get(b"content-length", b"0")
+    told = length.isdigit() and b"transfer-encoding" not in known
+    return not told or int(length[:18]) > LEFT_UNREAD  # 18 digits are too many too
 
 
 def _safe(headers: Headers, request_id: str) -> Headers:

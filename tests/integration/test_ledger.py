@@ -382,7 +382,7 @@ async def test_a_cancelled_append_takes_its_connection_along(
 
 
 INDEXED = {
-    "action": ("request.blocked", "ledger_entry_of_action"),
+    "action": ("key.created", "ledger_entry_of_action"),
     "actor": ("system:ledger", "ledger_entry_of_actor"),
     "request": (request_id("r"), "ledger_entry_of_request"),
 }
@@ -397,7 +397,7 @@ async def test_what_is_asked_for_is_found_by_an_index(
     for batch in range(10):
         many = [recorded(f"{batch}-{each}", tenant=tenant) for each in range(1_000)]
         await books.ledger.append(many)
-    few = recorded("few", "request.blocked", tenant=tenant, request="r")
+    few = recorded("few", "key.created", tenant=tenant, request="r")
     await books.ledger.append([few])
     statement = "explain " + FIND.format(WANTED[wanted].format(4))
     async with connected(made.admin) as connection:

@@ -1,6 +1,7 @@
 """What every answer has, whatever it says."""
 
 import re
+from collections.abc import AsyncIterator
 
 import pytest
 from typing_extensions import override
@@ -109,3 +110,24 @@ async def test_headers_are_bounded_and_the_answer_is_safe_all_the_same(
     assert (404, 431) == (within.status_code, beyond.status_code)
     assert set(SAFE) <= set(beyond.headers)
     assert beyond.headers["x-request-id"] == beyond.json()["request_id"]
+
+
+async def _pieces(size: int) -> AsyncIterator[bytes]:
+    for _ in range(size // 1_000):
+        yield b" " * 1_000
+
+
+@pytest.mark.parametrize(
+    ("size", "key", "kept"),
+    [(1_000_000, False, True), (1_200_000, False, False), (1_200_000, True, True)],
+)
+async def test_a_body_that_is_not_read_to_its_end_ends_the_connection(
+    world: World, size: int, *, key: bool, kept: bool
+) -> None:
+    credential = {"authorization": f"Bearer {world.key()}"} if key else {}
+    kind = {"content-type": "application/json"}
+    async with world.client(**credential, **kind) as client:
+        answer = await client.post("/v1/chat/completions", content=_pieces(size))
+
+    assert answer.status_code == (400 if key else 401)
+    assert kept == ("close" != answer.headers.get("connection"))
