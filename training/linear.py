@@ -94,7 +94,7 @@ def fitted(name: str, groups: Sequence[Group]) -> Linear:
     bias = 0.0
     data = [([f for f in seen if f in weights], w, y) for seen, w, y in found]
     for step, (seen, weight, attack) in enumerate(_mixed(data, dice)):
-        z = bias + weight * sum(weights[f] for f in seen)
+        z = bias + weight * sum(map(weights.__getitem__, seen))
         error = attack - 1 / (1 + math.exp(-max(-30.0, min(30.0, z))))
         if abs(error) > 0.01:  # noqa: PLR2004 - it is right already
             rate = error * RATE / (1 + 2 * step / len(data))
