@@ -32,7 +32,7 @@ down: $(STAMP)  ## stop what `make up` started
 # Most tests wait more than they compute: three at once keep two cores busy. What
 # measures, and what kills under full load, never runs beside others: a pass of its own.
 define passes
-$(BIN)/pytest -n 3 --dist loadgroup --no-loadscope-reorder -m "not serial" $(1); beside=$$?; \
+$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder -m "not serial" $(1); beside=$$?; \
 	$(BIN)/pytest -m serial $(1) && exit $$beside
 endef
 

@@ -10,21 +10,6 @@ from demo import stack as local
 CI = os.environ.get("CI") == "true"  # noqa: TID251 - tests ask the machine, not Sluice
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A file is one worker's, and so are all files that share the house of tests/e2e.
-
-    There is one then; each costs a broker, a database, five processes.
-    """
-    sharing = {
-        item.path for item in items if "sluice" in getattr(item, "fixturenames", ())
-    }
-    for item in items:
-        file = item.nodeid.partition("::")[0]
-        name = "house" if item.path in sharing else file
-        item.add_marker(pytest.mark.xdist_group(name))
-
-
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
