@@ -96,18 +96,18 @@ class ProviderConsumer:
         self, event: Event[RequestRedacted], key: DataKey, asked: Opened, told: Told
     ) -> Sequence[Outgoing[Any]]:
         tenant, request = key.tenant_id, key.request_id
-        while self.clock.now() < event.data.terms.deadline:
-            match await self.calls.take(tenant, request, LEASE):
-                case Done(result=sealed):
-                    return await told(self._load(key, sealed))
-                case Spent():
-                    return self._stopped(event, Reason.UPSTREAM_UNKNOWN)
-                case Held(until=until):
-                    await self._wait(min(until, event.data.terms.deadline))
-                case Taken(again=again):
-                    made = await self._called(event, key, asked, again=again)
-                    return await self._stored(event, key, made, told)
-        return self._stopped(event, Reason.DEADLINE_EXCEEDED)
+        match await self.calls.take(tenant, request, LEASE):
+            case Done(result=sealed):
+                return await told(self._load(key, sealed))
+            case Spent():
+                return self._stopped(event, Reason.UPSTREAM_UNKNOWN)
+            case Held(until=until):
+                await self._wait(min(until, event.data.terms.deadline))
+                # It may have ended meanwhile, and been erased: claim, key and all.
+                return await self.handle(event, await self.prepare([event]))
+            case Taken(again=again):
+                made = await self._called(event, key, asked, again=again)
+                return await self._stored(event, key, made, told)
 
     async def _wait(self, until: datetime) -> None:
         left = (until - self.clock.now()).total_seconds()

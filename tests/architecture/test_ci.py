@@ -58,7 +58,7 @@ def test_serial_tests_have_a_pass_of_their_own(target: str) -> None:
     )
     beside, alone = (part for part in done.stdout.split(";") if "pytest" in part)
 
-    assert "-n 3 --dist loadfile --no-loadscope-reorder" in beside
+    assert "-n 2 --dist loadfile --no-loadscope-reorder" in beside
     assert '-m "not serial" tests' in beside
     assert "-m serial tests" in alone
     assert " -n " not in alone

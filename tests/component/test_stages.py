@@ -1,9 +1,10 @@
 """Each stage's consumer on twins: what becomes of one event, on every path."""
 
 import asyncio
-from collections.abc import Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 import orjson
@@ -29,6 +30,7 @@ from pipeline.ports.bus import Record
 from pipeline.ports.keys import NewKey, OfRequest
 from pipeline.ports.providers import Answered, Providers, Refused, Unanswered
 from pipeline.ports.recognisers import Recognisers, Seen, Unseen
+from pipeline.ports.requests import Done, Held, Spent, Taken
 from pipeline.provider import Result
 from pipeline.reasons import Reason
 from pipeline.screening import SCREENING
@@ -399,6 +401,37 @@ async def test_a_result_is_held_on_to_while_nobody_can_keep_it(
 
     assert Outcome.COMPLETED == end.outcome
     assert 1 == len(house.upstream.sent)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ErasedCalls(MemoryProviderCalls):
+    """Somebody else has the call, ends the request, and it is erased."""
+
+    erase: Callable[[], Awaitable[object]]
+    asked: list[RequestId] = field(default_factory=list)
+
+    @override
+    async def take(
+        self, tenant: TenantId, request: RequestId, lease: timedelta
+    ) -> Taken | Held | Done | Spent:
+        self.asked.append(request)
+        if len(self.asked) > 1:
+            return await MemoryProviderCalls.take(self, tenant, request, lease)
+        await self.erase()
+        return Held(self.clock.now() + lease)
+
+
+async def test_a_repeat_that_waited_calls_nobody_for_what_was_erased_meanwhile(
+    house: House,
+) -> None:
+    screened = one(await house.screened(await house.accepted("Hello")), RequestScreened)
+    redacted = one(await house.redacted(screened), RequestRedacted)
+    gone = partial(house.keys.destroy_keys, house.tenant, [house.data_key.key_id])
+    erased = ErasedCalls(clock=house.clock, erase=gone)
+    house.provider = replace(house.provider, calls=erased)
+    end = one(await house.called(redacted), RequestFinished).data
+
+    assert (Outcome.FAILED, []) == (end.outcome, house.upstream.sent)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

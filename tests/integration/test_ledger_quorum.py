@@ -16,7 +16,7 @@ from pipeline.errors import RetryableError
 from tests.support.audit import recorded
 from tests.support.ledger import Database, database, new_tenant, opened
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.serial]
 
 WAITING = """
     select pid from pg_stat_activity

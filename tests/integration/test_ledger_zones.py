@@ -21,7 +21,7 @@ from tests.support.audit import recorded
 from tests.support.ledger import Books, new_tenant, opened
 from tests.support.zones import QUORUM, Zones, zones
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.integration, pytest.mark.serial, pytest.mark.timeout(300)]
 
 CLOCK = SystemClock()
 WAITING = """
