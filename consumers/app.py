@@ -77,8 +77,6 @@ from schemas.topics import (
 VERSION: Final = "0.1.0"
 WEBHOOK_BOUNDS: Final = Bounds(total=512, per_lane=4, queued_per_lane=16)
 """An endpoint that hangs has four attempts and sixteen that wait; the rest spills."""
-
-
 AUDIT_LINGERS_S: Final = 0.1
 """A request tells its story in four polls, each a transaction; gathered, in one."""
 LOOKING: Final = frozenset({"redaction", "provider"})

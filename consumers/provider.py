@@ -210,20 +210,10 @@ class ProviderConsumer:
         asked: Opened,
         found: Result,
     ) -> Sequence[Outgoing[Any]]:
-        if found.answer is None:
+        said = found.answer
+        if said is None:
             return self._stopped(event, found.reason or Reason.UPSTREAM_GARBAGE)
-        return await self._answered(event, work, key, asked, found)
-
-    async def _answered(
-        self,
-        event: Event[RequestRedacted],
-        work: Work,
-        key: DataKey,
-        asked: Opened,
-        found: Result,
-    ) -> Sequence[Outgoing[Any]]:
         data, now, policy = event.data, self.clock.now(), work.policy(event)
-        said = found.answer or {}
         parts = SPEAKERS[data.terms.dialect].answer_parts(said) or ()
         outside = await self.recognisers.look(
             [part.text for part in parts], policy.recognisers

@@ -3,7 +3,6 @@
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime, time, timedelta
-from functools import partial
 from typing import Final
 
 from infra.families import CHECKED_UNTIL, GAUGES
@@ -50,9 +49,9 @@ async def run_timed(settings: Settings, names: Sequence[str]) -> None:
             open_resources(settings, "+".join(names))
         )
         loops = [loop_of(opened, await WORKERS[name](stack, opened)) for name in names]
-        publishes = partial(getattr, opened.publisher, "alive")
+        publisher = opened.publisher
         await stack.enter_async_context(
-            looping(settings, loops, opened.metrics, publishes)
+            looping(settings, loops, opened.metrics, lambda: publisher.alive)
         )
         opened.log.info("started", port=settings.health.port)
         await stop.wait()

@@ -36,9 +36,8 @@ LEFT_UNREAD: Final = 64 * 1024
 """Bytes of a body that may come after its answer."""
 LINGER_BYTES: Final = 1024 * 1024
 LINGER_S: Final = 1.0
-"""How much more of a longer one is read first, for who is reset while sending may not
-see its answer. Then the connection ends: else whoever sends without end is listened to
-for as long (RFC 9112 9.6)."""
+"""How much more of a longer one is read first: who is reset while sending may not see
+its answer. Then its connection ends (RFC 9112 9.6): a server that keeps it reads on."""
 _RAW: Final = [(name.encode(), value.encode()) for name, value in SAFE.items()]
 
 
@@ -63,8 +62,7 @@ class Edge:
             if message["type"] == "http.response.start":
                 # Read now: a retry under an Idempotency-Key has its first one's id.
                 headers = _safe(message["headers"], state["request_id"])
-                await body.lingered()
-                if body.more:
+                if body.more and await body.goes_on():
                     headers.append((b"connection", b"close"))
                 message["headers"] = headers
             await send(message)
@@ -90,12 +88,14 @@ class _Body:
         self.more = bool(message.get("more_body", False))
         return message
 
-    async def lingered(self) -> None:
+    async def goes_on(self) -> bool:
+        """Read a little further; whether the end has still not come."""
         left = LINGER_BYTES
         with suppress(TimeoutError):
             async with asyncio.timeout(LINGER_S):
                 while self.more and left > 0:
                     left -= len((await self()).get("body", b""))
+        return self.more
 
 
 def _long(headers: Headers) -> bool:
