@@ -103,7 +103,7 @@ class ProviderConsumer:
                 return self._stopped(event, Reason.UPSTREAM_UNKNOWN)
             case Held(until=until):
                 await self._wait(min(until, event.data.terms.deadline))
-                # It may have ended meanwhile, and been erased: claim, key and all.
+                # Its content may have been erased meanwhile, and its key is gone then.
                 return await self.handle(event, await self.prepare([event]))
             case Taken(again=again):
                 made = await self._called(event, key, asked, again=again)

@@ -89,6 +89,11 @@ class MemoryRequests(Requests, Sweep):
     async def get(self, tenant: TenantId, request: RequestId) -> RequestState | None:
         return self._rows.get((tenant, request))
 
+    def ended(self, tenant: TenantId, request: RequestId) -> bool:
+        """Has it its end?"""
+        row = self._rows.get((tenant, request))
+        return row is not None and row.finished is not None
+
     @override
     async def overdue(self, before: datetime, limit: int) -> Sequence[Overdue]:
         return [
@@ -120,9 +125,14 @@ class _Call:
 
 @dataclass(frozen=True, slots=True)
 class MemoryProviderCalls(ProviderCalls):
-    """Claims in a dictionary, on a clock that a test may move."""
+    """Claims in a dictionary, on a clock that a test may move.
+
+    Attributes:
+        requests: whose ends are heeded.
+    """
 
     clock: Clock
+    requests: MemoryRequests = field(default_factory=MemoryRequests)
     _calls: dict[Name, _Call] = field(default_factory=dict)
 
     @override
@@ -131,14 +141,17 @@ class MemoryProviderCalls(ProviderCalls):
     ) -> Taken | Held | Done | Spent:
         now = self.clock.now()
         call = self._calls.get((tenant, request))
-        if call is None:
+        ended = self.requests.ended(tenant, request)
+        if call is None and not ended:
             self._calls[tenant, request] = _Call(now + lease)
             return Taken(again=False)
+        if call is None:
+            return Spent()
         if call.result is not None:
             return Done(call.result)
         if call.until >= now:
             return Held(call.until)
-        if call.takes >= MAX_TAKES:
+        if call.takes >= MAX_TAKES or ended:
             return Spent()
         call.takes, call.until = call.takes + 1, now + lease
         return Taken(again=True)

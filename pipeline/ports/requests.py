@@ -131,7 +131,11 @@ class Done:
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """Two leases ran out without a result: it is not tried a third time."""
+    """Nobody may call any more.
+
+    Two leases ran out without a result; or the request has ended, and its claim, if
+    there was one, went with its content.
+    """
 
 
 class ProviderCalls(Protocol):

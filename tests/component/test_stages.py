@@ -111,7 +111,9 @@ class House:
         self.screening = ScreeningConsumer(**parts)
         self.redaction = RedactionConsumer(**parts)
         self.provider = ProviderConsumer(
-            **parts, calls=MemoryProviderCalls(self.clock), providers=self.upstream
+            **parts,
+            calls=MemoryProviderCalls(self.clock, self.requests),
+            providers=self.upstream,
         )
         self.tenant = new_tenant()
 

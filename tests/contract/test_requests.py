@@ -272,6 +272,25 @@ class TestPostgresRequests(RequestsContract):
 
 
 class CallsContract:
+    @pytest.mark.parametrize("claimed", [False, True])
+    async def test_what_has_ended_is_called_for_no_more(
+        self,
+        calls: ProviderCalls,
+        requests: Requests,
+        tenant: TenantId,
+        *,
+        claimed: bool,
+    ) -> None:
+        """Its claim may be gone, with its content."""
+        request = new_request_id()
+        await requests.admit(admitted(tenant, request))
+        if claimed:
+            await calls.take(tenant, request, OVER)
+        await requests.finish([ended(tenant, request, cause="a")])
+
+        assert Spent() == await calls.take(tenant, request, LEASE)
+        assert claimed == await calls.begun(tenant, request)
+
     async def test_the_second_taker_is_told_how_long_to_wait(
         self, calls: ProviderCalls, tenant: TenantId
     ) -> None:
@@ -354,8 +373,12 @@ class CallsContract:
 
 class TestMemoryCalls(CallsContract):
     @pytest.fixture
-    def calls(self) -> ProviderCalls:
-        return MemoryProviderCalls(SystemClock())
+    def requests(self) -> MemoryRequests:
+        return MemoryRequests()
+
+    @pytest.fixture
+    def calls(self, requests: MemoryRequests) -> ProviderCalls:
+        return MemoryProviderCalls(SystemClock(), requests)
 
     @pytest.fixture
     def tenant(self) -> TenantId:
@@ -364,6 +387,10 @@ class TestMemoryCalls(CallsContract):
 
 @pytest.mark.integration
 class TestPostgresCalls(CallsContract):
+    @pytest.fixture
+    def requests(self, pool: asyncpg.Pool) -> Requests:
+        return PostgresRequests(pool)
+
     @pytest.fixture
     def calls(self, pool: asyncpg.Pool) -> ProviderCalls:
         return PostgresProviderCalls(pool)

@@ -281,7 +281,9 @@ class World:
         self.keys = MemoryKeys(self.clock)
         self.requests = MemoryRequests()
         self.claims = Claims(self)
-        self.calls = SimCalls(clock=self.clock, claims=self.claims)
+        self.calls = SimCalls(
+            clock=self.clock, requests=self.requests, claims=self.claims
+        )
         self.network.failed = self.claims.failed
         self.ledger = MemoryLedger("simulation.test", self.entropy)
         self.tenants = MemoryTenants()

@@ -224,7 +224,7 @@ class World:
         self.webhooks = MemoryWebhooks()
         self.secrets = MemorySecrets(self.keys)
         self.sender = HeldSender()
-        self.calls = MemoryProviderCalls(self.clock)
+        self.calls = MemoryProviderCalls(self.clock, self.requests)
         self.replies = MemoryReplies(self.log, PARTITION)
         self.pipeline = Pipeline(
             log=self.log,
