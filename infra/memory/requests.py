@@ -35,16 +35,16 @@ MAX_TAKES = 2
 class MemoryRequests(Requests, Sweep):
     """Rows in a dictionary."""
 
-    _rows: dict[Name, RequestState] = field(default_factory=dict)
+    rows: dict[Name, RequestState] = field(default_factory=dict)
     _fingerprints: dict[Name, bytes] = field(default_factory=dict)
 
     @override
     async def admit(self, request: NewRequest) -> Fresh | Known:
         name = request.tenant_id, request.request_id
-        if name in self._rows:
-            return Known(self._rows[name].terms, self._fingerprints.get(name, b""))
+        if name in self.rows:
+            return Known(self.rows[name].terms, self._fingerprints.get(name, b""))
         self._fingerprints[name] = request.fingerprint
-        self._rows[name] = RequestState(
+        self.rows[name] = RequestState(
             tenant_id=request.tenant_id,
             request_id=request.request_id,
             accepted_at=request.accepted_at,
@@ -62,7 +62,7 @@ class MemoryRequests(Requests, Sweep):
     def _finish(self, event: Event[RequestFinished]) -> bool:
         attributes, end = event.attributes, event.data
         name = attributes.tenant, RequestId(attributes.subject)
-        row = self._rows.get(name)
+        row = self.rows.get(name)
         if row is None and end.terms is None:
             return True  # it ends what was admitted, and nothing was
         if row is None and end.terms is not None:
@@ -82,23 +82,23 @@ class MemoryRequests(Requests, Sweep):
                 finished_by=attributes.id,
                 finished=end,
             )
-            self._rows[name] = row
+            self.rows[name] = row
         return row is not None and row.finished_by == attributes.id
 
     @override
     async def get(self, tenant: TenantId, request: RequestId) -> RequestState | None:
-        return self._rows.get((tenant, request))
+        return self.rows.get((tenant, request))
 
     def ended(self, tenant: TenantId, request: RequestId) -> bool:
         """Has it its end?"""
-        row = self._rows.get((tenant, request))
+        row = self.rows.get((tenant, request))
         return row is not None and row.finished is not None
 
     @override
     async def overdue(self, before: datetime, limit: int) -> Sequence[Overdue]:
         return [
             Overdue(row.tenant_id, row.request_id, row.terms)
-            for row in self._rows.values()
+            for row in self.rows.values()
             if row.finished is None and row.terms.deadline < before
         ][:limit]
 
@@ -110,14 +110,16 @@ class MemoryRequests(Requests, Sweep):
     async def passing(self, since: datetime, until: datetime) -> Sequence[KeyRef]:
         return [
             KeyRef(row.tenant_id, row.request_id, KeyId(row.terms.key_id))
-            for row in self._rows.values()
+            for row in self.rows.values()
             if row.terms.retention.retention_class == TRANSIENT.name
             and since < row.terms.deadline <= until
         ]
 
 
 @dataclass(slots=True)
-class _Call:
+class Claim:
+    """On one call; without a result it is held until then."""
+
     until: datetime
     takes: int = 1
     result: bytes | None = None
@@ -133,17 +135,17 @@ class MemoryProviderCalls(ProviderCalls):
 
     clock: Clock
     requests: MemoryRequests = field(default_factory=MemoryRequests)
-    _calls: dict[Name, _Call] = field(default_factory=dict)
+    taken: dict[Name, Claim] = field(default_factory=dict)
 
     @override
     async def take(
         self, tenant: TenantId, request: RequestId, lease: timedelta
     ) -> Taken | Held | Done | Spent:
         now = self.clock.now()
-        call = self._calls.get((tenant, request))
+        call = self.taken.get((tenant, request))
         ended = self.requests.ended(tenant, request)
         if call is None and not ended:
-            self._calls[tenant, request] = _Call(now + lease)
+            self.taken[tenant, request] = Claim(now + lease)
             return Taken(again=False)
         if call is None:
             return Spent()
@@ -160,7 +162,7 @@ class MemoryProviderCalls(ProviderCalls):
     async def renew(
         self, tenant: TenantId, request: RequestId, lease: timedelta
     ) -> bool:
-        call = self._calls.get((tenant, request))
+        call = self.taken.get((tenant, request))
         if call is None or call.result is not None:
             return False
         call.until = self.clock.now() + lease
@@ -168,11 +170,11 @@ class MemoryProviderCalls(ProviderCalls):
 
     @override
     async def done(self, tenant: TenantId, request: RequestId, result: bytes) -> bytes:
-        call = self._calls.setdefault((tenant, request), _Call(self.clock.now()))
+        call = self.taken.setdefault((tenant, request), Claim(self.clock.now()))
         if call.result is None:
             call.result = result
         return call.result
 
     @override
     async def begun(self, tenant: TenantId, request: RequestId) -> bool:
-        return (tenant, request) in self._calls
+        return (tenant, request) in self.taken

@@ -223,7 +223,7 @@ async def test_a_producers_own_clock_counts_for_nothing(world: World) -> None:
     with pytest.raises(IntegrityError, match="LogAppendTime"):
         await handled(world, record)
 
-    assert {} == world.requests._rows
+    assert {} == world.requests.rows
 
 
 async def test_revocation_is_judged_now(world: World) -> None:

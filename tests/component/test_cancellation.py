@@ -125,7 +125,7 @@ async def test_a_claim_that_was_erased_meanwhile_is_no_cancel(house: House) -> N
     name = house.tenant, RequestId(event.attributes.subject)
 
     async def erased() -> None:
-        house.provider.calls._calls.pop(name)  # type: ignore[attr-defined]
+        house.provider.calls.taken.pop(name)  # type: ignore[attr-defined]
 
     end = await during(event, house, erased)
 

@@ -1,4 +1,7 @@
-"""What lies in tables under keys whose time is over, deleted on a real Postgres."""
+"""What lies in tables under keys whose time is over, beside who holds it.
+
+What goes at all is the contract: ``tests/contract/test_expired.py``.
+"""
 
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
@@ -92,28 +95,6 @@ async def world(made: Database) -> AsyncIterator[World]:
         await pool.close()
 
 
-async def test_answers_go_by_class_and_day_of_their_keys(world: World) -> None:
-    day = NOW.date()
-    gone = [
-        await world.answered("transient", day - timedelta(days=1)),
-        await world.answered("1d", day - timedelta(days=2)),
-        await world.answered("1d", day - timedelta(days=400)),
-        await world.answered("7d", day - timedelta(days=8)),
-    ]
-    stay = [
-        await world.answered("transient", day),
-        await world.answered("1d", day - timedelta(days=1)),
-        await world.answered("7d", day - timedelta(days=7)),
-        await world.answered("30d", day - timedelta(days=8)),
-    ]
-
-    deleted = await world.expire()
-
-    assert len(gone) == deleted
-    assert set(stay) == await world.left(ANSWERED)
-    assert 0 == await world.expire()
-
-
 async def test_a_batch_is_bounded_and_leaves_what_another_holds(world: World) -> None:
     old = NOW.date() - timedelta(days=30)
     requests = [await world.answered("1d", old) for _ in range(5)]
@@ -125,25 +106,6 @@ async def test_a_batch_is_bounded_and_leaves_what_another_holds(world: World) ->
     assert [2, 2, 0, 0] == batches
     assert {requests[0]} == await world.left(ANSWERED)
     assert 1 == await world.expire(2)
-
-
-async def test_another_tenants_answers_are_out_of_reach(world: World) -> None:
-    request = await world.answered("1d", NOW.date() - timedelta(days=30))
-
-    deleted = await world.rows.answers(new_tenant(), last_expired(NOW), 1_000)
-
-    assert 0 == deleted
-    assert {request} == await world.left(ANSWERED)
-
-
-async def test_results_go_by_age(world: World) -> None:
-    gone = [await world.called(NOW - timedelta(hours=n)) for n in (25, 48)]
-    stays = await world.called(NOW - timedelta(hours=23))
-
-    deleted = await world.rows.calls(world.tenant, NOW - timedelta(days=1), 1_000)
-
-    assert len(gone) == deleted
-    assert {stays} == await world.left(CALLED)
 
 
 async def test_a_round_does_all_tenants_to_the_end(world: World) -> None:

@@ -62,14 +62,14 @@ class Ages:
         return (partition for partition in there if self._is_over(partition))
 
     def _answers(self) -> Iterator[object]:
-        for row in self._world.requests._rows.values():
+        for row in self._world.requests.rows.values():
             over = self._is_over(partition_of(KeyId(row.terms.key_id)))
             if over and row.finished is not None and row.finished.answer is not None:
                 yield row
 
     def _calls(self) -> Iterator[object]:
         before = self._world.clock.now() - timedelta(days=1)
-        calls = self._world.calls._calls.values()
+        calls = self._world.calls.taken.values()
         return (call for call in calls if call.until < before)
 
     def _letters(self) -> int:

@@ -124,7 +124,7 @@ def _place(told: str) -> int:
 
 def _untrue(world: "World", caller: Caller) -> Iterator[str]:
     """What was told is what its row says, and what is destroyed is unreadable."""
-    row = world.requests._rows.get((caller.tenant, caller.request))
+    row = world.requests.rows.get((caller.tenant, caller.request))
     ends = {told for told in caller.told if told in ENDED}
     if ends and (row is None or row.finished is None):
         yield f"the response {caller.number} was told {ends}, and is open"
@@ -150,7 +150,7 @@ def _misquoted(world: "World", caller: Caller) -> Iterator[str]:
 
 
 def _stored(world: "World", caller: Caller) -> Iterator[bytes]:
-    row = world.requests._rows.get((caller.tenant, caller.request))
+    row = world.requests.rows.get((caller.tenant, caller.request))
     if row is None or row.finished is None or row.finished.answer is None:
         return
     if (key := _key(world, row)) is not None:

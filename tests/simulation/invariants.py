@@ -142,11 +142,11 @@ def _written(world: "World") -> Iterator[tuple[str, bytes]]:
                 headers = b" ".join(value or b"" for _, value in lying.headers)
                 yield name, (lying.key or b"") + (lying.value or b"") + headers
     yield "lines", "\n".join(world.lines).encode()
-    for row in world.requests._rows.values():
+    for row in world.requests.rows.values():
         yield "requests", row.terms.model_dump_json().encode()
         if row.finished is not None:
             yield "requests", row.finished.model_dump_json().encode()
-    for call in world.calls._calls.values():
+    for call in world.calls.taken.values():
         yield "calls", call.result or b""
     for tenant in world.now(world.ledger.tenants()):
         for entry in world.now(world.ledger.read(tenant, 0, 100_000)):

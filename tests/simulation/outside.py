@@ -50,7 +50,7 @@ def _told(world: "World") -> dict[Fact, set[str]]:
 
 
 def _facts(world: "World") -> Iterator[Fact]:
-    for (tenant, request), row in world.requests._rows.items():
+    for (tenant, request), row in world.requests.rows.items():
         if row.finished is not None:
             yield tenant, f"request.{row.finished.outcome}", request
             if row.terms.dialect is Dialect.OPENAI_RESPONSES:
@@ -91,7 +91,7 @@ def unforgotten(world: "World") -> Iterator[str]:
 
 def _accepted(world: "World", erasure: Erasure, stated: Receipt) -> set[KeyId]:
     """The key of the request, where that was accepted before the receipt's plan."""
-    row = world.requests._rows.get((erasure.tenant, erasure.request))
+    row = world.requests.rows.get((erasure.tenant, erasure.request))
     covered = row is not None and timestamp(row.accepted_at) <= stated.as_of
     return {KeyId(row.terms.key_id)} if row is not None and covered else set()
 

@@ -12,6 +12,7 @@ from typing_extensions import override
 
 from infra.log import Log
 from infra.memory.anchors import MemoryAnchors
+from infra.memory.expired import MemoryExpired
 from infra.memory.keystore import MemoryKeys
 from infra.memory.ledger import MemoryLedger
 from infra.memory.log import MemoryLog
@@ -32,7 +33,6 @@ from tests.simulation.ages import Ages
 from tests.simulation.broker import Group, SimKafka
 from tests.simulation.chance import Chance, DicedEntropy, Trace
 from tests.simulation.claims import Claims, SimCalls
-from tests.simulation.expired import SimExpired
 from tests.simulation.loop import OWNER, Owner, SimLoop, at_once
 from tests.simulation.network import Network, Wire
 from tests.simulation.outbox import Table, connected
@@ -245,7 +245,7 @@ class Database:
         self.credentials = wire("credentials", world.credentials)
         self.purges = wire("purges", world.purges)
         self.expired = wire(
-            "expired", SimExpired(requests=world.requests, called=world.calls)
+            "expired", MemoryExpired(requests=world.requests, called=world.calls)
         )
         self.subjects = wire("subjects", world.subjects)
         self.webhooks = wire("webhooks", world.webhooks)
@@ -343,7 +343,7 @@ class World:
 
     def _open(self) -> int:
         """Rows without an end; the sweeper ends what nobody else does."""
-        return sum(row.finished is None for row in self.requests._rows.values())
+        return sum(row.finished is None for row in self.requests.rows.values())
 
     def calm(self) -> None:
         """Nothing goes wrong any more."""

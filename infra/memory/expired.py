@@ -1,7 +1,4 @@
-"""Rows whose keys have expired: the twin, over the rows of the other twins.
-
-It keeps the contract that Postgres keeps (``tests/integration/test_expired.py``).
-"""
+"""Rows whose keys have expired, in memory."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -16,7 +13,7 @@ from schemas.ids import TenantId
 
 
 @dataclass(frozen=True, slots=True)
-class SimExpired(ExpiredRows):
+class MemoryExpired(ExpiredRows):
     """Over the rows of the other twins."""
 
     requests: MemoryRequests
@@ -26,7 +23,7 @@ class SimExpired(ExpiredRows):
     async def answers(
         self, tenant: TenantId, until: Mapping[RetentionClass, date], limit: int
     ) -> int:
-        rows = self.requests._rows
+        rows = self.requests.rows
         old = [
             (name, row, row.finished)
             for name, row in rows.items()
@@ -42,7 +39,7 @@ class SimExpired(ExpiredRows):
 
     @override
     async def calls(self, tenant: TenantId, before: datetime, limit: int) -> int:
-        rows = self.called._calls
+        rows = self.called.taken
         old = [
             name
             for name, call in rows.items()
