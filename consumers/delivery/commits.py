@@ -17,11 +17,14 @@ class Commits:
         self._settling = asyncio.Lock()
         self.done: dict[int, int] = {}
         """By partition, one past the last finished, since its assignment."""
+        self.owing = asyncio.Event()
+        """Set while something is finished that the group does not know of."""
 
     def finished(self, partition: int, offset: int) -> None:
         """All before ``offset`` is finished."""
         if offset > self.done.get(partition, -1):
             self.done[partition] = self._owed[partition] = offset
+            self.owing.set()
 
     async def settle(self) -> None:
         """Commit what is owed; what is refused stays owed.
@@ -42,8 +45,11 @@ class Commits:
         for partition, offset in owed.items():
             if self._owed.get(partition) == offset:
                 del self._owed[partition]
+        if not self._owed:
+            self.owing.clear()
 
     def forget(self) -> None:
         """The partitions were taken away; their new owner begins at the committed."""
         self._owed.clear()
+        self.owing.clear()
         self.done.clear()

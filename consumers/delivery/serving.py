@@ -272,7 +272,8 @@ class Delivery:
         ]
         # Each by itself: an answer that never comes holds up no other group.
         for member in self._members:
-            settling = self._repeat(COMMIT_EVERY_S, member.mode.commits.settle)
+            commits = member.mode.commits
+            settling = self._repeat(COMMIT_EVERY_S, commits.settle, commits.owing)
             looking = self._repeat(LOOK_EVERY_S, member.look)
             watching += map(asyncio.create_task, (settling, looking))
         try:
@@ -332,8 +333,12 @@ class Delivery:
                 if last[group] != before.get(group):
                     self.release(group)
 
-    async def _repeat(self, seconds: float, job: Callable[[], Any]) -> None:
+    async def _repeat(
+        self, seconds: float, job: Callable[[], Any], due: asyncio.Event | None = None
+    ) -> None:
         while True:
+            if due is not None:
+                await due.wait()
             await self._means.clock.sleep(seconds)
             try:
                 await job()

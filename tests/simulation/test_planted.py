@@ -12,32 +12,35 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.long
+
 ROOT = Path(__file__).parents[2]
 PATCHES = Path(__file__).parent / "planted"
 TREE = ("schemas", "pipeline", "infra", "consumers", "producers", "tests/simulation")
 WITHIN = 400
 """Seeds in which each is found, from its first on."""
 FOUND = {
-    "cancel_kept_before_published": (81, "has the ends|terminal|nobody was told"),
-    "checkpoint_published_first": (0, "not remembered|error=IntegrityError"),
+    "answers_kept_a_day_longer": (2, "never quiet: expired"),
+    "cancel_kept_before_published": (187, "has the ends|terminal|nobody was told"),
+    "checkpoint_published_first": (1, "not remembered|error=IntegrityError"),
     "claim_not_heeded": (8, "claims"),
-    "commit_before_effect": (0, "committed"),
+    "commit_before_effect": (1, "committed"),
     "content_in_a_header": (0, "content in the clear"),
-    "day_retired_before_told": (218, "no receipt of its keys"),
-    "gaps_committed": (3, "without what follows from it"),
-    "id_not_derived": (2, "twice|second_terminal"),
+    "day_retired_before_told": (257, "no receipt of its keys"),
+    "gaps_committed": (2, "without what follows from it"),
+    "id_not_derived": (1, "twice|second_terminal"),
     "letters_key_gone_before_read": (0, "acceptance|inbox has no end"),
-    "order_of_an_old_plan_is_done": (13, "its receipt|told of .*receipt.issued"),
-    "outbox_dropped_first": (26, "never quiet|no receipt"),
-    "publish_not_awaited": (30, "without"),
-    "result_let_go": (53, "claimed again"),
-    "revoked_offsets_committed": (66, "never quiet|committed"),
-    "revoked_offsets_owed": (19, "never quiet|committed"),
-    "row_before_its_key": (31, "without its acceptance|unexpected"),
-    "second_end_recorded": (2, "incident.second_terminal"),
+    "order_of_an_old_plan_is_done": (11, "its receipt|told of .*receipt.issued"),
+    "outbox_dropped_first": (11, "never quiet|no receipt"),
+    "publish_not_awaited": (1, "without"),
+    "result_let_go": (71, "claimed again"),
+    "revoked_offsets_committed": (3, "never quiet|committed"),
+    "revoked_offsets_owed": (2, "never quiet|committed"),
+    "row_before_its_key": (0, "without its acceptance|unexpected"),
+    "second_end_recorded": (1, "incident.second_terminal"),
     "webhook_ended_before_sent": (2, "nobody was told of"),
-    "webhook_id_of_the_attempt": (4, "came under the ids"),
-    "webhook_of_a_lost_end": (2, "told and is not so|came under the ids"),
+    "webhook_id_of_the_attempt": (0, "came under the ids"),
+    "webhook_of_a_lost_end": (1, "told and is not so|came under the ids"),
 }
 """By patch, the seed at which it was found last, and what is said of it.
 
@@ -47,10 +50,9 @@ found by one of the next, and the seed is to be named anew, for the test is slow
 
 
 def copied(folder: Path) -> Path:
-    """The tree, to be spoilt."""
+    """The tree, to be spoilt; what is compiled of it goes along, for speed."""
     for name in TREE:
-        unwanted = shutil.ignore_patterns("__pycache__")
-        shutil.copytree(ROOT / name, folder / name, ignore=unwanted)
+        shutil.copytree(ROOT / name, folder / name)
     shutil.copy(ROOT / "tests" / "__init__.py", folder / "tests")
     return folder
 

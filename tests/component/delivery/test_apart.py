@@ -59,6 +59,7 @@ async def test_a_group_whose_answer_never_comes_holds_up_no_other(
         first = group == REQUESTS_ACCEPTED.group
         settle = asked(group, "settle", hang=first and hangs == "settle")
         look = asked(group, "look", hang=first and hangs == "look")
+        member.mode.commits.owing.set()
         monkeypatch.setattr(member.mode.commits, "settle", settle)
         monkeypatch.setattr(member, "look", look)
         monkeypatch.setattr(member, "leave", nothing)

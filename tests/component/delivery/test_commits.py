@@ -54,3 +54,31 @@ async def test_what_waited_together_is_committed_together() -> None:
     await bench.clock.run(asyncio.wait(settling))
 
     assert [5] * 4 == [bench.committed(partition) for partition in range(4)]
+
+
+class Refusing(MemoryPartitions):
+    """Its first commit is refused: the group was just about to change."""
+
+    refusals = 1
+
+    @override
+    async def commit(self, offsets: Mapping[int, int]) -> bool:
+        if self.refusals:
+            self.refusals -= 1
+            return False
+        return await super().commit(offsets)
+
+
+async def test_who_waits_for_what_is_owed_hears_of_it_until_it_is_committed() -> None:
+    bench = Bench()
+    partitions = Refusing(bench.log, SOURCE.name, "test", Late())
+    partitions.assign({0: 0})
+    commits = Commits("test", partitions, bench.means)
+    told = [commits.owing.is_set()]
+    commits.finished(0, 3)
+    told.append(commits.owing.is_set())
+    for _ in range(2):
+        await commits.settle()
+        told.append(commits.owing.is_set())
+
+    assert [False, True, True, False] == told
