@@ -4,7 +4,7 @@ import asyncio
 import signal
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
-from functools import cache, partial
+from functools import partial
 from typing import Final
 
 from consumers import admission, provider, webhooks
@@ -286,9 +286,7 @@ async def run(settings: Settings, names: Sequence[str]) -> None:
         sender = await _sender(stack, opened) if "webhooks" in names else None
         looking = settings.recognisers if LOOKING & set(names) else {}
         outside = await stack.enter_async_context(recognisers(looking))
-        groups = Groups(
-            opened, cache(load_recipe), calls, keeper, sender, outside=outside
-        )
+        groups = Groups(opened, load_recipe, calls, keeper, sender, outside=outside)
         tracing = await traces(stack, settings, "+".join(names))
         subscriptions = [GROUPS[name](groups) for name in names]
         delivery = _delivery(opened, subscriptions, tracing)

@@ -3,6 +3,7 @@
 import json
 import zlib
 from dataclasses import replace
+from functools import cache
 from hashlib import sha256
 from importlib.metadata import version
 from importlib.resources import files
@@ -51,8 +52,9 @@ WARMING: Final = (
 LIBRARIES: Final = ("google-re2", "python-stdnum", "phonenumberslite")
 
 
+@cache
 def load_recipe() -> Recipe:
-    """The recipe with all that is shipped, compiled and ready; blocks for a second.
+    """The recipe with all that is shipped, compiled and ready: one a process.
 
     Raises:
         IntegrityError: an artefact is not the one that was trained.

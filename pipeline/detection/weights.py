@@ -149,22 +149,10 @@ class Tables:
         gaps = sorted(_known_gaps(weights))
         self._gaps = {each: k for k, each in enumerate(gaps, start=1)}
         told = ["\0", *gaps]
-        places = [
-            (side, each, code)
-            for side in range(_SIDES)
-            for each in told
-            for code in _CODES
-        ]
         self._own = [_sum(weights, _own(*code)) for code in _CODES]
         self._size = [weights.get(f"n={k}", 0) for k in range(_LONGEST // 2 + 1)]
-        self._left = [
-            _sum(weights, (*_beside("lg", g, *c), *_neighbour("b", side, g, *c)))
-            for side, g, c in places
-        ]
-        self._right = [
-            _sum(weights, (*_beside("rg", g, *c), *_neighbour("a", side, g, *c)))
-            for side, g, c in places
-        ]
+        self._left = _around(weights, "lg", "b", told)
+        self._right = _around(weights, "rg", "a", told)
         self._both = [
             weights.get(_both(before, after, *code), 0)
             for before in range(_SIDES)
@@ -244,6 +232,38 @@ class Tables:
 
 def _sum(weights: Mapping[str, int], names: Iterable[str]) -> int:
     return sum(weights.get(name, 0) for name in names)
+
+
+def _around(
+    weights: Mapping[str, int], gap_kind: str, kind: str, gaps: Sequence[str]
+) -> list[int]:
+    """What a gap weighs together with who stands beyond it: by side, gap and code.
+
+    Most pairs of them have no weight with any code, and are asked for none.
+    """
+    texts = ["".join(code) for code in _CODES]
+    known = {
+        name.removesuffix(text)
+        for name in weights
+        if name.startswith(f"{kind}l=")
+        for text in texts
+        if name.endswith(text)
+    }
+    alone = [[_sum(weights, _beside(gap_kind, g, *c)) for c in _CODES] for g in gaps]
+    cells: list[int] = []
+    for side in range(_SIDES):
+        for between, each in zip(gaps, alone, strict=True):
+            if side == NOBODY:
+                cells += each
+                continue
+            beyond = texts[side] + between
+            both = weights.get(f"{kind}={beyond}", 0)
+            row = [weight + both for weight in each] if both else each
+            if (name := f"{kind}l={beyond}") in known:
+                pairs = zip(row, texts, strict=True)
+                row = [weight + weights.get(name + text, 0) for weight, text in pairs]
+            cells += row
+    return cells
 
 
 def _named(weights: Mapping[str, int], kind: str) -> dict[str, int]:
