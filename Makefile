@@ -29,9 +29,9 @@ up: $(STAMP)  ## start Sluice for your own requests; leaves it running
 down: $(STAMP)  ## stop what `make up` started
 	@$(BIN)/python -m demo down
 
-# What measures or kills never runs beside other tests: a pass of its own.
+# What measures, or kills all there is, never runs beside other tests: a pass of its own.
 define passes
-$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not serial" $(1); beside=$$?; \
+$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder -m "not serial" $(1); beside=$$?; \
 	$(BIN)/pytest -m serial $(1) && exit $$beside
 endef
 

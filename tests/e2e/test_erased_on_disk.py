@@ -34,7 +34,7 @@ from pipeline.keystore import KeyId
 from schemas.ids import RequestId, TenantId
 from tests.support.disk import Disk, Owner, bytes_below, copied, read_in
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.long]
 
 PERIOD_S = 20
 WAYS = ("http", "plain", "background", "inbox")

@@ -30,7 +30,7 @@ from tests.support.desk import desk, onboarded
 from tests.support.evidence import ended
 from tests.support.kafka import until as soon
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.long]
 
 MAX_POLL_S = 8.0
 """``max_poll_interval_ms``, 300 s by default; outages are as much shorter as it is."""

@@ -27,7 +27,7 @@ from tests.support.evidence import ended
 from tests.support.kafka import everything
 from tests.support.kafka import until as soon
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.long]
 
 DEADLINE_S = 25
 WITHIN_S = 120.0

@@ -19,7 +19,7 @@ from openai import OpenAI
 from demo.stack.ports import free_port
 from tests.support.up import CHECKOUT, Told, run, shell
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.e2e, pytest.mark.long, pytest.mark.timeout(900)]
 
 README = (CHECKOUT / "README.md").read_text()
 PYTHON = re.findall(r"```python\n(.*?)```", README, re.DOTALL)

@@ -17,7 +17,7 @@ from demo.stack.daemon import started
 from demo.stack.ports import free_port
 from tests.support.up import CHECKOUT, Told, run
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.e2e, pytest.mark.long, pytest.mark.timeout(1800)]
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from demo.launch import Access, Sluice
 from demo.processes import ready
 from tests.e2e.test_webhooks import KINDS, Subscriber, about, ask, serving
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.long]
 
 OTHERS = [name for name in GROUPS if name != "webhooks"]
 WITHIN_S = 120

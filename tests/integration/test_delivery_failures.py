@@ -40,7 +40,7 @@ from tests.support.kafka import (
     until,
 )
 
-pytestmark = [pytest.mark.integration, pytest.mark.serial]
+pytestmark = [pytest.mark.integration, pytest.mark.long]
 
 Audited = Event[AuditRecorded]
 NAMES = [f"n{at}" for at in range(400)]

@@ -23,7 +23,7 @@ from schemas.ids import EventId, TenantId
 from tests.support.appender import batch
 from tests.support.ledger import Database, database, new_tenant, opened
 
-pytestmark = [pytest.mark.integration, pytest.mark.serial]
+pytestmark = [pytest.mark.integration, pytest.mark.long]
 
 LIVES = 50
 SERVER_KILLS = frozenset(range(4, LIVES, 10))

@@ -21,7 +21,7 @@ from tests.support.appender import batch
 from tests.support.ledger import Books, Database, database, new_tenant, opened
 from tests.support.stopped import IN_FLIGHT, STEPS, TOPIC
 
-pytestmark = [pytest.mark.integration, pytest.mark.serial]
+pytestmark = [pytest.mark.integration, pytest.mark.long]
 
 TENANTS = [new_tenant() for _ in range(2)]
 ROOT = Path(__file__).parents[2]

@@ -31,7 +31,7 @@ from tests.support.kafka import (
     until,
 )
 
-pytestmark = [pytest.mark.integration, pytest.mark.serial]
+pytestmark = [pytest.mark.integration, pytest.mark.long]
 
 Audited = Event[AuditRecorded]
 Source = Topic[AuditRecorded]

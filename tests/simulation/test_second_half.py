@@ -4,6 +4,8 @@ import pytest
 
 from tests.simulation.seeds import HALVES, share, swept
 
+pytestmark = pytest.mark.long
+
 
 @pytest.mark.parametrize("part", HALVES[1])
 def test_no_seed_breaks_a_promise(part: int) -> None:
