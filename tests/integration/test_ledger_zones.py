@@ -7,18 +7,25 @@ ends; and the standby that is promoted has every record that was.
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
 
 import asyncpg
 import pytest
 
+from infra.log import Log
 from infra.postgres.pool import durable, open_pool, refuse_volatile
+from infra.signer.ed25519 import FileSigner, ensure_key, public_keys
+from infra.signer.state import FileState
 from infra.system import SystemClock
 from pipeline.audit import empty
-from pipeline.errors import RetryableError
+from pipeline.errors import IntegrityError, RetryableError
 from pipeline.verification import Verified, verify
+from producers.checkpointer import Checkpointer
+from producers.fullpass import FullPass
 from schemas.ids import EventId, TenantId
 from tests.support.audit import recorded
-from tests.support.ledger import Books, new_tenant, opened
+from tests.support.ledger import Books, Database, new_tenant, opened
 from tests.support.zones import QUORUM, Zones, zones
 
 pytestmark = [pytest.mark.integration, pytest.mark.serial, pytest.mark.timeout(300)]
@@ -130,6 +137,87 @@ async def test_a_cancelled_wait_is_never_an_acknowledgement(quorum: Zones) -> No
         again = await books.ledger.append([event])
         assert 1 == again.repeats
     await admin.close()
+
+
+FENCE = "alter table sluice.ledger_entry {} trigger user"
+ALTERED = """
+    update sluice.ledger_entry set actor = 'key:other' where tenant_id = $1 and seq = 2
+"""
+
+
+@dataclass
+class Daily:
+    """Whoever signs a ledger, and passes over it once a day with a standby's help."""
+
+    books: Books
+    copy: Books
+    folder: Path
+    told: list[int] = field(default_factory=list)
+
+    @property
+    def state(self) -> FileState:
+        return FileState(self.folder / "state")
+
+    async def sign(self) -> None:
+        ensure_key(self.folder, bytes(32), CLOCK.now())
+        await Checkpointer(
+            ledger=self.books.ledger,
+            logs=self.books.logs,
+            signer=FileSigner(self.folder, CLOCK),
+            state=self.state,
+            clock=CLOCK,
+            log=Log("test"),
+        ).round()
+
+    async def look(self) -> None:
+        await FullPass(
+            logs=self.books.logs,
+            ledger=self.books.ledger,
+            keys=public_keys(self.folder).named,
+            state=self.state,
+            clock=CLOCK,
+            log=Log("test"),
+            tell=self.told.append,
+            alarm=lambda _: None,
+            standby=self.copy.logs,
+        ).round()
+
+
+async def alter(made: Database, tenant: TenantId) -> None:
+    """As a superuser would."""
+    connection = await asyncpg.connect(made.admin)
+    try:
+        await connection.execute(FENCE.format("disable"))
+        await connection.execute(ALTERED, tenant)
+        await connection.execute(FENCE.format("enable"))
+    finally:
+        await connection.close()
+
+
+async def test_the_full_pass_reads_a_standby_as_far_as_it_has_what_was_signed(
+    quorum: Zones, tmp_path: Path
+) -> None:
+    """An altered row that the standby does not show yet tells where it was read."""
+    tenant = new_tenant()
+    async with opened(quorum.made) as books, opened(quorum.at("b")) as copy:
+        daily = Daily(books, copy, tmp_path)
+        await books.ledger.append([recorded(each, tenant=tenant) for each in "abc"])
+        await daily.sign()
+        await quorum.caught_up("b")
+        async with quorum.held_back("b"):
+            await alter(quorum.made, tenant)
+            await daily.look()
+            await books.ledger.append([recorded("d", tenant=tenant)])
+            await daily.sign()  # more than the standby shows
+
+            with pytest.raises(IntegrityError):
+                await daily.look()
+
+        await quorum.caught_up("b")
+        with pytest.raises(IntegrityError):
+            await daily.look()
+
+    assert [0, 1, 1] == daily.told
 
 
 async def appending(books: Books, tenant: TenantId) -> set[EventId]:

@@ -1,8 +1,8 @@
 """Three Postgres servers of one ledger, each in a zone of its own: a, b and c."""
 
 import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -60,6 +60,30 @@ class Zones:
             len(names),
             list(names),
         )
+
+    async def caught_up(self, name: str) -> None:
+        """Wait until a standby shows all that ``a`` has committed."""
+        connection = await asyncpg.connect(self.made.admin)
+        try:
+            written = await connection.fetchval("select pg_current_wal_lsn()::text")
+        finally:
+            await connection.close()
+        await self._until(
+            name, "select pg_last_wal_replay_lsn() >= $1::text::pg_lsn", written
+        )
+
+    @asynccontextmanager
+    async def held_back(self, name: str) -> AsyncIterator[None]:
+        """A standby that receives what ``a`` writes, and shows none of it."""
+        connection = await asyncpg.connect(self.at(name).admin)
+        try:
+            await connection.execute("select pg_wal_replay_pause()")
+            paused = "select pg_get_wal_replay_pause_state() = 'paused'"
+            await self._until(name, paused)
+            yield
+        finally:
+            await connection.execute("select pg_wal_replay_resume()")
+            await connection.close()
 
     async def promote(self, name: str) -> None:
         """Make a standby the primary."""
