@@ -29,10 +29,12 @@ up: $(STAMP)  ## start Sluice for your own requests; leaves it running
 down: $(STAMP)  ## stop what `make up` started
 	@$(BIN)/python -m demo down
 
-# What measures, or kills all there is, never runs beside other tests: a pass of its own.
+# What measures, or stops several servers, never runs beside other tests: a pass of its
+# own, over those files alone.
 define passes
 $(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder -m "not serial" $(1); beside=$$?; \
-	$(BIN)/pytest -m serial $(1) && exit $$beside
+	$(BIN)/pytest -m serial $$(grep -rl --include='test_*.py' 'mark\.serial' $(1)) \
+	&& exit $$beside
 endef
 
 test: $(STAMP)  ## every test, on the real broker and the real database

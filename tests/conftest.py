@@ -1,5 +1,6 @@
 """What every level relies on: no skips in CI, one local stack a worker process."""
 
+import gc
 import os
 from collections.abc import Iterator
 
@@ -35,6 +36,12 @@ def pytest_make_collect_report(collector: pytest.Collector) -> Iterator[None]:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Long files first: begun last, one would go on alone while the others are done."""
     items.sort(key=lambda item: item.get_closest_marker("long") is None)
+
+
+def pytest_collection_finish() -> None:
+    """What was imported stays: no collection of garbage looks there again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

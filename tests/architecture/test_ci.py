@@ -71,7 +71,7 @@ def test_serial_tests_have_a_pass_of_their_own(target: str) -> None:
 
     assert "-n 3 --dist loadfile --no-loadscope-reorder" in beside
     assert '-m "not serial" tests' in beside
-    assert "-m serial tests" in alone
+    assert "-m serial $(grep -rl --include='test_*.py' 'mark\\.serial' tests" in alone
     assert " -n " not in alone
 
 

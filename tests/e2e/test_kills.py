@@ -7,7 +7,7 @@ import pytest
 from tests.chaos.plan import KINDS
 from tests.chaos.run import chaos
 
-pytestmark = [pytest.mark.e2e, pytest.mark.serial]
+pytestmark = [pytest.mark.e2e, pytest.mark.long]
 
 KILLS = 24
 SEED = 5
