@@ -15,6 +15,7 @@ from demo import stack
 from demo.launch import Access, Sluice
 from demo.left import Left, digest
 from demo.stack.files import locked
+from demo.stack.jars import cache
 from demo.stack.ports import free_port
 
 FOLDER: Final = Path(__file__).parents[1] / ".sluice"
@@ -36,7 +37,9 @@ def up(console: Console, folder: Path = FOLDER) -> None:
     """
     left = Left(folder / "up")
     left.folder.mkdir(parents=True, exist_ok=True)
-    with locked(left.folder / "lock"):
+    cache().mkdir(parents=True, exist_ok=True)
+    # Two at once, in two checkouts, would choose the same port.
+    with locked(left.folder / "lock"), locked(cache() / "up.lock"):
         services = stack.start(folder / "local", detached=True)
         console.print(services.chosen)
         access = asyncio.run(_up(console, left, Sluice(left.folder, services)))
