@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from pipeline.audit import ROOT, Entry, empty, record
+from pipeline.rejections import REJECTED
 from pipeline.verification import Verified, verify
 from schemas.audit import TERMINAL
 from schemas.topics import REQUESTS_INBOX, TOPICS
@@ -72,6 +73,10 @@ def _chains(world: "World") -> Iterator[str]:
                 yield f"the log of {tenant} has {incidents}"
 
 
+OF_RECORDS = frozenset({"record.buried", REJECTED})
+"""Each record of the inbox that is buried or refused is told of, also a repeat."""
+
+
 def _twice(world: "World") -> Iterator[str]:
     """No step is told twice: a redelivery has the ids of what it repeats."""
     for tenant in world.now(world.ledger.tenants()):
@@ -79,8 +84,8 @@ def _twice(world: "World") -> Iterator[str]:
         for entry in world.now(world.ledger.read(tenant, 0, 100_000)):
             found = record(entry.body)
             step = found.request_id, found.action, found.status, _job(world, entry)
-            if found.request_id is None or found.action == "record.buried":
-                continue  # each record that is buried is told of, also a repeat
+            if found.request_id is None or found.action in OF_RECORDS:
+                continue
             if step in told:
                 yield f"{found.request_id}: {found.action} {found.status} twice"
             told.add(step)
