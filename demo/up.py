@@ -16,7 +16,7 @@ from demo.launch import Access, Sluice
 from demo.left import Left, digest
 from demo.stack.files import locked
 from demo.stack.jars import cache
-from demo.stack.ports import free_port
+from demo.stack.ports import promised_port
 
 FOLDER: Final = Path(__file__).parents[1] / ".sluice"
 PORT: Final = 8080
@@ -37,9 +37,7 @@ def up(console: Console, folder: Path = FOLDER) -> None:
     """
     left = Left(folder / "up")
     left.folder.mkdir(parents=True, exist_ok=True)
-    cache().mkdir(parents=True, exist_ok=True)
-    # Two at once, in two checkouts, would choose the same port.
-    with locked(left.folder / "lock"), locked(cache() / "up.lock"):
+    with locked(left.folder / "lock"):
         services = stack.start(folder / "local", detached=True)
         console.print(services.chosen)
         access = asyncio.run(_up(console, left, Sluice(left.folder, services)))
@@ -71,11 +69,12 @@ async def _up(console: Console, left: Left, sluice: Sluice) -> Access:
         console.print(f"Starting anew ({why}).")
         left.stop()
     await sluice.provide()
-    sluice.ports["gateway"] = free_port(PORT)
-    access = await asyncio.to_thread(_access, sluice, kept)
-    if wanted:
-        await asyncio.to_thread(_routes, sluice, access)
-    await _started(left, sluice, settings)
+    # Another checkout's up may want it at the same time.
+    with promised_port(PORT, cache() / "up.lock") as sluice.ports["gateway"]:
+        access = await asyncio.to_thread(_access, sluice, kept)
+        if wanted:
+            await asyncio.to_thread(_routes, sluice, access)
+        await _started(left, sluice, settings)
     access = await asyncio.to_thread(_with_a_key, sluice, access)
     left.keep_access(access)
     left.keep_environment(sluice.environment("workers", 0), access)

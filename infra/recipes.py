@@ -54,7 +54,7 @@ LIBRARIES: Final = ("google-re2", "python-stdnum", "phonenumberslite")
 
 @cache
 def load_recipe() -> Recipe:
-    """The recipe with all that is shipped, compiled and ready: one a process.
+    """The recipe with all that is shipped; one a process, made in about a second.
 
     Raises:
         IntegrityError: an artefact is not the one that was trained.

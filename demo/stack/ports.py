@@ -2,6 +2,11 @@
 
 import secrets
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from demo.stack.files import locked
 
 LOWEST, HIGHEST = 20_000, 32_000
 """Below Linux's range of outgoing ports (32768 to 60999).
@@ -30,3 +35,14 @@ def free_port(wanted: int | None = None) -> int:
     while not is_free(port := LOWEST + secrets.randbelow(HIGHEST - LOWEST)):
         pass
     return port
+
+
+@contextmanager
+def promised_port(wanted: int, lock: Path) -> Iterator[int]:
+    """As :func:`free_port`, for who listens there before the block ends.
+
+    Who asks meanwhile under the same lock waits: else two would get the same port.
+    """
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with locked(lock):
+        yield free_port(wanted)
