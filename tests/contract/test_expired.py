@@ -1,87 +1,31 @@
 """Rows whose keys have expired: the twin and Postgres keep one contract."""
 
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import timedelta
 
 import pytest
 
 from demo.stack import Stack
 from infra.memory.expired import MemoryExpired
 from infra.memory.requests import MemoryProviderCalls, MemoryRequests
-from infra.postgres.admin import TENANT
-from infra.postgres.expired import PostgresExpired
-from infra.postgres.pool import as_tenant, open_pool
-from infra.postgres.requests import PostgresProviderCalls, PostgresRequests
+from infra.postgres.pool import open_pool
 from infra.system import SystemClock
-from pipeline.keystore import Partition, class_named, key_id
-from pipeline.ports.requests import ProviderCalls, Requests
-from pipeline.ports.retention import ExpiredRows
 from pipeline.retention import last_expired
-from schemas.events import Event
-from schemas.ids import RequestId, TenantId
-from schemas.requests import SealedContent
-from tests.support.installation import (
-    ENTROPY,
-    Installation,
-    ended,
-    installed,
-    new_request_id,
-    new_tenant,
-    terms,
+from tests.support.expired import (
+    LONG_AGO,
+    NOW,
+    TODAY,
+    World,
+    a_day_ago,
+    in_postgres,
 )
-
-NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
-TODAY = NOW.date()
-LONG_AGO = TODAY - timedelta(days=400)
-ANSWER = SealedContent(sealed=b"sealed", commit="0" * 64)
-
-
-@dataclass(frozen=True)
-class World:
-    """Requests and calls, and what deletes of them."""
-
-    requests: Requests
-    calls: ProviderCalls
-    rows: ExpiredRows
-    tenant: TenantId
-
-    async def ended(
-        self, name: str, day: date, answer: SealedContent | None = ANSWER
-    ) -> RequestId:
-        """A request whose answer lies under a key of this class and day."""
-        request = new_request_id()
-        key = key_id(Partition(class_named(name), day), ENTROPY.bytes(13))
-        end = ended(self.tenant, request, known=terms(key_id=key))
-        data = end.data.model_copy(update={"answer": answer})
-        await self.requests.finish([Event(end.attributes, data)])
-        return request
-
-    async def answered(self, request: RequestId) -> bool:
-        state = await self.requests.get(self.tenant, request)
-        assert state is not None
-        assert state.finished is not None
-        return state.finished.answer is not None
-
-    async def called(self, ago: timedelta) -> RequestId:
-        """A call whose lease ended so long ago."""
-        request = new_request_id()
-        await self.calls.take(self.tenant, request, -ago)
-        return request
-
-    async def expire(self, limit: int = 1_000) -> int:
-        return await self.rows.answers(self.tenant, last_expired(NOW), limit)
+from tests.support.installation import Installation, installed, new_tenant
 
 
 @pytest.fixture(scope="module")
 def installation(stack: Stack) -> Iterator[Installation]:
     with installed(stack.postgres_url) as made:
         yield made
-
-
-def a_day_ago() -> datetime:
-    """By the clock that leases are on."""
-    return SystemClock().now() - timedelta(days=1)
 
 
 class ExpiredContract:
@@ -121,7 +65,7 @@ class ExpiredContract:
         assert before.finished_by == after.finished_by
 
     async def test_what_never_had_an_answer_is_not_counted(self, world: World) -> None:
-        await world.ended("1d", LONG_AGO, None)
+        await world.ended("1d", LONG_AGO, answer=None)
 
         assert 0 == await world.expire()
 
@@ -165,20 +109,13 @@ class TestMemoryExpired(ExpiredContract):
     def world(self) -> World:
         requests = MemoryRequests()
         calls = MemoryProviderCalls(SystemClock(), requests)
-        return World(requests, calls, MemoryExpired(requests, calls), new_tenant())
+        rows = MemoryExpired(requests, calls)
+        return World(requests=requests, calls=calls, rows=rows, tenant=new_tenant())
 
 
 @pytest.mark.integration
 class TestPostgresExpired(ExpiredContract):
     @pytest.fixture
     async def world(self, installation: Installation) -> AsyncIterator[World]:
-        url, tenant = installation.urls["sluice_worker"], new_tenant()
-        async with await open_pool(url, size=2) as pool:
-            async with as_tenant(pool, tenant) as connection:
-                await connection.execute(TENANT, "test")
-            yield World(
-                PostgresRequests(pool),
-                PostgresProviderCalls(pool),
-                PostgresExpired(pool),
-                tenant,
-            )
+        async with await open_pool(installation.urls["sluice_worker"], size=2) as pool:
+            yield await in_postgres(pool)
