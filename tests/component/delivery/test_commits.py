@@ -82,3 +82,15 @@ async def test_who_waits_for_what_is_owed_hears_of_it_until_it_is_committed() ->
         told.append(commits.owing.is_set())
 
     assert [False, True, True, False] == told
+
+
+async def test_nothing_is_owed_of_what_was_taken_away() -> None:
+    bench = Bench()
+    commits = Commits("test", Repeating(bench), bench.means)
+    commits.finished(0, 3)
+
+    commits.forget()
+
+    assert not commits.owing.is_set()
+    await commits.settle()
+    assert None is bench.committed()
