@@ -46,6 +46,7 @@ async def produce(world: "World", number: int) -> None:
         value = world.letters.seal(body) if sealed else body
         await world.clock.sleep(chance.uniform(0, KEPT_S))
         _put(world, name, value, token, LETTER if sealed else PLAIN)
+        world.sent[request] += 1
 
 
 async def scribble(world: "World", number: int) -> None:

@@ -1,6 +1,7 @@
 """What outlives every process: the log, the tables, the keys; and what leads there."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -295,6 +296,8 @@ class World:
         self.providers = SimProviders(self)
         self.lines: list[str] = []
         self.inbox: dict[str, tuple[TenantId, RequestId]] = {}
+        self.sent: Counter[RequestId] = Counter()
+        """Records of the inbox, by the request that they ask for."""
         self.ports: dict[str, tuple[Owner, Any]] = {}
         self.webhooks = SimWebhooks()
         self.secrets = MemorySecrets(self.keys)
