@@ -24,7 +24,7 @@ LENGTH: Final = 0.7
 NOTHING: Final = -9.0
 """Log-odds of a text without a sentence."""
 _SIGNS: Final = '?!:;.\n"<>[]{}|#@=/'
-_RUN: Final = re.compile(rf"\w++(?:['.@/:-]++\w++)*+|[{re.escape(_SIGNS)}]")
+_RUN: Final = re.compile(rf"\w++(?:['.@/:-]++\w++)*|[{re.escape(_SIGNS)}]")
 """Words and what joins them share no character: no text is read twice."""
 _PIECE: Final = re.compile(
     r"[a-z]+(?:'[a-z]+)?|[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|[^\W\d_]+|\d+|"

@@ -34,10 +34,13 @@ from schemas.policies import DataClass
 FIRST: Final = r"[0-9][^0-9a-zA-Z]{0,3}[0-9]"
 """Without this there is no run: what a Set looks for."""
 _RUN: Final = re.compile(
-    rb"[+(]{0,2}[0-9](?:[ .\-/()]{0,3}[0-9])*+"
+    rb"[+(]{0,2}[0-9](?:[ .\-/()]{0,3}[0-9])*"
     rb"(?: ?(?i:x|ext\.?|extension|durchwahl|poste) ?[0-9]{1,6})?"
 )
-"""The longest run of digits and what is set between them; linear: no way back."""
+"""The longest run of digits and what is set between them.
+
+Linear: what follows it may be absent, so it never has to give a digit back.
+"""
 _GROUP: Final = re.compile(rb"[0-9]+")
 MIN_DIGITS: Final = 7
 MAX_DIGITS: Final = 19

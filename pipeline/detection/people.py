@@ -21,7 +21,7 @@ MAX_CANDIDATES: Final = 2_000
 
 
 def _token(letter: str, quote: str) -> re.Pattern[str]:
-    return re.compile(f"({letter}++(?:{quote}{letter}++)*+)")
+    return re.compile(f"({letter}++(?:{quote}{letter}++)*)")
 
 
 _TOKEN: Final = _token(r"[^\W\d_]", "['’]")

@@ -91,6 +91,16 @@ def test_no_cache_outlives_what_somebody_wrote() -> None:
     } >= found
 
 
+def test_no_group_is_possessive() -> None:
+    """One that may backtrack within is read wrongly by Python before 3.11.5.
+
+    Source: python/cpython gh-106052. Possessive are single characters alone.
+    """
+    found = places(r"\)(?:[*+?]|\{[0-9,]+\})\+|\(\?>", *PACKAGES, "training")
+
+    assert {"pipeline/egress.py"} == found  # signs of an address, in a class
+
+
 def test_tls_is_never_switched_off() -> None:
     assert set() == places(r"CERT_NONE|verify\s*=\s*False|ssl\s*=\s*False")
 
