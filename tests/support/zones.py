@@ -41,7 +41,10 @@ class Zones:
         )
 
     async def wanted(self, name: str, quorum: str) -> None:
-        """Whose confirmation a commit on this server waits for."""
+        """Whose confirmation a commit on this server waits for, from now on.
+
+        A session that is new has what the server told the older ones before it began.
+        """
         connection = await asyncpg.connect(self.at(name).admin)
         try:
             await connection.execute(
@@ -50,6 +53,9 @@ class Zones:
             await connection.execute("select pg_reload_conf()")
         finally:
             await connection.close()
+        set_to = "select current_setting('synchronous_standby_names') = $1"
+        while not await self._told(name, set_to, quorum):
+            await CLOCK.sleep(0.01)
 
     async def follow(self, *names: str) -> None:
         """Wait until these standbys receive what ``a`` writes."""
@@ -63,11 +69,7 @@ class Zones:
 
     async def caught_up(self, name: str) -> None:
         """Wait until a standby shows all that ``a`` has committed."""
-        connection = await asyncpg.connect(self.made.admin)
-        try:
-            written = await connection.fetchval("select pg_current_wal_lsn()::text")
-        finally:
-            await connection.close()
+        written = await self._told("a", "select pg_current_wal_lsn()::text")
         await self._until(
             name, "select pg_last_wal_replay_lsn() >= $1::text::pg_lsn", written
         )
@@ -87,23 +89,24 @@ class Zones:
 
     async def promote(self, name: str) -> None:
         """Make a standby the primary."""
-        connection = await asyncpg.connect(self.at(name).admin)
-        try:
-            await connection.execute("select pg_promote(true, 60)")
-        finally:
-            await connection.close()
+        await self._told(name, "select pg_promote(true, 60)")
         await self._until(name, "select not pg_is_in_recovery()")
 
     async def received(self, name: str) -> int:
         """How far a standby has what its primary wrote, in bytes."""
+        found = await self._told(
+            name, "select (pg_last_wal_receive_lsn() - '0/0')::bigint"
+        )
+        assert isinstance(found, int)
+        return found
+
+    async def _told(self, name: str, query: str, *values: object) -> object:
+        """What a session of its own is told."""
         connection = await asyncpg.connect(self.at(name).admin)
         try:
-            found: int = await connection.fetchval(
-                "select (pg_last_wal_receive_lsn() - '0/0')::bigint"
-            )
+            return await connection.fetchval(query, *values)
         finally:
             await connection.close()
-        return found
 
     async def _until(self, name: str, query: str, *values: object) -> None:
         connection = await asyncpg.connect(self.at(name).admin)
