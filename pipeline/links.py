@@ -18,7 +18,9 @@ _ADDRESS: Final = (
 _SCHEME: Final = r"(?:[a-z][a-z0-9+.-]{0,30}:)?"
 _BARE: Final = re.compile(_ADDRESS, re.IGNORECASE)
 _WORD: Final = re.compile(r"(?:[^\s/?:.]*+(?:(?<![wW])\.)?\s++)*(\S*+)")
-"""A word, behind all those that hold no sign of an address; linear: none is a failure.
+"""A word, behind all those that hold no sign of an address.
+
+Linear: it matches everywhere, so it never goes back.
 
 The point that ends a sentence is none, but ``www.`` is.
 """
