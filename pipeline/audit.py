@@ -24,8 +24,7 @@ from schemas.ids import Actor, EventId, RequestId, TenantId, event_id
 
 ROOT = TenantId("00000000-0000-0000-0000-000000000000")
 """Nobody: the root log stands where a tenant's would."""
-_NOTHING: Final[tuple[object, ...]] = (None, (), [])
-"""What is left out of a record."""
+_dumped: Final = AuditRecorded.__pydantic_serializer__.to_python
 _GENESIS = b"ledger-genesis/v1\n"
 _DECISION = ("action", "status", "decision", "guards_required", "guards_ran", "policy")
 
@@ -139,7 +138,7 @@ def _entry(origin: str, seq: int, prev: bytes, event: Recorded) -> Entry:
             "prev": prev.hex(),
             "event_id": attributes.id,
             "ts": ts,
-            **{n: v for n, v in data.__dict__.items() if v or v not in _NOTHING},
+            **facts(data),
         }
     )
     if len(body) > MAX_RECORD_BYTES:
@@ -158,8 +157,9 @@ def _entry(origin: str, seq: int, prev: bytes, event: Recorded) -> Entry:
 
 def facts(data: AuditRecorded) -> dict[str, Any]:
     """An event's part of its record: what is absent or empty is left out."""
-    found = data.model_dump(mode="json", exclude_none=True)
-    return {name: value for name, value in found.items() if value not in _NOTHING}
+    # Its warnings would tell what they warn of.
+    found = _dumped(data, mode="json", exclude_none=True, warnings=False)
+    return {name: value for name, value in found.items() if value != []}
 
 
 def record(body: bytes) -> AuditRecord:

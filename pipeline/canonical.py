@@ -11,7 +11,6 @@ from functools import lru_cache
 from typing import Any
 
 import orjson
-from pydantic import BaseModel
 
 from pipeline.errors import InvalidMessage
 
@@ -37,41 +36,20 @@ def canonical(value: Mapping[str, Any]) -> bytes:
     return raw
 
 
-def written(fields: Mapping[str, Any]) -> bytes:
-    """The bytes of fields that schemas have judged, and of schemas among them.
+def written(dumped: Mapping[str, Any]) -> bytes:
+    """The bytes of what a schema dumped, with ``mode="json"``.
 
-    Law: with ``dumped`` as ``model_dump(mode="json", exclude_none=True)`` makes them,
-    ``written(fields) == canonical(dumped)``. No schema has floats, and its names are
-    keys of the profile; so only what values may still be is looked at.
+    Law: ``written(dumped) == canonical(dumped)``. No schema has floats, and the names
+    in it are keys of the profile; so only what values may still be is looked at.
 
     Raises:
         InvalidMessage: a value is outside the profile.
     """
     try:
-        raw = orjson.dumps(fields, default=_members, option=_OF_SCHEMAS)
+        raw = orjson.dumps(dumped, option=_OF_SCHEMAS)
     except orjson.JSONEncodeError:
         raise InvalidMessage("expected Unicode, integers below 2^53") from None
-    if b"\\u0000" in raw:
-        return canonical(orjson.loads(raw))
-    return raw
-
-
-def _members(value: Any) -> dict[str, Any]:
-    names = _names(type(value))  # type: ignore[arg-type]  # mypy knows no class's hash
-    return {names[n]: v for n, v in value.__dict__.items() if v is not None}
-
-
-@lru_cache(maxsize=64)
-def _names(schema: type) -> Mapping[str, str]:
-    """How the fields of a schema are written.
-
-    Raises:
-        TypeError: it is none.
-    """
-    if not issubclass(schema, BaseModel):
-        raise TypeError
-    fields = schema.model_fields.items()
-    return {name: field.serialization_alias or name for name, field in fields}
+    return canonical(dumped) if b"\\u0000" in raw else raw
 
 
 def parse(raw: bytes) -> dict[str, Any]:

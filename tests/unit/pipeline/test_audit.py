@@ -175,6 +175,8 @@ def test_a_record_is_written_as_its_event_is_dumped(data: st.DataObject) -> None
     found = parse(body)
     assert canonical(found) == body
     assert facts(told) == {name: found[name] for name in found.keys() - PLACED}
+    dumped = told.model_dump(mode="json", exclude_none=True)
+    assert facts(told) == {name: each for name, each in dumped.items() if each != []}
 
 
 @pytest.mark.parametrize(
