@@ -5,10 +5,17 @@ import os
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from demo import stack as local
 
 CI = os.environ.get("CI") == "true"  # noqa: TID251 - tests ask the machine, not Sluice
+
+# A law that takes long to check on a busy machine is no less true.
+settings.register_profile(
+    "untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("untimed")
 
 
 @pytest.hookimpl(hookwrapper=True)

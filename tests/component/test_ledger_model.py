@@ -141,6 +141,4 @@ class Partition(RuleBasedStateMachine):
 
 
 TestPartition = Partition.TestCase
-TestPartition.settings = settings(
-    max_examples=40, stateful_step_count=15, deadline=None
-)
+TestPartition.settings = settings(max_examples=40, stateful_step_count=15)

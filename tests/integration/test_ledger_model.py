@@ -68,7 +68,7 @@ async def lived(made: Database, history: list[tuple[list[int], list[int]]]) -> N
     assert report.broken is None
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(history=polls)
 def test_each_event_is_on_the_log_once(
     made: Database, history: list[tuple[list[int], list[int]]]

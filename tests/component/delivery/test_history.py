@@ -119,13 +119,13 @@ async def lived(steps: list[str], *, lanes: bool) -> None:
     history.all_done()
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(STEPS)
 def test_concurrent(steps: list[str]) -> None:
     asyncio.run(lived(steps, lanes=True))
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(STEPS)
 def test_ordered(steps: list[str]) -> None:
     asyncio.run(lived(steps, lanes=False))

@@ -261,7 +261,7 @@ LONG = [
 ]  # fmt: skip
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.integers(1, 3),
     st.integers(-1_500, 200),
@@ -370,7 +370,7 @@ PIECES = st.sampled_from(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(PIECES, max_size=6), st.text(max_size=30))
 def test_no_overlap_is_left(pieces: list[str], noise: str) -> None:
     findings = inspect(noise.join(pieces), RECIPE).findings
@@ -381,7 +381,7 @@ def test_no_overlap_is_left(pieces: list[str], noise: str) -> None:
     assert all(one.end <= other.start for one, other in pairwise(acting))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.text(max_size=300))
 def test_any_text_can_be_looked_at(text: str) -> None:
     for each in inspect(text, RECIPE).findings:

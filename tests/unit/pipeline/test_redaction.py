@@ -241,7 +241,7 @@ PIECES = st.sampled_from(
 )
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(st.lists(PIECES | st.text(max_size=20), max_size=8))
 def test_redacting_what_is_redacted_changes_nothing(pieces: list[str]) -> None:
     once = redacted(part(" ".join(pieces)))

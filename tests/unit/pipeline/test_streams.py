@@ -61,25 +61,25 @@ def restored_stream(chunks: list[str]) -> str:
     return "".join([*map(stream.feed, chunks), stream.end()])
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(TEXTS, SIZES)
 def test_redacting_does_not_depend_on_chunks(text: str, sizes: list[int]) -> None:
     assert redacted([text]) == redacted(chunked(text, sizes))
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(TEXTS, SIZES)
 def test_no_card_leaves_in_pieces(text: str, sizes: list[int]) -> None:
     assert "1111 1111" not in redacted(chunked(text, sizes))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(LINKS, SIZES)
 def test_restoring_does_not_depend_on_chunks(text: str, sizes: list[int]) -> None:
     assert restored(text, VAULT, NONCE) == restored_stream(chunked(text, sizes))
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(TEXTS, SIZES)
 def test_a_stream_is_redacted_as_the_whole_is(text: str, sizes: list[int]) -> None:
     assert whole(text) == redacted(chunked(text, sizes))
