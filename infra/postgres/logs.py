@@ -21,7 +21,6 @@ from pipeline.merkle import HASH_BYTES, TILE_WIDTH, CompactRange
 from pipeline.ports.ledger import Deleted, SignedLogs
 from pipeline.querying import Query
 from pipeline.root import Rooted
-from schemas.events import timestamp
 from schemas.ids import RequestId, TenantId
 
 Role = Literal["sluice_tenant", "sluice_ledger_signer", "sluice_ledger_deleter"]
@@ -42,9 +41,11 @@ select l.origin, h.size, h.last_hash, h.range
   from sluice.ledger_head h join sluice.ledger_log l using (tenant_id)
  where tenant_id = $1
 """
-# Ids as text: the database writes them in a fraction of the time that it takes here.
+# As text: the database writes it in a fraction of the time that it takes here.
 _ENTRY = """
-select seq, event_id::text, request_id::text, action, actor, ts, body, leaf_hash
+select seq, event_id::text, request_id::text, action, actor,
+       to_char(ts at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
+       body, leaf_hash
   from sluice.ledger_entry
 """
 ENTRIES = _ENTRY + "where tenant_id = $1 and seq >= $2 order by seq limit $3"
@@ -162,13 +163,13 @@ class PostgresLogs(SignedLogs):
     ) -> Sequence[Entry]:
         async with self._as(tenant) as connection:
             rows = await connection.fetch(ENTRIES, tenant, from_seq, limit)
-        return [_entry(row) for row in rows]
+        return [Entry(*row) for row in rows]
 
     @override
     async def by_request(self, tenant: TenantId, request: RequestId) -> Sequence[Entry]:
         async with self._as(tenant) as connection:
             rows = await connection.fetch(BY_REQUEST, tenant, request)
-        return [_entry(row) for row in rows]
+        return [Entry(*row) for row in rows]
 
     @override
     async def find(
@@ -182,7 +183,7 @@ class PostgresLogs(SignedLogs):
             rows = await connection.fetch(
                 statement, tenant, from_seq, limit, *wanted.values()
             )
-        return [_entry(row) for row in rows]
+        return [Entry(*row) for row in rows]
 
     @override
     async def actions(
@@ -291,8 +292,3 @@ def head_of(row: asyncpg.Record) -> Head:
     hashes = [joined[at : at + HASH_BYTES] for at in range(0, len(joined), HASH_BYTES)]
     tree = CompactRange(row["size"], tuple(hashes))
     return Head(row["origin"], row["last_hash"], tree)
-
-
-def _entry(row: asyncpg.Record) -> Entry:
-    seq, event, request, action, actor, ts, body, leaf = row
-    return Entry(seq, event, request, action, actor, timestamp(ts), body, leaf)
