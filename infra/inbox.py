@@ -16,6 +16,7 @@ from typing import Any, Final, Self
 
 from joserfc import jwe
 from joserfc.errors import JoseError
+from joserfc.jwe import JWERegistry
 from joserfc.jwk import ECKey
 from joserfc.util import urlsafe_b64decode
 from typing_extensions import override
@@ -34,11 +35,22 @@ from pipeline.ports.inbox import InboxKeys, Letters
 from pipeline.ports.kms import KekRef, Reason
 from pipeline.ports.system import Clock, Entropy
 from schemas.ids import TenantId
+from schemas.topics import MAX_RECORD_BYTES
 
-_ALGORITHMS: Final = [SEALING, ENCRYPTION]
 _NAME: Final = TenantId("inbox")
 REMEMBERED: Final = timedelta(days=30)
 """For so long a destroyed key leaves a name behind; no clock is as wrong as that."""
+
+
+class _Registry(JWERegistry):
+    """Opens what fits into a record; by default joserfc opens 64 KB."""
+
+    max_ciphertext_length = MAX_RECORD_BYTES
+
+
+_REGISTRY: Final = _Registry(algorithms=[SEALING, ENCRYPTION])
+_UNREADABLE: Final = (JoseError, ValueError, TypeError, RecursionError)
+"""Of whatever a stranger may send; a header may be nested ever so deep."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,22 +92,16 @@ class FileInboxKeys(Letters, InboxKeys):
     @override
     def open(self, letter: bytes) -> bytes | None:
         for name in self._named(letter):
-            with suppress(
-                KeyDestroyed, IntegrityError, JoseError, ValueError, TypeError
-            ):
+            with suppress(KeyDestroyed, IntegrityError, *_UNREADABLE):
                 key = self._key(name)
-                return jwe.decrypt_compact(
-                    letter, key, algorithms=_ALGORITHMS
-                ).plaintext
+                return jwe.decrypt_compact(letter, key, registry=_REGISTRY).plaintext
         return None
 
     @override
     def seal(self, plaintext: bytes) -> bytes:
         key = self._present()
         header = {"alg": SEALING, "enc": ENCRYPTION, "kid": key.kid}
-        return jwe.encrypt_compact(
-            header, plaintext, key, algorithms=_ALGORITHMS
-        ).encode()
+        return jwe.encrypt_compact(header, plaintext, key, registry=_REGISTRY).encode()
 
     @override
     async def there(self) -> Sequence[InboxKey]:
@@ -115,7 +121,7 @@ class FileInboxKeys(Letters, InboxKeys):
         try:
             header = json.loads(urlsafe_b64decode(letter.split(b".", 1)[0]))
             kid = header.get("kid")
-        except (ValueError, AttributeError, TypeError):
+        except (AttributeError, *_UNREADABLE):
             return ()
         if kid is None:
             return self._there()

@@ -1,6 +1,7 @@
 """Letters open while their key is there; it goes once admission has handled them."""
 
 import shutil
+from base64 import urlsafe_b64encode
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -13,6 +14,7 @@ from joserfc.jwk import ECKey, JWKRegistry
 from infra.inbox import FileInboxKeys
 from infra.memory.inbox import MemoryInboxKeys
 from infra.system import SystemEntropy
+from pipeline.admission import MAX_BODY_BYTES
 from pipeline.inbox import key_at
 from pipeline.receipts import KAFKA_BOUND
 from producers.inbox import OldInboxKeys
@@ -74,6 +76,12 @@ async def test_a_letter_opens_for_two_periods_and_never_again(
     assert [b"hello"] * 2 == before
     assert [None] * 2 == [keys.open(each) for each in sealed]
     assert [None] * 2 == [other.open(each) for each in sealed]
+
+
+def test_a_body_of_any_size_comes_in_a_letter(keys: FileInboxKeys) -> None:
+    body = b"x" * MAX_BODY_BYTES
+
+    assert body == keys.open(letter(keys.published(), body))
 
 
 async def test_each_period_has_a_key_of_its_own(
@@ -167,7 +175,10 @@ async def test_names_of_destroyed_keys_are_forgotten_in_the_end(
         b"bnVsbA.a.b.c.d",
         b"WzFd.a.b.c.d",
         b'{"kid": "inbox-0"}',
+        urlsafe_b64encode(b"[" * 99_999) + b".a.b.c.d",
+        urlsafe_b64encode(b'{"kid":' + b"[" * 2_000) + b".a.b.c.d",
     ],
+    ids=lambda bent: bent[:24].decode("ascii", "replace"),
 )
 def test_what_is_no_letter_is_not_opened(keys: FileInboxKeys, bent: bytes) -> None:
     keys.published()
