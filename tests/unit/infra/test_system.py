@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from infra.system import settled
+from infra.system import YOUNG, settled
 
 
 class Held:
@@ -14,9 +14,11 @@ class Held:
 
 @pytest.fixture
 def thawed() -> Iterator[None]:
-    """The collector looks at everything again."""
+    """The collector looks at everything again, as often as before."""
+    before = gc.get_threshold()
     yield
     gc.unfreeze()
+    gc.set_threshold(*before)
 
 
 @pytest.mark.usefixtures("thawed")
@@ -26,3 +28,10 @@ def test_what_is_there_is_looked_at_no_more() -> None:
     looked_at = gc.get_objects()
 
     assert not any(held is each for each in looked_at)
+
+
+@pytest.mark.usefixtures("thawed")
+def test_what_is_new_gathers_before_it_is_looked_at() -> None:
+    settled()
+
+    assert YOUNG == gc.get_threshold()[0]
