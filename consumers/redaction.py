@@ -7,7 +7,7 @@ from typing import Any, Final
 import orjson
 
 from pipeline import findings
-from pipeline.contents import Contents
+from pipeline.contents import MAX_CARRIED_BYTES, Contents
 from pipeline.detection.engine import Recipe
 from pipeline.dialects import opened, replace, written
 from pipeline.ports.recognisers import NOBODY, Recognisers
@@ -63,17 +63,15 @@ class RedactionConsumer:
             clock=self.clock.cpu,
         ):
             case RedactionUnavailable() as failed:
-                step = Step(
-                    action=ACTION,
-                    status=Reason.GUARD_UNAVAILABLE,
-                    decisions=failed.decisions,
-                    guards_ran=failed.guards_ran,
-                    looked=failed.looked,
-                )
+                step = _step(failed, Reason.GUARD_UNAVAILABLE)
                 return stopped(event, step, source=SOURCE, now=now)
             case Redacted() as redacted:
                 sent = written(replace(body.body, redacted.parts))
-                return self._passed(event, key, redacted, sent)
+                vault = orjson.dumps(redacted.vault) if redacted.vault else b""
+                if len(sent) + len(vault) > MAX_CARRIED_BYTES:
+                    step = _step(redacted, Reason.TOO_LARGE)
+                    return stopped(event, step, source=SOURCE, now=now)
+                return self._passed(event, key, redacted, sent, vault)
 
     def _passed(
         self,
@@ -81,14 +79,11 @@ class RedactionConsumer:
         key: DataKey,
         redacted: Redacted,
         body: bytes,
+        values: bytes,
     ) -> Sequence[Outgoing[Any]]:
         now = self.clock.now()
         content = self.contents.seal(key, Purpose.REQUEST, body)
-        vault = (
-            self.contents.seal(key, Purpose.REVERSIBLE, orjson.dumps(redacted.vault))
-            if redacted.vault
-            else None
-        )
+        vault = self.contents.seal(key, Purpose.REVERSIBLE, values) if values else None
         found_in = findings.sealed(self.contents, key, redacted.findings, self.recipe)
         data = RequestRedacted(
             terms=event.data.terms,
@@ -111,3 +106,14 @@ class RedactionConsumer:
             told(event, step, source=SOURCE, now=now),
             Outgoing(REQUESTS_REDACTED, Event(attributes, data)),
         ]
+
+
+def _step(judged: Redacted | RedactionUnavailable, reason: Reason) -> Step:
+    """Why it went no further."""
+    return Step(
+        action=ACTION,
+        status=reason,
+        decisions=judged.decisions,
+        guards_ran=judged.guards_ran,
+        looked=judged.looked,
+    )

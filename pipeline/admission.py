@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
-from pipeline.dialects import SPEAKERS, Json, Malformed, read
+from pipeline.dialects import SPEAKERS, Json, Malformed, read, written
 from pipeline.keystore import TRANSIENT, RetentionClass, class_named
 from pipeline.ports.tenants import Principal, TenantTerms
 from pipeline.ports.tokens import Claims
@@ -119,6 +119,8 @@ def _body(raw: bytes, dialect: Dialect) -> Json | Refused:
     body = read(raw)
     if isinstance(body, Malformed):
         return Refused(No.INVALID_REQUEST, (f"body: expected {body.expected}",))
+    if len(written(body)) > MAX_BODY_BYTES:  # a number may be longer written out
+        return Refused(No.BODY_TOO_LARGE)
     errors = tuple(SPEAKERS[dialect].check(body))
     return Refused(No.INVALID_REQUEST, errors[:MAX_ERRORS]) if errors else body
 

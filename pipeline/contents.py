@@ -17,8 +17,13 @@ from pipeline.sealing import (
 )
 from schemas.ids import RequestId, TenantId
 from schemas.requests import SealedContent
+from schemas.topics import MAX_RECORD_BYTES
 
 COMMIT_SALT_BYTES = 32
+BESIDE_BYTES = 256 * 1024
+"""For terms, decisions and findings, which go along with the content."""
+MAX_CARRIED_BYTES = (MAX_RECORD_BYTES - BESIDE_BYTES) // 4 * 3
+"""Of content that one event carries: sealed, and in base64, it fits into a record."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ import orjson
 
 from pipeline.answers import screen_answer
 from pipeline.canary import tells
+from pipeline.contents import MAX_CARRIED_BYTES
 from pipeline.detection.engine import Recipe
 from pipeline.detection.work import Clock
 from pipeline.dialects import (
@@ -27,7 +28,7 @@ from pipeline.ports.recognisers import Seen, Unseen
 from pipeline.reasons import Reason
 from pipeline.redaction import Redacted, RedactionUnavailable, redact
 from pipeline.text import TextPart
-from pipeline.tokens import is_json, restored
+from pipeline.tokens import TooLong, is_json, restored
 from pipeline.verdicts import GuardUnavailable, Screened, Verdict
 from schemas.ids import RequestId
 from schemas.policies import Place, PolicyDocument, Reveal
@@ -161,21 +162,28 @@ def release(
     )
     if isinstance(seen, GuardUnavailable) or seen.verdict is Verdict.BLOCKED:
         return _withheld(seen, found)
-    whole = replace(
-        answer,
-        [
-            _restored(part, restoring, policy.reveal, _place(part, speaker))
-            for part in found.parts
-        ],
-    )
+    decisions = (*found.decisions, *seen.decisions)
+    guards_ran = (*found.guards_ran, *seen.guards_ran)
     repeated = [part for part in asked.parts if part.path[0] in speaker.repeats]
-    words = replace(
-        asked.body, [_restored(part, restoring, _OWN_WORDS) for part in repeated]
-    )
+    try:
+        whole = replace(answer, _back(found.parts, restoring, policy.reveal, speaker))
+        words = replace(asked.body, _back(repeated, restoring, _OWN_WORDS, speaker))
+        body = written(speaker.answered(words, whole, request))
+    except TooLong:
+        body = None
+    if body is None or len(body) > MAX_CARRIED_BYTES:
+        return Withheld(
+            outcome=Outcome.FAILED,
+            reason=Reason.TOO_LARGE,
+            decisions=decisions,
+            guards_ran=guards_ran,
+            looked=_of_answer(found),
+            findings=found.findings,
+        )
     return Released(
-        body=written(speaker.answered(words, whole, request)),
-        decisions=(*found.decisions, *seen.decisions),
-        guards_ran=(*found.guards_ran, *seen.guards_ran),
+        body=body,
+        decisions=decisions,
+        guards_ran=guards_ran,
         usage=speaker.usage(answer),
         model=_name(answer.get("model")),
         looked=_of_answer(found),
@@ -214,17 +222,28 @@ def _place(part: TextPart, speaker: Speaker) -> Place:
     return Place.TOOL_CALL if called else Place.TEXT
 
 
-def _restored(
-    part: TextPart, restoring: Restoring, reveal: Reveal, place: Place = Place.TEXT
-) -> TextPart:
-    """The part with its tokens turned back; escaped, where its text is JSON.
+def _back(
+    parts: Sequence[TextPart], restoring: Restoring, reveal: Reveal, speaker: Speaker
+) -> Sequence[TextPart]:
+    """The parts with their tokens turned back; escaped, where a text is JSON.
 
     A tool's arguments are JSON also where they are cut off in the middle.
+
+    Raises:
+        TooLong: together they have more characters than an event carries bytes.
     """
-    json = part.path[-1] == "arguments" or is_json(part.text)
-    vault, nonce = restoring.vault, restoring.nonce
-    text = restored(part.text, vault, nonce, reveal, place, in_json=json)
-    return TextPart(part.path, part.channel, text)
+    vault, nonce, left = restoring.vault, restoring.nonce, MAX_CARRIED_BYTES
+    done: list[TextPart] = []
+    for part in parts:
+        json, place = _is_json(part), _place(part, speaker)
+        text = restored(part.text, vault, nonce, reveal, place, in_json=json, most=left)
+        left -= len(text)
+        done.append(TextPart(part.path, part.channel, text))
+    return done
+
+
+def _is_json(part: TextPart) -> bool:
+    return part.path[-1] == "arguments" or is_json(part.text)
 
 
 def _name(value: Any) -> str | None:

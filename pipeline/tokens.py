@@ -10,6 +10,7 @@ look-up: restored values are not looked at again.
 
 import hmac
 import re
+import sys
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -157,6 +158,10 @@ def _unescaped(text: str, start: int, least: int) -> int:
     return start
 
 
+class TooLong(Exception):
+    """A text would be longer than it may be, were its tokens turned back."""
+
+
 def restored(
     text: str,
     vault: Mapping[str, str],
@@ -165,6 +170,7 @@ def restored(
     place: Place = Place.TEXT,
     *,
     in_json: bool = False,
+    most: int = sys.maxsize,
 ) -> str:
     """The text with this session's tokens turned back, in one pass.
 
@@ -177,10 +183,14 @@ def restored(
         reveal: which classes are turned back in ``place``; it is asked first.
         in_json: the text is JSON, e.g. a tool call's arguments; values are escaped for
             it.
+        most: characters that it may have; a short token can stand for a long value.
+
+    Raises:
+        TooLong: it would have more.
     """
     links = Links(text, in_json=in_json)
     told: list[str] = []
-    done = 0
+    done, left = 0, most - len(text)
     for found in _bent(text, nonce):
         back: str | None
         if found.strict or not reveal.shows(found.data_class, place):
@@ -192,6 +202,11 @@ def restored(
         if back is not None:
             told += (text[done : found.start], back)
             done = found.end
+            left -= len(back) - (found.end - found.start)
+            if left < 0:
+                break
+    if left < 0:
+        raise TooLong
     return "".join((*told, text[done:])) if told else text
 
 

@@ -1,6 +1,7 @@
 """Each stage's consumer on twins: what becomes of one event, on every path."""
 
 import asyncio
+from base64 import b64encode
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -50,7 +51,7 @@ from schemas.requests import (
     RequestScreened,
     Route,
 )
-from schemas.topics import Outgoing
+from schemas.topics import MAX_RECORD_BYTES, Outgoing
 from tests.support.audit import NOON
 from tests.support.gateway import HeldClock
 from tests.support.installation import new_request_id, new_tenant, terms
@@ -166,6 +167,11 @@ class House:
         screened = one(await self.screened(await self.accepted(text)), RequestScreened)
         redacted = one(await self.redacted(screened), RequestRedacted)
         return await self.called(redacted)
+
+    def sent(self, event: Event[RequestRedacted]) -> Sequence[str]:
+        """What the provider is to be asked."""
+        raw = self.contents.open(self.data_key, Purpose.REQUEST, event.data.content)
+        return [each["content"] for each in orjson.loads(raw)["messages"]]
 
     def answer(self, finished: RequestFinished) -> str:
         assert finished.answer is not None
@@ -618,6 +624,63 @@ def test_the_key_of_a_request_names_its_day() -> None:
     key = Contents(ENTROPY).new_key(new_tenant(), new_request_id(), day)
 
     assert day == partition_of(key.key_id)
+
+
+LONGER = b",".join([b"1e15"] * 200_000)
+"""Numbers that are four times as long when they are written out."""
+
+
+def fits(outgoing: Sequence[Outgoing[Any]]) -> bool:
+    sizes = [len(each.event.data.model_dump_json()) for each in outgoing]
+    return max(sizes) < MAX_RECORD_BYTES
+
+
+async def test_a_request_that_becomes_too_large_ends_and_is_no_dead_letter(
+    house: House,
+) -> None:
+    event = await house.accepted("Hello")
+    screened = one(await house.screened(event), RequestScreened)
+    body = b'{"model":"echo","messages":[{"role":"user"}],"x":[%b]}' % LONGER
+    content = house.contents.seal(house.data_key, Purpose.REQUEST, body)
+    grown = screened.data.model_copy(update={"content": content})
+
+    found = await house.redacted(Event(screened.attributes, grown))
+
+    assert Reason.TOO_LARGE == one(found, RequestFinished).data.reason
+    assert fits(found)
+
+
+@pytest.mark.parametrize("times", [1, 20, 3_000])
+async def test_an_answer_that_repeats_a_token_does_not_grow_without_end(
+    house: House, times: int
+) -> None:
+    """One encoded run that holds an address has one token, however long it is."""
+    run = b64encode(f"{EMAIL} {'lorem ipsum ' * 20_000}".encode()).decode()
+    screened = one(await house.screened(await house.accepted(run)), RequestScreened)
+    redacted = one(await house.redacted(screened), RequestRedacted)
+    (token,) = house.sent(redacted)
+    house.upstream.answers = [Answered(completion(token * times))]
+
+    found = await house.called(redacted)
+
+    end = one(found, RequestFinished).data
+    if times == 1:
+        assert run == house.answer(end)
+    else:
+        assert (Outcome.FAILED, Reason.TOO_LARGE) == (end.outcome, end.reason)
+    assert fits(found)
+
+
+async def test_an_answer_that_is_longer_written_out_is_no_dead_letter(
+    house: House,
+) -> None:
+    body = completion("Hi").replace(b'"model":', b'"x":[%b],"model":' % LONGER)
+    house.upstream.answers = [Answered(body)]
+
+    found = await house.through("Hello")
+
+    assert Reason.TOO_LARGE == one(found, RequestFinished).data.reason
+    assert fits(found)
 
 
 LATE = 100.0

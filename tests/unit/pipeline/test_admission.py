@@ -130,6 +130,16 @@ def test_a_body_may_have_two_mebibytes_and_no_more() -> None:
     ]
 
 
+def test_nor_more_when_it_is_written_out() -> None:
+    numbers = b",".join([b"1e15"] * 200_000)
+    raw = b'{"x":[%b],"model":"echo","messages":[{"role":"user"}]}' % numbers
+
+    assert len(raw) < MAX_BODY_BYTES
+    assert Refused(No.BODY_TOO_LARGE) == draft(
+        raw, Dialect.OPENAI_CHAT, principal(), TERMS
+    )
+
+
 @given(st.binary(max_size=200))
 def test_no_bytes_raise(raw: bytes) -> None:
     made = draft(raw, Dialect.OPENAI_CHAT, principal(), TERMS)

@@ -7,12 +7,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.tokens import escaped, restored
+from pipeline.tokens import TooLong, escaped, restored
 from schemas.policies import DataClass, Place, Reveal
 from tests.support.spent import spent
 
 NONCE = "K7QX"
 VAULT = {"<PERSON_K7QX_1>": 'Nora "N" Lind', "<EMAIL_K7QX_2>": r"a\1@mail.example"}
+
+
+@pytest.mark.parametrize("most", [0, 30, 45, 89])
+def test_what_is_restored_is_never_longer_than_it_may_be(most: int) -> None:
+    """``<PERSON_K7QX_1>`` has 15 characters, and what it stands for has 45."""
+    token, vault = "<PERSON_K7QX_1>", {"<PERSON_K7QX_1>": "N" * 45}
+
+    with pytest.raises(TooLong):
+        restored(token * 2, vault, NONCE, most=most)
+    assert "N" * 90 == restored(token * 2, vault, NONCE, most=90)
 
 
 @pytest.mark.parametrize(
