@@ -13,8 +13,8 @@ from typing import Any
 import orjson
 
 from pipeline.errors import InvalidMessage
+from schemas.base import MAX_INTEGER
 
-MAX_INTEGER = 2**53 - 1
 _OF_SCHEMAS = orjson.OPT_SORT_KEYS | orjson.OPT_STRICT_INTEGER
 _KEY = re.compile(r"[a-z0-9_]+").fullmatch
 

@@ -3,11 +3,11 @@
 Every field is bounded so that no record can exceed ``MAX_RECORD_BYTES``.
 """
 
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field
 
-from schemas.base import Schema
+from schemas.base import Exact, Schema
 from schemas.ids import Actor, EventId, RequestId
 from schemas.requests import Code, Decision, Hex64, Looked, PolicyRef, Usage
 
@@ -19,8 +19,6 @@ MAX_CONTENT = 8
 MAX_MISSING = 16
 MAX_RANGES = 16
 MAX_LOOKED = 4
-MAX_INTEGER = 2**53 - 1
-"""The largest integer that every JSON reader reads exactly (RFC 8785, 3.2.2.3)."""
 
 TERMINAL = frozenset(
     {"request.completed", "request.blocked", "request.failed", "request.cancelled"}
@@ -89,7 +87,7 @@ class Heartbeat(Schema):
         sha256: over the sorted SHA-256 of their origins.
     """
 
-    logs: Annotated[int, Field(ge=0, le=MAX_INTEGER)]
+    logs: Exact
     sha256: Hex64
 
 
@@ -100,19 +98,19 @@ class Reconciled(Schema):
         missing: the first of those that are unrecorded or unended.
     """
 
-    accepted: Annotated[int, Field(ge=0, le=MAX_INTEGER)]
-    unrecorded: Annotated[int, Field(ge=0, le=MAX_INTEGER)]
-    unended: Annotated[int, Field(ge=0, le=MAX_INTEGER)]
-    twice: Annotated[int, Field(ge=0, le=MAX_INTEGER)]
+    accepted: Exact
+    unrecorded: Exact
+    unended: Exact
+    twice: Exact
     missing: Annotated[tuple[Uuid, ...], Field(max_length=MAX_MISSING)] = ()
 
 
 class OffsetRange(Schema):
     """Offsets of a partition that were read: from ``begin``, up to before ``end``."""
 
-    partition: Annotated[int, Field(ge=0, le=MAX_INTEGER)]
-    begin: Annotated[int, Field(ge=0, le=MAX_INTEGER)]
-    end: Annotated[int, Field(ge=0, le=MAX_INTEGER)]
+    partition: Exact
+    begin: Exact
+    end: Exact
 
 
 class _Facts(Schema):
@@ -146,14 +144,6 @@ class _Facts(Schema):
     completeness: Reconciled | None = None
     offsets: Annotated[tuple[OffsetRange, ...], Field(max_length=MAX_RANGES)] = ()
 
-    @model_validator(mode="after")
-    def _integers_are_exact(self) -> Self:
-        usage = self.usage or Usage()
-        version = self.policy.version if self.policy else 0
-        if max(usage.input_tokens, usage.output_tokens, version) > MAX_INTEGER:
-            raise ValueError("expected integers below 2^53")
-        return self
-
 
 class AuditRecorded(_Facts):
     """Something happened that the ledger must hold.
@@ -178,7 +168,7 @@ class AuditRecord(_Facts):
 
     v: Literal[1]
     log: Annotated[str, Field(pattern=r"^[a-z0-9./_-]{1,255}$")]
-    seq: Annotated[int, Field(ge=0, le=MAX_INTEGER)]
+    seq: Exact
     prev: Hex64
     event_id: Annotated[EventId, Field(pattern=r"^[0-9a-f-]{36}$")]
     ts: Moment

@@ -1,6 +1,13 @@
 """The base of everything that crosses a wire."""
 
-from pydantic import BaseModel, ConfigDict
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+MAX_INTEGER = 2**53 - 1
+"""The largest integer that every JSON reader reads exactly (RFC 8785, 3.2.2.3)."""
+Exact = Annotated[int, Field(ge=0, le=MAX_INTEGER)]
+"""A number that may stand in a record of the ledger."""
 
 
 class Schema(BaseModel):

@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from schemas.base import Schema
+from schemas.base import Exact, Schema
 from schemas.ids import Actor
 
 Hex64 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -43,7 +43,7 @@ class PolicyRef(Schema):
     """The policy version that was in force at acceptance."""
 
     id: Code
-    version: Annotated[int, Field(ge=1)]
+    version: Annotated[Exact, Field(ge=1)]
     sha256: Hex64
 
 
@@ -133,8 +133,8 @@ class Looked(Schema):
 class Usage(Schema):
     """Tokens, as the provider counted them."""
 
-    input_tokens: Annotated[int, Field(ge=0)] = 0
-    output_tokens: Annotated[int, Field(ge=0)] = 0
+    input_tokens: Exact = 0
+    output_tokens: Exact = 0
 
 
 class RequestAccepted(Schema):

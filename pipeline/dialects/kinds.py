@@ -4,8 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-MAX_COUNT: Final = 2**53 - 1
-"""Usage beyond it is not believed: no JSON reader need read it exactly."""
+from schemas.base import MAX_INTEGER
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +26,8 @@ def wrong(
 
 
 def count(value: object) -> int:
-    """A count of tokens; 0 where it is none that can be believed."""
-    return value if type(value) is int and 0 <= value <= MAX_COUNT else 0
+    """A count of tokens; 0 where it is none that a record could hold."""
+    return value if type(value) is int and 0 <= value <= MAX_INTEGER else 0
 
 
 def _is_number(value: object) -> bool:

@@ -6,11 +6,11 @@ from datetime import datetime
 from typing import Protocol
 
 from pipeline.audit import Entry, Head, Recorded
-from pipeline.canonical import MAX_INTEGER
 from pipeline.merkle import TILE_WIDTH
 from pipeline.querying import MAX_PAGE, Query
 from pipeline.root import Rooted
 from pipeline.sequencing import Growth, Place
+from schemas.base import MAX_INTEGER
 from schemas.ids import EventId, RequestId, TenantId
 
 

@@ -11,7 +11,6 @@ import click
 
 from infra.signer.ed25519 import public_keys
 from pipeline.audit import Entry
-from pipeline.canonical import MAX_INTEGER
 from pipeline.checkpoint import Checkpoint, VerifyKey, parse_note
 from pipeline.erasures import every
 from pipeline.ports.ledger import Logs
@@ -28,6 +27,7 @@ from producers.cli.books import (
 )
 from producers.cli.evidence import print_records
 from producers.records import written
+from schemas.base import MAX_INTEGER
 from schemas.ids import RequestId, TenantId
 
 PAGE = 50

@@ -16,7 +16,6 @@ from schemas.audit import (
     MAX_CONTENT,
     MAX_DECISIONS,
     MAX_GUARDS,
-    MAX_INTEGER,
     MAX_LOOKED,
     MAX_MISSING,
     MAX_RANGES,
@@ -30,6 +29,7 @@ from schemas.audit import (
     Reconciled,
     Retained,
 )
+from schemas.base import MAX_INTEGER
 from schemas.events import Attributes, Event
 from schemas.ids import Actor, EventId, RequestId, TenantId
 from schemas.requests import Decision, Looked, PolicyRef, Usage

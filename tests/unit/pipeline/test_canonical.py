@@ -8,8 +8,9 @@ import rfc8785
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.canonical import MAX_INTEGER, canonical, parse
+from pipeline.canonical import canonical, parse
 from pipeline.errors import InvalidMessage
+from schemas.base import MAX_INTEGER
 
 words = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]))
 keys = st.from_regex(r"[a-z0-9_]+", fullmatch=True)
