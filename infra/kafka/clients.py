@@ -12,6 +12,7 @@ from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssigno
 from aiokafka.errors import KafkaError
 
 from infra.kafka.connections import survive_closed_transports
+from infra.kafka.partitioner import KeyPartitioner
 from infra.kafka.partitions import KafkaPartitions
 from infra.kafka.records import tolerate_header_names
 from pipeline.ports.bus import Record
@@ -96,7 +97,10 @@ class KafkaClients:
     def producer(self) -> AIOKafkaProducer:
         """A producer that was not started yet."""
         return AIOKafkaProducer(
-            bootstrap_servers=self.bootstrap, client_id="sluice", **PRODUCER
+            bootstrap_servers=self.bootstrap,
+            client_id="sluice",
+            partitioner=KeyPartitioner(),
+            **PRODUCER,
         )
 
     def reader(self) -> AIOKafkaConsumer:
