@@ -10,6 +10,7 @@ from datetime import datetime
 from hashlib import sha256
 from typing import Any
 
+from pipeline.ports.recognisers import PREFIX
 from pipeline.reasons import CIRCUMSTANTIAL
 from pipeline.sealing import Purpose
 from pipeline.work import OpenRequest
@@ -38,9 +39,6 @@ from schemas.requests import (
 )
 from schemas.topics import AUDIT_RECORDED, REPLIES, REQUESTS_FINISHED, Outgoing
 
-FAILED_OPEN = "failed_open"
-"""The verdict of a guard that could not look, and let the request pass."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
@@ -61,22 +59,22 @@ class Step:
     looked: Sequence[Looked] = ()
 
 
-def _named(
-    kind: str,
-    status: str | None,
-    looked: Sequence[Looked],
-    decisions: Sequence[Decision],
-) -> str:
+def _named(kind: str, status: str | None, said: Step | RequestFinished) -> str:
     """What tells one account of a step from another that may honestly differ.
 
-    Two versions that run side by side, in an upgrade, judge by two recipes; and a guard
-    that took too long, and failed open, may be in time when it looks again.
+    Two versions that run side by side, in an upgrade, judge by two recipes. A guard
+    that took too long may be in time when it looks again, and another one late; and a
+    recogniser from outside may be another by then. So what they said is named by that.
     """
-    opened = {each.control for each in decisions if each.verdict == FAILED_OPEN}
     parts = [kind]
     parts += [status] if status is not None and status in CIRCUMSTANTIAL else []
-    parts += [looked[-1].recipe[:16]] if looked else []
-    return ":".join([*parts, *sorted(opened)])
+    parts += [said.looked[-1].recipe[:16]] if said.looked else []
+    failed = any(each.verdict.startswith("failed_") for each in said.decisions)
+    if failed or any(each.startswith(PREFIX) for each in said.guards_ran):
+        decided = [each.model_dump_json() for each in said.decisions]
+        told = "\n".join((*decided, *said.guards_ran))
+        parts.append(sha256(told.encode()).hexdigest()[:16])
+    return ":".join(parts)
 
 
 def told(
@@ -159,8 +157,8 @@ def recorded(
 ) -> Outgoing[AuditRecorded]:
     """The ledger's record of one step.
 
-    Law: its id follows from the cause, the action, the recipe, the guards that failed
-    open and, where a redelivery may find otherwise, the status.
+    Law: its id follows from the cause, the action, the recipe and, where a redelivery
+    may find otherwise, the status, the decisions and the guards that ran.
     """
     data = AuditRecorded(
         action=step.action,
@@ -182,7 +180,7 @@ def recorded(
             retention_class=terms.retention.retention_class, day=terms.retention.day
         ),
     )
-    name = _named(step.action, step.status, step.looked, step.decisions)
+    name = _named(step.action, step.status, step)
     attributes = after(cause, data.kind, source=source, time=now, name=name)
     return Outgoing(AUDIT_RECORDED, Event(attributes, data))
 
@@ -212,7 +210,7 @@ def ended(
     now: datetime,
 ) -> list[Outgoing[Any]]:
     """A request's end, and the reply where a gateway waits for it."""
-    name = _named(finished.kind, finished.reason, finished.looked, finished.decisions)
+    name = _named(finished.kind, finished.reason, finished)
     attributes = after(cause, finished.kind, source=source, time=now, name=name)
     found: list[Outgoing[Any]] = [
         Outgoing(REQUESTS_FINISHED, Event(attributes, finished))

@@ -155,7 +155,8 @@ def told(corpse: Corpse, now: datetime) -> Iterator[Outgoing[Any]]:
     ours = replace(claimed, source=SOURCE, time=now, causation=claimed.id)
     audited = replace(
         ours,
-        id=event_id(corpse.dead_id, f"audit.{ACTION}.v1"),
+        # Another version may not handle it for another reason.
+        id=event_id(corpse.dead_id, f"audit.{ACTION}.v1:{corpse.verdict.reason}"),
         type=AuditRecorded.kind,
     )
     yield Outgoing(AUDIT_RECORDED, Event(audited, _audit(corpse, request)))

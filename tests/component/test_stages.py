@@ -30,17 +30,18 @@ from pipeline.keystore import Partition, class_named, partition_of
 from pipeline.ports.bus import Record
 from pipeline.ports.keys import NewKey, OfRequest
 from pipeline.ports.providers import Answered, Providers, Refused, Unanswered
-from pipeline.ports.recognisers import Recognisers, Seen, Unseen
+from pipeline.ports.recognisers import Mention, Recognisers, Seen, Unseen
 from pipeline.ports.requests import Done, Held, Spent, Taken
 from pipeline.provider import Result
 from pipeline.reasons import Reason
 from pipeline.screening import SCREENING
 from pipeline.sealing import Purpose
+from pipeline.sequencing import sift
 from pipeline.work import Bench
 from schemas.audit import AuditRecorded
 from schemas.events import Attributes, Event
 from schemas.ids import EventId, RequestId, TenantId, event_id
-from schemas.policies import Failing, GuardRule, PolicyDocument
+from schemas.policies import External, Failing, GuardRule, PolicyDocument
 from schemas.requests import (
     Dialect,
     Outcome,
@@ -744,6 +745,83 @@ async def test_a_guard_past_its_budget_that_is_open_is_missing_in_coverage(
         step_event(found, "request.screened").attributes.id for found in (in_time, late)
     }
     assert 2 == len(ids)  # two honest accounts are no contradiction
+
+
+@dataclass(frozen=True)
+class Told(Recognisers):
+    """Recognisers that answer as they are told, round after round."""
+
+    rounds: list[dict[str, str | None]]
+    """By name the version that looks; None: it says nothing."""
+
+    @override
+    async def look(
+        self, texts: Sequence[str], names: Collection[str]
+    ) -> Sequence[Seen | Unseen]:
+        said = self.rounds.pop(0)
+        nothing: tuple[tuple[Mention, ...], ...] = tuple(() for _ in texts)
+        return [
+            Unseen(name) if version is None else Seen(name, version, nothing)
+            for name, version in said.items()
+        ]
+
+
+def accounts(*told: Sequence[Outgoing[Any]]) -> list[Event[AuditRecorded]]:
+    found = [out.event for each in told for out in each]
+    return [each for each in found if isinstance(each.data, AuditRecorded)]
+
+
+@pytest.mark.parametrize(
+    "rounds",
+    [
+        [{"a": None, "b": "1"}, {"a": "1", "b": None}],
+        [{"a": "1", "b": "1"}, {"a": "1", "b": "2"}],
+    ],
+)
+async def test_recognisers_that_say_otherwise_contradict_nothing(
+    house: House, rounds: list[dict[str, str | None]]
+) -> None:
+    """One was away, or is another version, when the request came again."""
+    policy = PolicyDocument(recognisers={"a": External(), "b": External()})
+    event = await house.accepted("Hello", policy)
+    screened = one(await house.screened(event), RequestScreened)
+    repeat = [*rounds, rounds[-1]]
+    house.redaction = replace(house.redaction, recognisers=Told(repeat))
+
+    found = accounts(*[await house.redacted(screened) for _ in range(3)])
+
+    sifted = sift(found, {}, ())
+    assert (2, 1) == (len(sifted.fresh), sifted.repeats)
+
+
+class Late(HeldClock):
+    """In time for so many looks, and late at the next one."""
+
+    def __init__(self, looks: int) -> None:
+        super().__init__()
+        self._looks = looks
+
+    @override
+    def cpu(self) -> float:
+        self._looks -= 1
+        return LATE if self._looks < 0 else 0.0
+
+
+async def test_guards_that_are_late_in_turns_contradict_nothing(house: House) -> None:
+    event = await house.accepted(LONG)
+    parts = [{"role": role, "content": LONG} for role in ("user", "tool")]
+    body = orjson.dumps({"model": "echo", "messages": parts})
+    content = house.contents.seal(house.data_key, Purpose.REQUEST, body)
+    both = Event(event.attributes, event.data.model_copy(update={"content": content}))
+    told = []
+    for looks in range(8):
+        house.screening = replace(house.screening, clock=Late(looks))
+        told.append(await house.screened(both))
+
+    sift(accounts(*told), {}, ())
+
+    ends = {step_of(each, "request.screened").decision for each in told}
+    assert 2 < len(ends)  # in time, and late in two ways at least
 
 
 MARKED = PolicyDocument(canary=True)

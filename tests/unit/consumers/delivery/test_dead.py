@@ -13,6 +13,7 @@ from infra.memory.log import MemoryLog
 from infra.memory.publisher import MemoryPublisher
 from pipeline.errors import InvalidMessage
 from pipeline.ports.bus import RawOutgoing, Record
+from pipeline.sequencing import sift
 from schemas.audit import AuditRecorded
 from schemas.events import Attributes
 from schemas.ids import EventId, derived, event_id
@@ -100,6 +101,22 @@ def test_the_audit_record_holds_the_digest_and_the_same_id_each_time() -> None:
         again.event.attributes.id,
         again.event.data,
     )
+
+
+def test_buried_again_for_another_reason_contradicts_nothing() -> None:
+    """A version that was taken back fell over what its elder cannot read."""
+    first, repeated = corpse(), corpse()
+    again = replace(first, verdict=Bury(Reason.HANDLER_ERROR, "ValueError x.py:1"))
+    found = [
+        out.event
+        for each in (first, repeated, again)
+        for out in told(each, NOON)
+        if isinstance(out.event.data, AuditRecorded)
+    ]
+
+    sifted = sift(found, {}, ())
+
+    assert (2, 1) == (len(sifted.fresh), sifted.repeats)
 
 
 @pytest.mark.parametrize(
