@@ -17,6 +17,7 @@ from consumers.delivery.prepared import Item, each, firsts, many, read, with_spa
 from consumers.delivery.stops import Stops
 from consumers.delivery.subscriptions import Lanes, Many, Subscription
 from consumers.delivery.trials import Trials
+from consumers.delivery.turns import Turns
 from pipeline.errors import InvalidMessage, RetryableError
 from pipeline.ports.bus import Record
 from pipeline.ports.partitions import Listener, Partitions
@@ -54,6 +55,7 @@ class Ordered(Listener):
         self._partitions = partitions
         self._means = means
         self._trials = Trials(group, means)
+        self._turns = Turns(means.clock)
         self._brake = Brake()
         self._epoch = 0
         self._leaving = False
@@ -163,6 +165,8 @@ class Ordered(Listener):
 
     async def _walk(self, lot: Lot) -> None:
         for item in lot.items:
+            if not item.done:
+                await self._turns.next()
             if not item.done and not self._may_go_on(lot):
                 await self._flush(lot)
                 if lot.epoch == self._epoch:

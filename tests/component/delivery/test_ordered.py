@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -66,6 +67,33 @@ async def test_records_are_handled_in_order_published_and_committed(
     assert subjects("a", "b", "c") == bench.sunk
     assert 3 == bench.committed()
     assert 3 == bench.seen.counted["handled"]
+
+
+async def test_between_records_that_compute_for_long_the_loop_goes_round(
+    bench: Bench,
+) -> None:
+    """Else a group is taken away while it works, and gets the same again."""
+    for partition in range(4):
+        bench.put(*(f"{partition}{n}" for n in range(3)), partition=partition)
+    seen: list[Audited] = []
+
+    async def handle(event: Audited, _: None) -> Sequence[Outgoing[Any]]:
+        bench.clock.compute(5.0)
+        seen.append(event)
+        return [onward(event)]
+
+    rounds: list[int] = []
+
+    def go_round() -> None:
+        rounds.append(len(seen))
+        asyncio.get_running_loop().call_soon(go_round)
+
+    member = await bench.member(ordered(SOURCE, handle))
+    go_round()
+    await member.until_quiet(3)
+
+    assert 12 == len(seen)
+    assert 1 == max(later - earlier for earlier, later in pairwise(rounds))
 
 
 async def test_a_new_member_begins_at_the_committed(bench: Bench) -> None:
