@@ -146,7 +146,7 @@ def _after(given: str | None, now: datetime) -> timedelta | None:
         return min(timedelta(seconds=int(given)), RETRY_AFTER_LIMIT)
     try:
         moment = parsedate_to_datetime(given)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     if moment.tzinfo is None:
         return None

@@ -154,6 +154,8 @@ async def test_another_service_that_is_offered_is_not_asked(listener: Listener) 
         ("1" * 40, None, None),
         ("soon", None, None),
         ("-1", None, None),
+        ("Mon, 01 Jan 99999999999 00:00:00 GMT", None, None),
+        ("Mon, 01 Jan 2024 00:00:00 +99999999999999999", None, None),
         (format_datetime(datetime(2020, 1, 1, tzinfo=UTC), usegmt=True), 0, 0),
         ("in an hour", 3500, 3600),
     ],
