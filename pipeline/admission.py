@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
-from pipeline.dialects import SPEAKERS, Json, Malformed, read, written
+from pipeline.dialects import SPEAKERS, Json, Malformed, read, strings, written
 from pipeline.keystore import TRANSIENT, RetentionClass, class_named
 from pipeline.ports.tenants import Principal, TenantTerms
 from pipeline.ports.tokens import Claims
@@ -25,6 +25,8 @@ LEEWAY: Final = timedelta(seconds=30)
 
 MAX_BODY_BYTES: Final = 2 * 1024 * 1024
 """Base64 and the terms around it fit into the largest record, 4 MiB."""
+MAX_STRINGS: Final = 32_768
+"""Each is looked at by itself: a body of nothing else would take a minute."""
 NAME: Final = re.compile(r"[\x21-\x7e]{1,255}")
 """What a caller may name a request: 1 to 255 visible ASCII characters."""
 
@@ -121,6 +123,9 @@ def _body(raw: bytes, dialect: Dialect) -> Json | Refused:
         return Refused(No.INVALID_REQUEST, (f"body: expected {body.expected}",))
     if len(written(body)) > MAX_BODY_BYTES:  # a number may be longer written out
         return Refused(No.BODY_TOO_LARGE)
+    if strings(body) > MAX_STRINGS:
+        expected = f"body: expected at most {MAX_STRINGS} strings"
+        return Refused(No.INVALID_REQUEST, (expected,))
     errors = tuple(SPEAKERS[dialect].check(body))
     return Refused(No.INVALID_REQUEST, errors[:MAX_ERRORS]) if errors else body
 

@@ -114,6 +114,15 @@ def _too_deep(value: object, left: int) -> bool:
     return left == 0 or any(_too_deep(each, left - 1) for each in inner)
 
 
+def strings(value: object) -> int:
+    """How many strings stand below a value; names do not count."""
+    if isinstance(value, str):
+        return 1
+    if not isinstance(value, dict | list):
+        return 0
+    return sum(map(strings, value.values() if isinstance(value, dict) else value))
+
+
 def written(body: Json) -> bytes:
     """The bytes of a body, as they are sealed and sent."""
     return orjson.dumps(body)

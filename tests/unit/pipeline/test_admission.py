@@ -4,6 +4,7 @@ import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,6 +15,7 @@ from pipeline.admission import (
     LEEWAY,
     MAX_BODY_BYTES,
     MAX_ERRORS,
+    MAX_STRINGS,
     READ,
     SEND,
     Draft,
@@ -138,6 +140,22 @@ def test_nor_more_when_it_is_written_out() -> None:
     assert Refused(No.BODY_TOO_LARGE) == draft(
         raw, Dialect.OPENAI_CHAT, principal(), TERMS
     )
+
+
+@pytest.mark.parametrize(
+    "strings", [["a"] * MAX_STRINGS, [{"x": ["a"]}] * MAX_STRINGS, "a"]
+)
+def test_a_body_holds_no_more_strings_than_can_be_looked_at(strings: Any) -> None:
+    """The model, the role and the content are strings too."""
+    fields = {"model": "echo", "messages": [{"role": "user", "content": "Hello"}]}
+    raw = orjson.dumps({**fields, "x": strings})
+    made = draft(raw, Dialect.OPENAI_CHAT, principal(), TERMS)
+
+    if strings == "a":
+        assert isinstance(made, Draft)
+    else:
+        told = f"body: expected at most {MAX_STRINGS} strings"
+        assert Refused(No.INVALID_REQUEST, (told,)) == made
 
 
 @given(st.binary(max_size=200))
