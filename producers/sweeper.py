@@ -12,7 +12,7 @@ from pipeline.ports.system import Clock
 from pipeline.reasons import Reason
 from pipeline.trail import ended
 from schemas.events import Attributes
-from schemas.ids import event_id
+from schemas.ids import RequestId, event_id
 from schemas.requests import Outcome, RequestFinished
 from schemas.topics import Outgoing
 
@@ -21,6 +21,9 @@ KIND: Final = "request.overdue"
 GRACE: Final = timedelta(seconds=60)
 """After the deadline: a stage that ends the request then should be the one."""
 BATCH: Final = 500
+TOLD_AGAIN: Final = timedelta(minutes=10)
+"""What was told its end waits for the group that writes it; told at every look, a group
+that is away or behind would find its topic full of that."""
 LOOKS_BACK: Final = timedelta(hours=2)
 """Of a fresh process: no deadline is further away than an hour. What passed while no
 sweeper ran for longer goes with its day of keys."""
@@ -35,6 +38,7 @@ class Sweeper:
     publisher: Publisher
     clock: Clock
     _swept: datetime = field(init=False)
+    _told: dict[RequestId, datetime] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         self._swept = self.clock.now() - LOOKS_BACK
@@ -47,17 +51,27 @@ class Sweeper:
         """
         now = self.clock.now()
         late = await self.sweep.overdue(now - GRACE, BATCH)
+        told = {each.request_id: self._told.get(each.request_id) for each in late}
+        ends = [each for each in late if _is_due(told[each.request_id], now)]
         await self.publisher.publish(
-            [outgoing for each in late for outgoing in _end(each, now)]
+            [outgoing for each in ends for outgoing in _end(each, now)]
         )
+        self._told = {
+            **{request: at for request, at in told.items() if at is not None},
+            **{each.request_id: now for each in ends},
+        }
         await self._forget(now - GRACE)
-        return len(late) >= BATCH
+        return len(ends) >= BATCH
 
     async def _forget(self, until: datetime) -> None:
         keys = await self.sweep.passing(self._swept, until)
         for start in range(0, len(keys), BATCH):
             await self.keystore.forget(keys[start : start + BATCH])
         self._swept = until
+
+
+def _is_due(told: datetime | None, now: datetime) -> bool:
+    return told is None or now - told >= TOLD_AGAIN
 
 
 def _end(late: Overdue, now: datetime) -> Sequence[Outgoing[Any]]:

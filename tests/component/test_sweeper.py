@@ -18,7 +18,7 @@ from pipeline.ports.keys import Destroyed, KeyRef, NewKey
 from pipeline.ports.requests import NewRequest
 from pipeline.reasons import Reason
 from pipeline.retention import ahead
-from producers.sweeper import BATCH, GRACE, Sweeper
+from producers.sweeper import BATCH, GRACE, TOLD_AGAIN, Sweeper
 from schemas.events import Event
 from schemas.ids import RequestId, TenantId
 from schemas.requests import RequestFinished, Retention
@@ -79,6 +79,16 @@ async def world() -> World:
     return World(clock, requests, keys, published, sweeper)
 
 
+def copy(world: World) -> Sweeper:
+    """A sweeper in another process."""
+    return Sweeper(
+        sweep=world.requests,
+        keystore=world.keys,
+        publisher=world.published,
+        clock=world.clock,
+    )
+
+
 def at(world: World, moment: timedelta) -> None:
     world.clock.elapsed = DUE + moment - NOON
 
@@ -117,7 +127,7 @@ async def test_copies_and_repeats_tell_the_same_end(world: World) -> None:
     at(world, 2 * GRACE)
 
     await world.sweeper.round()
-    await world.sweeper.round()
+    await copy(world).round()
 
     first, second = world.published.ends()
     assert first.attributes.id == second.attributes.id
@@ -147,6 +157,27 @@ async def test_a_full_batch_asks_for_another_round(world: World) -> None:
     assert BATCH == len(world.published.ends())
 
 
+async def test_while_nobody_writes_the_ends_they_are_told_once_in_a_while(
+    world: World,
+) -> None:
+    """The group is away, however long: its topic is not filled with one batch."""
+    ids = [RequestId(f"00000000-0000-7000-8000-{n:012}") for n in range(BATCH + 1)]
+    for request in ids:
+        await world.requests.admit(admitted(TENANT, request))
+    at(world, 2 * GRACE)
+    rounds = [await world.sweeper.round() for _ in range(5)]
+    told = len(world.published.ends())
+    await world.requests.finish([ended(TENANT, request) for request in ids[:BATCH]])
+    await world.sweeper.round()
+    behind = [each.attributes.subject for each in world.published.ends()[told:]]
+    at(world, 2 * GRACE + TOLD_AGAIN)
+    await world.sweeper.round()
+
+    assert ([True, False, False, False, False], BATCH) == (rounds, told)
+    assert [ids[-1]] == behind
+    assert BATCH + 2 == len(world.published.ends())
+
+
 async def test_an_answer_that_nobody_took_is_forgotten(world: World) -> None:
     ref = await world.transient()
     at(world, GRACE - timedelta(seconds=1))
@@ -165,13 +196,7 @@ async def test_a_fresh_process_forgets_what_passed_before_it_began(
 ) -> None:
     ref = await world.transient()
     at(world, timedelta(hours=1))
-    late = Sweeper(
-        sweep=world.requests,
-        keystore=world.keys,
-        publisher=world.published,
-        clock=world.clock,
-    )
 
-    await late.round()
+    await copy(world).round()
 
     assert isinstance((await world.keys.fetch([ref]))[ref], Destroyed)
