@@ -6,7 +6,13 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from pipeline.errors import IntegrityError, InvalidMessage, NotYet, RetryableError
+from pipeline.errors import (
+    IntegrityError,
+    InvalidMessage,
+    LogClosed,
+    NotYet,
+    RetryableError,
+)
 from pipeline.ports.system import Entropy
 from schemas.topics import Outgoing
 
@@ -37,10 +43,12 @@ class Bury:
 
     Attributes:
         where: class and field names, or a place in our code; no values.
+        counts: it may be our fault, so the brake counts it.
     """
 
     reason: Reason
     where: str
+    counts: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +77,9 @@ def judge(error: Exception, failed: int) -> Bury | Again | Later | Halt:
     Law: a :class:`RetryableError` has no last attempt.
     """
     if isinstance(error, InvalidMessage):
-        return Bury(Reason.INVALID_MESSAGE, error.where)
+        # A log's end is its tenant's: whoever still speaks of it stops no other's.
+        counts = not isinstance(error, LogClosed)
+        return Bury(Reason.INVALID_MESSAGE, error.where, counts=counts)
     if isinstance(error, NotYet):
         return Later(error.seconds)
     if isinstance(error, RetryableError):

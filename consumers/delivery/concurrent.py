@@ -321,7 +321,8 @@ class Concurrent(Listener):
         )
         await self._means.burial.bury(corpse)
         self._means.signals.buried(self._subscription.group, verdict.reason)
-        self._brake.buried()
+        if verdict.counts:
+            self._brake.buried()
         self._ended(job)
         if self._brake.pulled:
             self.stops.hold()

@@ -242,7 +242,8 @@ class Ordered(Listener):
         )
         await self._means.burial.bury(corpse)
         self._means.signals.buried(self._subscription.group, verdict.reason)
-        self._brake.buried()
+        if verdict.counts:
+            self._brake.buried()
         await self._ended(lot, [record], handled=False)
         if self._brake.pulled and not self._subscription.stranger:
             self.stops.hold()

@@ -8,7 +8,14 @@ from typing import Any
 import pytest
 
 from consumers.delivery import Subscription, ordered, ordered_batch, ordered_raw
-from pipeline.errors import IntegrityError, InvalidMessage, NotYet, RetryableError
+from consumers.delivery.brake import IN_A_ROW
+from pipeline.errors import (
+    IntegrityError,
+    InvalidMessage,
+    LogClosed,
+    NotYet,
+    RetryableError,
+)
 from pipeline.ports.bus import Record
 from schemas.audit import AuditRecorded
 from schemas.events import Event
@@ -290,6 +297,17 @@ async def test_twenty_dead_letters_in_a_row_hold_the_subscription(
         bench.committed(),
         bench.sunk,
     )
+
+
+async def test_what_comes_for_a_closed_log_pulls_no_brake(bench: Bench) -> None:
+    bench.put(*["bad"] * IN_A_ROW, "c")
+    subscription, _ = forwarding(failing(LogClosed()))
+    member = await bench.member(subscription)
+    await member.until_quiet(5)
+
+    assert IN_A_ROW == len(bench.dead)
+    assert not member.mode.stops.held
+    assert subjects("c") == bench.sunk
 
 
 async def test_strangers_pull_no_brake_and_are_sealed_before_burial(
