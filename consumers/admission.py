@@ -52,7 +52,8 @@ class AdmissionConsumer:
         """Admit a poll's records side by side; what they become, in their order.
 
         Raises:
-            InvalidMessage: a record has no token of ours, so it is nobody's.
+            InvalidMessage: a record has no token of ours, or that of a tenant whose log
+                was closed, so it is nobody's.
             RetryableError: database or keystore are away.
             IntegrityError: the broker did not set a record's time.
         """
@@ -70,6 +71,8 @@ class AdmissionConsumer:
             case Ended():
                 return []  # a redelivery of what has ended: all was said
             case Refused() as refused:
+                if await self.tenants.closed(claims.tenant_id):
+                    raise InvalidMessage("expected a tenant of ours", "authorization")
                 told = rejected(
                     record,
                     refused,

@@ -32,6 +32,12 @@ class MemoryTenants(Tenants):
         default_factory=dict
     )
 
+    _closed: set[TenantId] = field(default_factory=set)
+
+    def close(self, tenant: TenantId) -> None:
+        """Its log has ended."""
+        self._closed.add(tenant)
+
     def put(
         self,
         tenant: TenantId,
@@ -55,6 +61,10 @@ class MemoryTenants(Tenants):
             policy=versions[ref],
             policy_ref=ref,
         )
+
+    @override
+    async def closed(self, tenant: TenantId) -> bool:
+        return tenant in self._closed
 
     @override
     async def policies(

@@ -31,6 +31,7 @@ select (select document from sluice.policy order by version desc limit 1) as doc
          (select model, provider, upstream_model from sluice.route
            where environment = $1) r) as routes
 """
+OPEN = "select state <> 'closed' from sluice.tenant"
 POLICY = "select document from sluice.policy where version = $1"
 
 
@@ -69,6 +70,11 @@ class PostgresTenants(Tenants):
             policy=policy,
             policy_ref=reference(policy, row["document"]),
         )
+
+    @override
+    async def closed(self, tenant: TenantId) -> bool:
+        async with as_tenant(self.pool, tenant, readonly=True) as connection:
+            return await connection.fetchval(OPEN) is not True
 
     @override
     async def policies(

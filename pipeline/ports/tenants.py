@@ -69,6 +69,10 @@ class Tenants(Protocol):
         """Routes and the policy in force; at most 5 s old."""
         ...
 
+    async def closed(self, tenant: TenantId) -> bool:
+        """Has its log ended? Nothing is told of it any more."""
+        ...
+
     async def policies(
         self, wanted: Sequence[tuple[TenantId, PolicyRef]]
     ) -> Mapping[PolicyRef, PolicyDocument]:

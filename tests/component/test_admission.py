@@ -209,6 +209,16 @@ async def test_tokens_that_do_not_open_the_inbox_are_rejections(world: World) ->
         assert TENANT == told.attributes.tenant
 
 
+async def test_a_tenant_whose_log_was_closed_is_nobody(world: World) -> None:
+    """Its tokens are still signed by us, and there is no log to tell it on."""
+    record = world.record(dumped(), headers(world))
+    world.credentials.revoke(CLIENT, world.clock.now())
+    world.tenants.close(TENANT)
+
+    with pytest.raises(InvalidMessage):
+        await handled(world, record)
+
+
 async def test_a_backlog_expires_no_token(world: World) -> None:
     record = world.record(dumped(), headers(world))
     world.clock.elapsed += timedelta(hours=5)

@@ -24,6 +24,7 @@ from infra.postgres.logs import PostgresLogs
 from infra.postgres.outbox import Outbox
 from infra.postgres.pool import open_pool
 from infra.postgres.requests import PostgresRequests
+from infra.postgres.tenants import PostgresTenants
 from infra.signer.ed25519 import FileSigner, PublicKeys, ensure_key
 from infra.signer.state import STATE, FileState
 from infra.system import SystemEntropy
@@ -153,10 +154,13 @@ async def sign(scene: Scene, tenant: TenantId) -> None:
 
 async def test_a_tenant_goes(scene: Scene) -> None:
     tenant = await scene.frozen()
+    tenants = PostgresTenants(pool=scene.admin.pool, clock=scene.clock)
+    before = await tenants.closed(tenant)
 
     await scene.closing.close(tenant)
     await scene.drain()
 
+    assert (False, True) == (before, await tenants.closed(tenant))
     assert CLOSED == (await scene.actions(tenant))[-1]
     with pytest.raises(KeyDestroyed):
         await scene.admin.keeper.enrol(tenant)
