@@ -130,6 +130,8 @@ class External(Schema):
     classes: tuple[DataClass, ...] | None = None
 
 
+RetentionName = Annotated[str, Field(pattern="^(transient|1d|7d|30d|90d|180d|365d)$")]
+"""The classes that :mod:`pipeline.keystore` knows; a test compares."""
 RecogniserName = Annotated[str, Field(pattern="^[a-z0-9_-]{1,32}$")]
 
 
@@ -208,7 +210,7 @@ class PolicyDocument(Schema):
     topics: Annotated[tuple[TopicRule, ...], Field(max_length=16)] = ()
     open_strict: bool = False
     canary: bool = False
-    retention_class: Code = "transient"
+    retention_class: RetentionName = "transient"
     deadline_s: Annotated[int, Field(ge=1, le=3600)] = 120
     regions: tuple[Annotated[str, Field(pattern="^[A-Z]{2}$")], ...] = ("US", "GB")
 

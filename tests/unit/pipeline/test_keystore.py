@@ -5,6 +5,7 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from pipeline.keystore import (
     CLASSES,
@@ -18,6 +19,7 @@ from pipeline.keystore import (
     partition_of,
     partition_prefix,
 )
+from schemas.policies import PolicyDocument
 
 DAY = date(2026, 11, 22)
 partitions = st.builds(
@@ -25,6 +27,14 @@ partitions = st.builds(
     st.sampled_from(CLASSES),
     st.dates(min_value=date(1970, 1, 1), max_value=date(2149, 6, 6)),
 )
+
+
+def test_a_policy_names_a_class_that_there_is() -> None:
+    for each in CLASSES:
+        assert each.name == PolicyDocument(retention_class=each.name).retention_class
+    for name in ("31days", "2d", "30", "", "1d\n"):
+        with pytest.raises(ValidationError, match="retention_class"):
+            PolicyDocument(retention_class=name)
 
 
 def test_a_key_id_is_day_class_and_randomness() -> None:
