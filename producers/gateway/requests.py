@@ -23,6 +23,7 @@ from producers.faults import INVALID_REQUEST, NOT_FOUND, Fault
 from producers.gateway.errors import response
 from schemas.api.gateway import AnswerState, Guards, RequestDocument, State
 from schemas.ids import RequestId, derived
+from schemas.requests import Outcome
 
 _NAMES: Final = ("client_id", "event_id")
 _BOTH: Final = INVALID_REQUEST.about(
@@ -103,15 +104,17 @@ class Story:
     async def _with_answer(
         self, document: RequestDocument, state: RequestState
     ) -> RequestDocument:
-        answer = state.finished.answer if state.finished else None
-        if answer is None:
+        end = state.finished
+        if end is None or (end.answer is None and end.outcome is not Outcome.COMPLETED):
             return document
+        gone = {"answer_state": AnswerState.DESTROYED}
+        if end.answer is None:  # an erasure took it out of the row
+            return document.model_copy(update=gone)
         ref = KeyRef(state.tenant_id, state.request_id, KeyId(state.terms.key_id))
         key = (await self.keystore.fetch([ref]))[ref]
         if isinstance(key, Destroyed):
-            gone = {"answer_state": AnswerState.DESTROYED}
             return document.model_copy(update=gone)
-        opened = self.contents.open(key, Purpose.COMPLETION, answer)
+        opened = self.contents.open(key, Purpose.COMPLETION, end.answer)
         found = {"answer_state": AnswerState.AVAILABLE, "answer": orjson.loads(opened)}
         return document.model_copy(update=found)
 

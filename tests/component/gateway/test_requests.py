@@ -1,6 +1,7 @@
 """``GET /v1/requests/{id}`` on twins."""
 
 import json
+from dataclasses import replace
 
 import httpx2
 
@@ -74,6 +75,22 @@ async def test_a_forgotten_answer_is_said_to_be_destroyed(world: World) -> None:
         found["answer_state"],
         found["answer"],
     )
+
+
+async def test_an_answer_that_was_taken_out_of_its_row_is_said_to_be_destroyed(
+    world: World,
+) -> None:
+    key = world.key()
+    request = await asked(world, key)
+    name = TENANT, RequestId(request)
+    row = world.requests.rows[name]
+    assert row.finished is not None
+    emptied = row.finished.model_copy(update={"answer": None})
+    world.requests.rows[name] = replace(row, finished=emptied)
+
+    found = (await told(world, key, request)).json()
+
+    assert ("completed", "destroyed") == (found["state"], found["answer_state"])
 
 
 async def test_anothers_request_and_none_at_all_are_the_same_bytes(
