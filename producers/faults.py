@@ -47,7 +47,7 @@ CREDENTIAL_INVALID: Final = Fault(
     code="credential-invalid",
     status=401,
     title="The credential is not valid",
-    detail="It is unknown, expired, revoked, or sent twice and not the same.",
+    detail="The credential is unknown, expired, revoked, or sent in two ways.",
     word="invalid_api_key",
 )
 CREDENTIAL_IN_QUERY: Final = Fault(
