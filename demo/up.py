@@ -37,6 +37,7 @@ def up(console: Console, folder: Path = FOLDER) -> None:
     """
     left = Left(folder / "up")
     left.folder.mkdir(parents=True, exist_ok=True)
+    console.print("Starting Kafka, Postgres and Sluice: a minute, the first time more.")
     with locked(left.folder / "lock"):
         services = stack.start(folder / "local", detached=True)
         console.print(services.chosen)
