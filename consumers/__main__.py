@@ -1,13 +1,10 @@
 """``python -m consumers NAME…``: run consumer groups in one process."""
 
-import sys
-
 import click
-import uvloop
 
 from consumers.app import GROUPS, run
-from infra import log
-from infra.settings import load, shown
+from infra import log, starting
+from infra.settings import shown
 
 
 @click.command()
@@ -15,16 +12,12 @@ from infra.settings import load, shown
 @click.option("--check", is_flag=True, help="Print the settings without secrets.")
 def main(names: tuple[str, ...], *, check: bool) -> None:
     """Run the groups NAMES, or all of them, in this process."""
-    try:
-        settings = load()
-    except ValueError as error:
-        click.echo(f"settings: {error}", err=True)
-        sys.exit(2)
+    settings = starting.settings()
     if check:
         click.echo(shown(settings))
         return
     log.configure(settings.log.level)
-    uvloop.run(
+    starting.run(
         run(settings, [*GROUPS] if "all" in names else list(dict.fromkeys(names)))
     )
 

@@ -296,8 +296,8 @@ async def run(settings: Settings, names: Sequence[str]) -> None:
             opened.metrics.registry,
         )
         health = settings.health
-        await stack.enter_async_context(serving(app, health.host, health.port))
-        opened.log.info("started", port=health.port)
+        port = await stack.enter_async_context(serving(app, health.host, health.port))
+        opened.log.info("started", port=port)
         settled()
         await delivery.run(stop)
         opened.log.info("stopped")

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Literal
 
 import asyncpg
 from prometheus_client import CollectorRegistry
@@ -27,7 +28,7 @@ from infra.postgres.pool import open_pool, refuse_volatile
 from infra.postgres.requests import PostgresRequests
 from infra.postgres.roles import KEYS, refuse_unsafe
 from infra.postgres.tenants import PostgresTenants
-from infra.settings import Settings, proxies
+from infra.settings import Settings, proxies, variable
 from infra.system import SystemClock, SystemEntropy
 from infra.tokens import Tokens
 from infra.webhooks.guard import names
@@ -35,6 +36,7 @@ from infra.webhooks.sender import HttpSender
 from pipeline.acceptance import Acceptance
 from pipeline.contents import Contents
 from pipeline.egress import EgressRules, networks
+from pipeline.errors import Misconfigured
 from pipeline.ports.keys import KeyStore
 from pipeline.work import Bench
 
@@ -71,12 +73,12 @@ def egress_rules(settings: Settings) -> EgressRules:
     """Where webhooks may go.
 
     Raises:
-        ValueError: a denied network is none, or the environment names a proxy, which
+        Misconfigured: a denied network is none, or the environment names a proxy, which
             would be passed by in silence.
     """
     found = settings.webhooks
     if not found.ignore_proxies and (named := proxies()):
-        raise ValueError(
+        raise Misconfigured(
             f"webhooks go through no proxy, but {', '.join(named)} names one:"
             " unset it here, or set SLUICE_WEBHOOKS__IGNORE_PROXIES=true"
         )
@@ -92,7 +94,7 @@ def webhook_sender(settings: Settings, clock: SystemClock) -> HttpSender:
     """Sends webhooks; needs a running loop.
 
     Raises:
-        ValueError: as :func:`egress_rules`.
+        Misconfigured: as :func:`egress_rules`.
     """
     rules, servers = egress_rules(settings), settings.webhooks.nameservers
     return HttpSender(rules, clock, resolver=names(servers))
@@ -103,20 +105,19 @@ async def open_resources(settings: Settings, name: str) -> AsyncIterator[Resourc
     """Open all; refuse what is not as it must be.
 
     Raises:
-        ValueError: a database login is not bound by row-level security; or durability
-            is wanted, and the database does not keep what it commits.
+        Misconfigured: a database's address is none, its login is refused or not bound
+            by row-level security; or durability is wanted, and the database does not
+            keep what it commits.
         TopicsDiffer: topics are not as they are declared.
         RetryableError: Postgres or Kafka is away.
     """
     clock, entropy = SystemClock(), SystemEntropy()
     async with AsyncExitStack() as stack:
-        pool = await _pool(stack, settings, settings.database.url.get_secret_value())
+        pool = await _pool(stack, settings, "url")
         await refuse_unsafe(pool)
         if settings.database.durable:
             await refuse_volatile(pool)
-        keystore_pool = await _pool(
-            stack, settings, settings.database.keystore_url.get_secret_value()
-        )
+        keystore_pool = await _pool(stack, settings, "keystore_url")
         await refuse_unsafe(keystore_pool, KEYS)
         kafka = settings.kafka
         await topics.check(kafka.bootstrap, replication=kafka.replication)
@@ -156,10 +157,16 @@ async def open_resources(settings: Settings, name: str) -> AsyncIterator[Resourc
         )
 
 
-async def _pool(stack: AsyncExitStack, settings: Settings, url: str) -> asyncpg.Pool:
+async def _pool(
+    stack: AsyncExitStack, settings: Settings, name: Literal["url", "keystore_url"]
+) -> asyncpg.Pool:
     database = settings.database
+    url = database.url if name == "url" else database.keystore_url
     pool = await open_pool(
-        url, size=database.pool_size, statement_cache=database.statement_cache
+        url.get_secret_value(),
+        size=database.pool_size,
+        name=variable(("database", name)),
+        statement_cache=database.statement_cache,
     )
     return await stack.enter_async_context(pool)
 
@@ -168,14 +175,15 @@ async def keeper_pool(stack: AsyncExitStack, settings: Settings) -> asyncpg.Pool
     """The keystore with the keeper's login, who alone may destroy.
 
     Raises:
-        ValueError: the process has no such login, or row-level security does not
+        Misconfigured: the process has no such login, or row-level security does not
             bind it.
     """
     url = settings.database.keystore_admin_url
+    name = variable(("database", "keystore_admin_url"))
     if url is None:
-        raise ValueError("database.keystore_admin_url: expected the keeper's DSN")
+        raise Misconfigured(f"{name}: expected the keeper's DSN")
     pool = await stack.enter_async_context(
-        await open_pool(url.get_secret_value(), size=2)
+        await open_pool(url.get_secret_value(), size=2, name=name)
     )
     await refuse_unsafe(pool, KEYS, keeper=True)
     return pool

@@ -1,12 +1,19 @@
 """An HTTP server inside a process whose root has the signals."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from typing import Final
 
 import uvicorn
 from starlette.types import ASGIApp
 from typing_extensions import override
+
+from pipeline.errors import Misconfigured
+
+BACKLOG: Final = 2048
+"""Connections that wait to be taken, as uvicorn has it."""
 
 
 class _Server(uvicorn.Server):
@@ -19,8 +26,15 @@ class _Server(uvicorn.Server):
 
 
 @asynccontextmanager
-async def serving(app: ASGIApp, host: str, port: int) -> AsyncIterator[None]:
-    """Serve for the length of a block; logs nothing of requests."""
+async def serving(app: ASGIApp, host: str, port: int) -> AsyncIterator[int]:
+    """Serve for the length of a block; logs nothing of requests.
+
+    Yields:
+        The port, also where 0 asked for any.
+
+    Raises:
+        Misconfigured: nobody can listen there.
+    """
     config = uvicorn.Config(
         app,
         host=host,
@@ -38,9 +52,22 @@ async def serving(app: ASGIApp, host: str, port: int) -> AsyncIterator[None]:
         timeout_keep_alive=75,
     )
     server = _Server(config)
-    served = asyncio.create_task(server.serve())
+    with _listening(host, port) as listener:
+        served = asyncio.create_task(server.serve([listener]))
+        try:
+            yield listener.getsockname()[1]
+        finally:
+            server.should_exit = True
+            await served
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    """Bound before uvicorn starts, which where it cannot ends without a word."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        yield
-    finally:
-        server.should_exit = True
-        await served
+        return socket.create_server((host, port), family=family, backlog=BACKLOG)
+    except OSError as error:
+        why = error.strerror or type(error).__name__
+        raise Misconfigured(
+            f"expected to listen at {host}, port {port}: {why}"
+        ) from None

@@ -5,11 +5,18 @@ Environment variables begin with ``SLUICE_``; ``__`` steps into a concern, e.g.
 """
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AnyHttpUrl, BaseModel, ConfigDict, Field, SecretStr
+from pydantic import (
+    AnyHttpUrl,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+)
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from infra.recognisers.setup import Setup
@@ -239,7 +246,33 @@ def load(environment: Mapping[str, str] | None = None) -> Settings:
     unknown = sorted(set(filter(_stray, names)))
     if unknown:
         raise ValueError(f"unknown settings: {', '.join(unknown)}")
-    return Settings()
+    try:
+        return Settings()
+    except ValidationError as error:
+        raise ValueError("\n  ".join(_told(error))) from None
+
+
+def variable(path: Sequence[int | str]) -> str:
+    """The environment's name of a setting, of which ``path`` is the way to it."""
+    return PREFIX + "__".join(map(str, path)).upper()
+
+
+def _told(error: ValidationError) -> Iterator[str]:
+    for each in error.errors(
+        include_url=False, include_input=False, include_context=False
+    ):
+        for name in _missing(each["loc"]) or (variable(each["loc"]),):
+            yield f"{name}: {each['msg']}"
+
+
+def _missing(path: Sequence[int | str]) -> Sequence[str]:
+    """Where a whole concern is missing: what of it must be there."""
+    field = Settings.model_fields.get(str(path[0])) if len(path) == 1 else None
+    kind = field.annotation if field else None
+    if not (isinstance(kind, type) and issubclass(kind, Concern)):
+        return ()
+    parts = kind.model_fields.items()
+    return [variable((*path, name)) for name, part in parts if part.is_required()]
 
 
 def proxies(environment: Mapping[str, str] | None = None) -> Sequence[str]:

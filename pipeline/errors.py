@@ -3,9 +3,15 @@
 A text says what was expected and where, never the value that was found.
 """
 
+from pathlib import Path
+
 
 class SluiceError(Exception):
     """The base of every error that we raise."""
+
+
+class Misconfigured(SluiceError, ValueError):
+    """A process was not given what it needs: the text says which setting, and what."""
 
 
 class InvalidMessage(SluiceError):
@@ -51,3 +57,14 @@ class IntegrityError(SluiceError):
 
 class KeyDestroyed(SluiceError):
     """The content's key was destroyed. This is an answer, not a failure."""
+
+
+def place(error: BaseException) -> str:
+    """The error's class and the line that raised it; never its text."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    if trace is None:
+        return type(error).__name__
+    file = Path(trace.tb_frame.f_code.co_filename).name
+    return f"{type(error).__name__} {file}:{trace.tb_lineno}"

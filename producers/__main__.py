@@ -1,14 +1,12 @@
 """``python -m producers NAME…``: the gateway, the checkpointer, or timed workers."""
 
-import sys
 from collections.abc import Coroutine
 from typing import Any
 
 import click
-import uvloop
 
-from infra import log
-from infra.settings import Settings, load, shown
+from infra import log, starting
+from infra.settings import Settings, shown
 from producers.app import run_gateway
 from producers.signing import CHECKPOINT_EVERY_S, run_checkpointer, sign_once
 from producers.workers import TIMED, run_timed
@@ -28,16 +26,12 @@ NAMES = ("gateway", "checkpointer", "timed", *TIMED)
 @click.option("--once", is_flag=True, help="Sign what grew now, and end.")
 def main(names: tuple[str, ...], *, check: bool, every_s: float, once: bool) -> None:
     """Run NAMES in this process: ``gateway`` or ``checkpointer`` alone, else timed."""
-    try:
-        settings = load()
-    except ValueError as error:
-        click.echo(f"settings: {error}", err=True)
-        sys.exit(2)
+    settings = starting.settings()
     if check:
         click.echo(shown(settings))
         return
     log.configure(settings.log.level)
-    uvloop.run(_chosen(settings, names, every_s, once=once))
+    starting.run(_chosen(settings, names, every_s, once=once))
 
 
 def _chosen(

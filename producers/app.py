@@ -77,8 +77,8 @@ async def run_gateway(settings: Settings) -> None:
             gateway = _gateway(opened, box, sender, health)
             app = replace(gateway, tracing=tracing).app()
             await stack.enter_async_context(running(looks))
-            async with serving(app, found.host, found.port):
-                opened.log.info("started", port=found.port)
+            async with serving(app, found.host, found.port) as port:
+                opened.log.info("started", port=port)
                 settled()
                 await stop.wait()
                 readiness.stopping = True

@@ -34,8 +34,8 @@ async def looping(
     loops: Sequence[Loop],
     metrics: Metrics,
     publishes: Callable[[], bool] = lambda: True,
-) -> AsyncIterator[None]:
-    """Run timed workers, and say on the health port how they are.
+) -> AsyncIterator[int]:
+    """Run timed workers, and say on the health port, which it yields, how they are.
 
     Args:
         settings: where that port is.
@@ -51,5 +51,6 @@ async def looping(
         lambda: not_ready(loops),
         metrics.registry,
     )
-    async with running(loops), serving(app, settings.health.host, settings.health.port):
-        yield
+    health = settings.health
+    async with running(loops), serving(app, health.host, health.port) as port:
+        yield port

@@ -18,10 +18,11 @@ from infra.postgres.ledger import PostgresLedger
 from infra.postgres.logs import PostgresLogs
 from infra.postgres.pool import open_pool, refuse_volatile
 from infra.postgres.roles import refuse_unsafe
-from infra.settings import Settings
+from infra.settings import Settings, variable
 from infra.signer.ed25519 import FileSigner, public_keys
 from infra.signer.state import STATE, FileState
 from infra.system import SystemClock, SystemEntropy
+from pipeline.errors import Misconfigured
 from producers.anchoring import Anchoring
 from producers.checkpointer import Checkpointer
 from producers.fullpass import FullPass
@@ -70,14 +71,17 @@ async def _opened(settings: Settings) -> AsyncIterator[_Process]:
     """What the workers share.
 
     Raises:
-        ValueError: there is no signer's folder, or the database is not as it must be.
+        Misconfigured: there is no signer's folder, or the database is not as it must
+            be.
     """
     folder = settings.ledger.signer_directory
     if folder is None:
-        raise ValueError("ledger.signer_directory: expected the signer's folder")
+        name = variable(("ledger", "signer_directory"))
+        raise Misconfigured(f"{name}: expected the signer's folder")
     log, metrics = Log("checkpointer"), Metrics(CollectorRegistry())
     url = settings.database.url.get_secret_value()
-    async with await open_pool(url, size=4) as pool:
+    name = variable(("database", "url"))
+    async with await open_pool(url, size=4, name=name) as pool:
         await refuse_unsafe(pool)
         if settings.database.durable:
             await refuse_volatile(pool)
@@ -93,7 +97,8 @@ async def _standby(settings: Settings) -> AsyncIterator[PostgresLogs | None]:
     if url is None:
         yield None
         return
-    async with await open_pool(url.get_secret_value(), size=1) as pool:
+    name = variable(("ledger", "pass_url"))
+    async with await open_pool(url.get_secret_value(), size=1, name=name) as pool:
         await refuse_unsafe(pool)
         yield PostgresLogs(pool=pool, role=ROLE)
 
@@ -110,8 +115,8 @@ async def run_checkpointer(settings: Settings, every_s: float) -> None:
         loops = [process.loop(each) for each in made]
         metrics = process.metrics
         metrics.of(CHECKPOINT_AGE).alone.set_function(lambda: loops[0].idle_s)
-        async with looping(settings, loops, metrics):
-            process.log.info("started", port=settings.health.port)
+        async with looping(settings, loops, metrics) as port:
+            process.log.info("started", port=port)
             await stop.wait()
 
 

@@ -50,10 +50,10 @@ async def run_timed(settings: Settings, names: Sequence[str]) -> None:
         )
         loops = [loop_of(opened, await WORKERS[name](stack, opened)) for name in names]
         publisher = opened.publisher
-        await stack.enter_async_context(
+        port = await stack.enter_async_context(
             looping(settings, loops, opened.metrics, lambda: publisher.alive)
         )
-        opened.log.info("started", port=settings.health.port)
+        opened.log.info("started", port=port)
         await stop.wait()
         opened.log.info("stopped")
 

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from pathlib import Path
 from typing import Any, TypeAlias
 
 from pipeline.errors import (
@@ -12,6 +11,7 @@ from pipeline.errors import (
     LogClosed,
     NotYet,
     RetryableError,
+    place,
 )
 from pipeline.ports.system import Entropy
 from schemas.topics import Outgoing
@@ -95,17 +95,6 @@ def translated(error: Exception) -> bool:
     """Is it an error of ours that says what happens next?"""
     ours = InvalidMessage | NotYet | RetryableError | IntegrityError
     return isinstance(error, ours)
-
-
-def place(error: BaseException) -> str:
-    """The error's class and the line that raised it; never its text."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    if trace is None:
-        return type(error).__name__
-    file = Path(trace.tb_frame.f_code.co_filename).name
-    return f"{type(error).__name__} {file}:{trace.tb_lineno}"
 
 
 def back_off(waits: int, entropy: Entropy) -> float:

@@ -14,10 +14,10 @@ from consumers.delivery.attempts import (
     Later,
     Verdict,
     judge,
-    place,
     translated,
 )
 from consumers.delivery.means import Means
+from pipeline.errors import place
 from pipeline.ports.bus import Record
 from schemas.topics import Outgoing
 

@@ -113,11 +113,11 @@ AWAY = (
 
 @contextmanager
 def waiting() -> Iterator[None]:
-    """Turn "the ledger is away" into ``RetryableError``; its text holds no value."""
+    """Turn "the database is away" into ``RetryableError``; its text holds no value."""
     try:
         yield
     except AWAY as error:
-        raise RetryableError(f"the ledger is away: {type(error).__name__}") from None
+        raise RetryableError(f"the database is away: {type(error).__name__}") from None
 
 
 @asynccontextmanager

@@ -1,7 +1,7 @@
 """Connections, and the one door to a tenant's rows."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, TypeAlias
 from uuid import UUID
 
@@ -9,7 +9,7 @@ import asyncpg
 import orjson
 
 from infra.postgres.logs import waiting
-from pipeline.errors import RetryableError
+from pipeline.errors import Misconfigured, RetryableError
 from schemas.ids import TenantId
 
 if TYPE_CHECKING:
@@ -28,18 +28,60 @@ select set_config('role', 'sluice_door', true),
 """
 
 
+UNKNOWN_THERE = (
+    asyncpg.InvalidAuthorizationSpecificationError,
+    asyncpg.InvalidCatalogNameError,
+    asyncpg.InsufficientPrivilegeError,
+    ValueError,
+)
+ADDRESS = "expected postgresql://login:password@host:port/name of a login that may"
+
+
 async def open_pool(
-    dsn: str, *, size: int, statement_cache: bool = True
+    dsn: str,
+    *,
+    size: int,
+    name: str = "database",
+    statement_cache: bool = True,
+    connect_s: float = 60,
 ) -> asyncpg.Pool:
-    """A pool; jsonb travels as bytes of JSON."""
-    return await asyncpg.create_pool(
-        dsn,
-        min_size=1,
-        max_size=size,
-        init=_init,
-        reset=_nothing_to_undo,
-        statement_cache_size=100 if statement_cache else 0,
-    )
+    """A pool; jsonb travels as bytes of JSON.
+
+    Args:
+        dsn: where the database is; no text of an error holds any of it.
+        size: connections at most.
+        name: the setting or option that holds the address, for whoever is told.
+        statement_cache: off behind a transaction pooler.
+        connect_s: seconds after which a database that says nothing is away.
+
+    Raises:
+        Misconfigured: it is no address, or the login is refused there.
+        RetryableError: the database is away.
+    """
+    with _told_by(name):
+        return await asyncpg.create_pool(
+            dsn,
+            timeout=connect_s,
+            min_size=1,
+            max_size=size,
+            init=_init,
+            reset=_nothing_to_undo,
+            statement_cache_size=100 if statement_cache else 0,
+        )
+
+
+@contextmanager
+def _told_by(name: str) -> Iterator[None]:
+    """Errors by the address's name and their class: their text may hold a password."""
+    try:
+        with waiting():
+            try:
+                yield
+            except UNKNOWN_THERE as error:
+                kind = type(error).__name__
+                raise Misconfigured(f"{name}: {ADDRESS} ({kind})") from None
+    except RetryableError as error:
+        raise RetryableError(f"{name}: {error}") from None
 
 
 async def answers(pool: asyncpg.Pool) -> bool:
@@ -71,10 +113,10 @@ async def refuse_volatile(pool: asyncpg.Pool) -> None:
     """Refuse to start on a database that may lose what it committed.
 
     Raises:
-        ValueError: it has no synchronous standby, or does not sync its writes.
+        Misconfigured: it has no synchronous standby, or does not sync its writes.
     """
     if not await durable(pool):
-        raise ValueError(
+        raise Misconfigured(
             "database.durable: expected synchronous_standby_names to name a standby,"
             " and fsync and full_page_writes to be on"
         )

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit, urlunsplit
 import asyncpg
 
 from infra.postgres.migrate import migrate
+from pipeline.errors import Misconfigured
 
 MAIN: Final = "sluice"
 KEYSTORE: Final = "sluice_keystore"
@@ -145,14 +146,14 @@ async def refuse_unsafe(
             forced row-level security binds as well.
 
     Raises:
-        ValueError: the login is a superuser, bypasses row-level security or is the
+        Misconfigured: the login is a superuser, bypasses row-level security or is the
             owner, or a tenant table is not fenced or does not lead with its tenant;
             the text names it.
     """
     async with pool.acquire() as connection:
         if await connection.fetchval(UNSAFE, fence.owner, keeper):
-            raise ValueError("the login is not bound by row-level security")
+            raise Misconfigured("the login is not bound by row-level security")
         unfenced = await connection.fetch(UNFENCED, fence.schema, list(fence.shared))
     if unfenced:
         names = ", ".join(row["relname"] for row in unfenced)
-        raise ValueError(f"tables without row-level security: {names}")
+        raise Misconfigured(f"tables without row-level security: {names}")

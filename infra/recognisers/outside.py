@@ -13,6 +13,7 @@ from typing_extensions import override
 
 from infra.recognisers.frames import HEAD_BYTES, framed, length
 from infra.recognisers.setup import Setup
+from pipeline.errors import Misconfigured
 from pipeline.ports.recognisers import Mention, Recognisers, Seen, Unseen
 from schemas.policies import DataClass
 
@@ -42,14 +43,14 @@ class OutsideRecogniser:
         """Load the model.
 
         Raises:
-            ValueError: it does not load; says what was expected.
+            Misconfigured: it does not load; says what was expected.
         """
         try:
             await self._started()
         except (Gone, TimeoutError) as error:
             await self.close()
             said = str(error) or f"expected it to load in {self._setup.start_s:g} s"
-            raise ValueError(f"recogniser {self.name}: {said}") from None
+            raise Misconfigured(f"recogniser {self.name}: {said}") from None
 
     async def look(self, texts: Sequence[str]) -> Seen | Unseen:
         """What it says; :class:`Unseen` where it said nothing within its budget."""

@@ -16,29 +16,32 @@ import asyncpg
 import click
 
 from infra.postgres.anchors import PostgresAnchors
-from infra.postgres.logs import PostgresLogs, waiting
+from infra.postgres.logs import PostgresLogs
 from infra.postgres.pool import open_pool
-from pipeline.errors import IntegrityError, InvalidMessage, RetryableError
+from infra.starting import told
+from pipeline.errors import (
+    IntegrityError,
+    InvalidMessage,
+    Misconfigured,
+    RetryableError,
+)
 from pipeline.ports.anchors import Anchors
 from pipeline.ports.ledger import Logs
 from schemas.ids import TenantId
 
 HOLDS, BROKEN, UNKNOWN = 0, 1, 3
+CONNECT_S = 10.0
+"""Somebody waits at a screen."""
 REFUSED = (
     "the database refuses: expected this command's login, and all migrations applied"
 )
-UNKNOWN_THERE = (
-    asyncpg.InvalidAuthorizationSpecificationError,
-    asyncpg.InvalidCatalogNameError,
-    asyncpg.InsufficientPrivilegeError,
-    ValueError,
-)
-ADDRESS = "expected postgresql://login:password@host:port/name of a login that may"
+
+DATABASE_URL = "SLUICE_DATABASE__ADMIN_URL"
 
 database = click.option(
     "--database-url",
-    envvar="SLUICE_DATABASE__ADMIN_URL",
-    help="Where the ledger lies. Environment: SLUICE_DATABASE__ADMIN_URL.",
+    envvar=DATABASE_URL,
+    help=f"Where the ledger lies. Environment: {DATABASE_URL}.",
 )
 signer_folder = click.option(
     "--signer",
@@ -81,17 +84,11 @@ def run(work: Coroutine[Any, Any, int]) -> None:
     sys.exit(code)
 
 
-def told(error: OSError) -> str:
-    """What went wrong with a file, and with which."""
-    why = error.strerror or type(error).__name__
-    return f"{error.filename}: {why}" if error.filename else why
-
-
 @asynccontextmanager
 async def opened(database_url: str | None) -> AsyncIterator[Books]:
     """The ledger, read as tenants read it, one after the other."""
     if database_url is None:
-        raise click.UsageError("expected --database-url")
+        raise click.UsageError(f"expected --database-url, or {DATABASE_URL} set")
     async with pool_of("--database-url", database_url, size=2) as pool:
         yield Books(
             PostgresLogs(pool=pool, role="sluice_tenant"),
@@ -108,21 +105,11 @@ async def pool_of(option: str, url: str, *, size: int) -> AsyncIterator[asyncpg.
         RetryableError: the database is away.
     """
     try:
-        with waiting():
-            pool = await _pool(option, url, size)
-    except RetryableError as error:
-        raise RetryableError(f"{option}: {error}") from None
+        pool = await open_pool(url, size=size, name=option, connect_s=CONNECT_S)
+    except Misconfigured as error:
+        raise click.UsageError(str(error)) from None
     async with pool:
         yield pool
-
-
-async def _pool(option: str, url: str, size: int) -> asyncpg.Pool:
-    try:
-        return await open_pool(url, size=size)
-    except UNKNOWN_THERE as error:
-        # Its class alone: the text may hold the address with the password.
-        kind = type(error).__name__
-        raise click.UsageError(f"{option}: {ADDRESS} ({kind})") from None
 
 
 async def tenants_of(logs: Logs, tenant: UUID | None) -> Sequence[TenantId]:

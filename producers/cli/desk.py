@@ -16,6 +16,7 @@ from uuid import UUID
 import asyncpg
 import click
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 
 from infra.kafka.clients import KafkaClients
@@ -28,9 +29,10 @@ from infra.kms.file import FileKms
 from infra.kms.folder import KeyFolder
 from infra.postgres.admin import Admin, NewSecret
 from infra.postgres.outbox import Outbox
+from infra.starting import told
 from infra.system import SystemClock, SystemEntropy
 from pipeline.errors import RetryableError, SluiceError
-from producers.cli.books import REFUSED, pool_of, told
+from producers.cli.books import REFUSED, pool_of
 from producers.cli.words import AT_KAFKA
 from schemas.ids import Actor, TenantId
 
@@ -103,19 +105,22 @@ def operator() -> Actor:
     return Actor("user:" + UNTOLD.sub("_", name)[:128])
 
 
-kafka: Final = click.option(
-    "--kafka", envvar="SLUICE_KAFKA__BOOTSTRAP", type=AT_KAFKA, required=True
-)
+def _told_in(
+    envvar: str, option: str, **more: Any
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """An option that the environment sets; whoever sets neither is told of both."""
+    return click.option(option, envvar=envvar, show_envvar=True, required=True, **more)
+
+
+kafka: Final = _told_in("SLUICE_KAFKA__BOOTSTRAP", "--kafka", type=AT_KAFKA)
 _JSON: Final = click.option(
     "--json", "as_json", is_flag=True, help="One JSON document."
 )
 _OPTIONS: Final = (
-    click.option("--database-url", envvar="SLUICE_DATABASE__ADMIN_URL", required=True),
-    click.option(
-        "--keystore-url", envvar="SLUICE_DATABASE__KEYSTORE_ADMIN_URL", required=True
-    ),
-    click.option("--keys", envvar="SLUICE_KEYS__DIRECTORY", type=Path, required=True),
-    click.option("--root", envvar="SLUICE_KEYS__ROOT", type=Path, required=True),
+    _told_in("SLUICE_DATABASE__ADMIN_URL", "--database-url"),
+    _told_in("SLUICE_DATABASE__KEYSTORE_ADMIN_URL", "--keystore-url"),
+    _told_in("SLUICE_KEYS__DIRECTORY", "--keys", type=Path),
+    _told_in("SLUICE_KEYS__ROOT", "--root", type=Path),
     kafka,
     _JSON,
 )
@@ -126,7 +131,8 @@ def at_the_desk(
 ) -> Callable[..., None]:
     """A command: ``act(admin, …)`` is run, and what it returns is shown.
 
-    A mapping is shown as lines, a sequence of mappings as a table.
+    A mapping is shown as lines, a sequence of mappings as a table; where the screen
+    is too narrow for that, as lines too, for an id that is cut serves nobody.
     """
 
     def command(
@@ -151,7 +157,7 @@ def at_the_desk(
             async with desk.admin() as admin:
                 return await act(admin, **arguments)
 
-        _shown(_ran(run), as_json=as_json)
+        shown(_ran(run), as_json=as_json)
 
     command.__name__, command.__doc__ = act.__name__, act.__doc__
     for option in reversed(_OPTIONS):
@@ -166,7 +172,7 @@ def at_kafka(
 
     def command(*, kafka: str, as_json: bool, **arguments: Any) -> None:
         found = _ran(lambda: act(KafkaClients(kafka), **arguments))
-        _shown(found, as_json=as_json)
+        shown(found, as_json=as_json)
 
     command.__name__, command.__doc__ = act.__name__, act.__doc__
     return kafka(_JSON(command))
@@ -198,17 +204,32 @@ def _ran(run: Callable[[], Awaitable[Any]]) -> Any:
         sys.exit(WRONG)
 
 
-def _shown(found: Any, *, as_json: bool) -> None:
+def shown(found: Any, *, as_json: bool) -> None:
+    """Print what a command found, as :func:`at_the_desk` says."""
     if as_json:
         click.echo(json.dumps(found, default=str))
     elif isinstance(found, Mapping):
-        for name, value in found.items():
-            click.echo(f"{name}: {value}")
+        _lines(found)
     elif found:
-        table = Table(*found[0])
-        for row in found:
-            table.add_row(*map(str, row.values()))
-        Console().print(table)
+        _table(found)
+
+
+def _table(found: Sequence[Mapping[str, Any]]) -> None:
+    table, console = Table(*found[0]), Console()
+    for row in found:
+        table.add_row(*map(str, row.values()))
+    unbounded = console.options.update(max_width=sys.maxsize)
+    if Measurement.get(console, unbounded, table).maximum <= console.width:
+        console.print(table)
+        return
+    for row in found:
+        _lines(row)
+        click.echo()
+
+
+def _lines(found: Mapping[str, Any]) -> None:
+    for name, value in found.items():
+        click.echo(f"{name}: {value}")
 
 
 def tenant_id(_: click.Context, __: click.Parameter, value: str) -> TenantId:

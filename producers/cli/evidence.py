@@ -6,7 +6,7 @@ from uuid import UUID
 
 import click
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from infra.exports import Written, export
 from infra.signer.ed25519 import public_keys
@@ -69,9 +69,8 @@ def print_records(bodies: Sequence[bytes], *, raw: bool) -> None:
         for body in bodies:
             click.echo(body)
         return
-    table = Table(
-        "seq", "time", "what", "status", "decisions", "found", "guards missing"
-    )
+    names = ("seq", "time", "what", "status", "decisions", "found", "guards missing")
+    table = Table(*(Column(name, overflow="fold") for name in names))
     for found in map(record, bodies):
         missing = " ".join(sorted(not_run(found)))
         table.add_row(

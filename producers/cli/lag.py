@@ -12,7 +12,7 @@ from dataclasses import asdict
 
 import click
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from infra.kafka.clients import KafkaClients
 from infra.kafka.lags import Lag, Lags
@@ -92,7 +92,8 @@ def _show(found: Sequence[Lag], *, every: bool, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps([asdict(each) for each in shown]))
         return
-    table = Table("group", "topic", "partition", "committed", "end", "lag", "oldest")
+    names = ("group", "topic", "partition", "committed", "end", "lag", "oldest")
+    table = Table(*(Column(name, overflow="fold") for name in names))
     for each in shown:
         table.add_row(
             each.group,

@@ -11,8 +11,8 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.types import ASGIApp
 
-from infra.log import Log
-from pipeline.errors import RetryableError
+from infra.log import Log, Word
+from pipeline.errors import RetryableError, place
 from pipeline.ports.system import Entropy
 from pipeline.ports.tracing import Tracing
 from producers.faults import NOT_READY, UNEXPECTED
@@ -85,9 +85,10 @@ class Gateway:
         known = [each.path for each in routes if isinstance(each, Route)]
         return Traced(edge, self.tracing, frozenset(p for p in known if "{" not in p))
 
-    async def _unexpected(self, request: Request, _: Exception) -> Response:
+    async def _unexpected(self, request: Request, error: Exception) -> Response:
         request_id = RequestId(request.state.request_id)
-        self.log.error("unexpected_error", request_id=request_id)
+        where = Word(place(error))
+        self.log.error("unexpected_error", request_id=request_id, place=where)
         return response(request, UNEXPECTED)
 
 

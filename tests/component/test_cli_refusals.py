@@ -3,8 +3,10 @@
 Exit codes: 1 it is not so, 2 wrong usage, 3 not now.
 """
 
+import socket
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,8 +14,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from infra.signer.ed25519 import KEYS, PUBLIC, ensure_key
-from producers.cli import main
-from producers.cli.desk import operator
+from producers.cli import books, main
+from producers.cli.desk import operator, shown
 from tests.support.audit import NOON, TENANT
 from tests.support.started import ROOT
 
@@ -32,14 +34,14 @@ OF = f"--tenant {TENANT}"
 SERVED = "audit verify --url http://127.0.0.1:1"
 # A command line, its exit code, and a word of what is said.
 LINES = [
-    ("tenant list", 3, "--database-url: the ledger is away"),
+    ("tenant list", 3, "--database-url: the database is away"),
     ("tenant create \udcff", 2, "words in UTF-8"),
-    (f"receipts {OF}", 3, "the ledger is away"),
+    (f"receipts {OF}", 3, "the database is away"),
     ("route set --tenant ACME m --provider openai", 2, "a tenant's id"),
     (f"route set {OF} m --provider OpenAI", 2, "--provider"),
     (f"route set {OF} m --provider open/ai", 2, "--provider"),
     (f"route set {OF} m --provider {'o' * 65}", 2, "--provider"),
-    (f"route set {OF} m --provider openai", 3, "the ledger is away"),
+    (f"route set {OF} m --provider openai", 3, "the database is away"),
     (f"route set {OF} {'m' * 129} --provider openai", 2, "MODEL"),
     (f"route set {OF} m\x07 --provider openai", 2, "MODEL"),
     (f"policy set {OF} absent", 2, "No such file"),
@@ -56,8 +58,8 @@ LINES = [
     ("lag --watch nan", 2, "--watch"),
     ("dead list", 3, "Kafka"),
     ("dead show noletter", 2, "LETTER_ID"),
-    (f"dead replay {TENANT}", 3, "the ledger is away"),
-    ("audit verify", 3, "the ledger is away"),
+    (f"dead replay {TENANT}", 3, "the database is away"),
+    ("audit verify", 3, "the database is away"),
     ("audit verify --tenant ACME", 2, "--tenant"),
     ("audit verify --known bytes", 2, "--known"),
     ("audit verify --since bytes", 2, "--since"),
@@ -69,7 +71,7 @@ LINES = [
     (f"{SERVED} --credential-file bytes", 2, "--credential-file"),
     (f"{SERVED} --credential-file words", 2, "--credential-file"),
     (f"{SERVED} --credential-file word", 3, "the gateway is away"),
-    (f"audit show {TENANT}", 3, "the ledger is away"),
+    (f"audit show {TENANT}", 3, "the database is away"),
     ("audit show norequest", 2, "REQUEST_ID"),
     (f"audit query {OF} --after {10**30}", 2, "--after"),
     (f"audit query {OF} --since tomorrow", 2, "--since"),
@@ -80,7 +82,7 @@ LINES = [
     ("audit rotate-key --signer bent", 1, "signer.keys"),
     ("audit rotate-key --signer signer --overlap-days nan", 2, "--overlap-days"),
     ("audit adopt --signer folder --known bytes", 2, "--known"),
-    ("audit content", 3, "the ledger is away"),
+    ("audit content", 3, "the database is away"),
     ("audit content --again-after-s inf", 2, "--again-after-s"),
     ("audit copies out --bucket b --endpoint host", 2, "--endpoint"),
     ("detect absent", 2, "No such file"),
@@ -125,6 +127,33 @@ def test_what_cannot_be_done_is_told_in_a_line(line: str, code: int, word: str) 
     assert_told(asked(line, AWAY), code, word)
 
 
+@pytest.mark.parametrize(
+    ("line", "name"),
+    [
+        ("tenant list", DATABASE),
+        ("lag", "SLUICE_KAFKA__BOOTSTRAP"),
+        ("audit verify", DATABASE),
+    ],
+)
+def test_without_its_environment_a_command_names_what_is_missing(
+    line: str, name: str
+) -> None:
+    assert_told(asked(line, {}), 2, name)
+
+
+@pytest.mark.parametrize("columns", [80, 400])
+def test_a_list_is_shown_whole_however_narrow_the_screen_is(
+    columns: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    row = {"id": TENANT, "name": "n" * 30, "secret": "s" * 90}
+
+    shown([row, row], as_json=False)
+
+    printed = capsys.readouterr().out
+    assert [2, 2, 2] == [printed.count(value) for value in row.values()]
+
+
 @pytest.mark.parametrize("line", ["lag", "dead list", "completeness"])
 def test_without_kafka_nothing_but_our_line_is_printed(line: str) -> None:
     """In a process of its own: only there Python prints what libraries log."""
@@ -139,6 +168,21 @@ def test_without_kafka_nothing_but_our_line_is_printed(line: str) -> None:
 
     assert ("", 3) == (done.stdout, done.returncode)
     assert ["not now: expected an answer from Kafka"] == done.stderr.splitlines()
+
+
+def test_a_database_that_says_nothing_is_not_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(books, "CONNECT_S", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = (
+            f"postgresql://sluice:{PASSWORD}@127.0.0.1:{silent.getsockname()[1]}/s"
+        )
+        begun = time.monotonic()
+        done = asked("tenant list", {**AWAY, DATABASE: address})
+
+    assert_told(done, 3, "--database-url: the database is away")
+    assert time.monotonic() - begun < 30
 
 
 @pytest.mark.parametrize("address", ADDRESSES)

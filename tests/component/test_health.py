@@ -44,9 +44,9 @@ async def test_workers_with_a_dead_publisher_are_neither_alive_nor_ready(
     served: list[Any] = []
 
     @asynccontextmanager
-    async def serving(app: Any, _: str, __: int) -> AsyncIterator[None]:
+    async def serving(app: Any, _: str, __: int) -> AsyncIterator[int]:
         served.append(app)
-        yield
+        yield 1
 
     monkeypatch.setattr(process, "serving", serving)
     metrics = Metrics(CollectorRegistry())

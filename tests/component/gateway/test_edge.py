@@ -80,7 +80,9 @@ async def test_a_bug_is_told_by_its_request_id_alone(
     assert (500, "unexpected") == (sdk.status_code, sdk.json()["error"]["code"])
     assert (500, "unexpected") == (other.status_code, other.json()["code"])
     assert other.headers["x-request-id"] == other.json()["request_id"]
-    assert "zq-canary" not in sdk.text + other.text + "".join(capsys.readouterr())
+    logged = "".join(capsys.readouterr())
+    assert 2 == logged.count("ValueError test_edge.py:24")
+    assert "zq-canary" not in sdk.text + other.text + logged
 
 
 async def test_health_says_what_it_waits_for(world: World) -> None:

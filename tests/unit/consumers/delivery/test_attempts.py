@@ -13,7 +13,6 @@ from consumers.delivery.attempts import (
     Reason,
     back_off,
     judge,
-    place,
 )
 from infra.system import SystemEntropy
 from pipeline.errors import (
@@ -21,6 +20,7 @@ from pipeline.errors import (
     InvalidMessage,
     KeyDestroyed,
     RetryableError,
+    place,
 )
 
 
