@@ -28,11 +28,13 @@ CIRCUMSTANTIAL = frozenset(
         Reason.DEADLINE_EXCEEDED,
         Reason.GUARD_UNAVAILABLE,
         Reason.KEY_DESTROYED,
+        Reason.TOO_LARGE,
         Reason.UPSTREAM_BUSY,
         Reason.UPSTREAM_UNKNOWN,
     }
 )
-"""Reasons that a redelivery may not find again: they are about when, not about what.
+"""Reasons that a redelivery may not find again: they are about when, not about what,
+or about what a version of ours can carry.
 
 What follows from one of them has an id of its own, so that the ledger does not take two
 honest accounts for a contradiction.

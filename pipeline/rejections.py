@@ -29,9 +29,9 @@ def rejected(
 ) -> Outgoing[AuditRecorded]:
     """The ledger's record of a request that was not accepted.
 
-    Law: its id follows from the record's place and the reason, so a redelivery says
-    the same again, and a record that is judged anew, once a token was revoked or a
-    model added meanwhile, contradicts nothing.
+    Law: its id follows from the record's place, the reason and the paths, so a
+    redelivery says the same again, and a record that is judged anew, once a token was
+    revoked, a model added or a check changed meanwhile, contradicts nothing.
     """
     place = f"{record.topic}[{record.partition}]@{record.offset}"
     data = AuditRecorded(
@@ -41,8 +41,9 @@ def rejected(
         request_id=request,
         decision=decisions(refused.errors),
     )
+    paths = [each.rule or "" for each in data.decision]
     attributes = Attributes(
-        id=EventId(derived("inbox", place, REJECTED, refused.why)),
+        id=EventId(derived("inbox", place, REJECTED, refused.why, *paths)),
         type=AuditRecorded.kind,
         source=source,
         subject=request or place,

@@ -9,18 +9,18 @@ import pytest
 from joserfc import jwe
 from joserfc.jwk import ECKey, JWKRegistry
 
-from pipeline.admission import API_AUDIENCE, INBOX_AUDIENCE, READ
+from pipeline.admission import API_AUDIENCE, INBOX_AUDIENCE, READ, No, Refused
 from pipeline.dialects import read
 from pipeline.errors import IntegrityError, InvalidMessage
 from pipeline.keystore import KeyId
 from pipeline.ports.bus import Record
 from pipeline.ports.keys import Destroyed, KeyRef
 from pipeline.ports.tokens import Claims
-from pipeline.rejections import REJECTED
+from pipeline.rejections import REJECTED, rejected
 from pipeline.sealing import Purpose
 from schemas.audit import AuditRecorded
 from schemas.events import Event
-from schemas.ids import RequestId, derived
+from schemas.ids import Actor, RequestId, derived
 from schemas.policies import PolicyDocument
 from schemas.requests import Outcome, RequestAccepted, RequestFinished
 from schemas.topics import AUDIT_RECORDED, REQUESTS_ACCEPTED, Outgoing
@@ -310,6 +310,27 @@ async def test_records_judged_anew_contradict_nothing_in_the_ledger(
         appended.repeats,
     )
     assert first.attributes.id == repeated.attributes.id != revoked.attributes.id
+
+
+async def test_checks_that_changed_meanwhile_contradict_nothing(world: World) -> None:
+    """A version rejected it and died; the next one looks for something else first."""
+    record = world.record(dumped(), headers(world))
+    found = [
+        rejected(
+            record,
+            Refused(No.INVALID_REQUEST, (path,)),
+            tenant=TENANT,
+            actor=Actor(f"client:{CLIENT}"),
+            request=request_id(),
+            source="/sluice/admission",
+            now=world.clock.now(),
+        ).event
+        for path in ("messages: expected less", "messages: expected less", "body: none")
+    ]
+
+    appended = await world.ledger.append(found)
+
+    assert (2, 1) == (len(appended.places), appended.repeats)
 
 
 async def test_a_rejected_record_can_be_looked_up(world: World) -> None:
