@@ -377,3 +377,9 @@ async def test_what_is_no_key_costs_no_query(wrong: str) -> None:
     credentials = PostgresCredentials(pool=None, clock=SystemClock())  # type: ignore[arg-type]
 
     assert await credentials.api_key(wrong) is None
+
+
+async def test_a_client_that_no_row_can_name_is_no_error() -> None:
+    credentials = PostgresCredentials(pool=None, clock=SystemClock())  # type: ignore[arg-type]
+
+    assert await credentials.client("client\0", "secret") is None
