@@ -82,10 +82,15 @@ def egress_rules(settings: Settings) -> EgressRules:
             f"webhooks go through no proxy, but {', '.join(named)} names one:"
             " unset it here, or set SLUICE_WEBHOOKS__IGNORE_PROXIES=true"
         )
+    try:
+        denied = networks(found.denied_networks)
+    except ValueError:
+        name = variable(("webhooks", "denied_networks"))
+        raise Misconfigured(f"{name}: expected networks in CIDR form") from None
     return EgressRules(
         ports=found.ports,
         loopback=found.allow_loopback,
-        denied=networks(found.denied_networks),
+        denied=denied,
         denied_hosts=found.denied_hosts,
     )
 

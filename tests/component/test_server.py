@@ -16,7 +16,9 @@ LOOPBACK = "127.0.0.1"
 async def test_a_port_that_is_taken_is_told_and_never_waited_for() -> None:
     with socket.create_server((LOOPBACK, 0)) as other:
         port = other.getsockname()[1]
-        with pytest.raises(Misconfigured, match=f"{LOOPBACK}, port {port}"):
+        with pytest.raises(
+            Misconfigured, match=f"{LOOPBACK}, port {port}: Address already in use$"
+        ):
             async with asyncio.timeout(5), serving(Starlette(), LOOPBACK, port):
                 await asyncio.Event().wait()
 

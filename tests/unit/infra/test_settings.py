@@ -12,6 +12,7 @@ from infra.settings import (
     proxies,
 )
 from pipeline.egress import EgressRules
+from pipeline.errors import Misconfigured
 
 VARIABLES = ["HTTP_PROXY", "https_proxy", "Https_Proxy", "ALL_PROXY", "all_proxy"]
 PROXY = "http://user:hunter2@proxy.example:3128"
@@ -43,6 +44,14 @@ def test_a_proxy_is_named_and_not_shown(
     assert "SLUICE_WEBHOOKS__IGNORE_PROXIES=true" in str(refused.value)
     assert "hunter2" not in str(refused.value)
     assert EgressRules() == egress_rules(settings(ignore=True))
+
+
+def test_a_denied_network_that_is_none_is_told_by_its_setting() -> None:
+    told = settings(ignore=True)
+    webhooks = told.webhooks.model_copy(update={"denied_networks": {"10.0.0.1/8"}})
+
+    with pytest.raises(Misconfigured, match="SLUICE_WEBHOOKS__DENIED_NETWORKS"):
+        egress_rules(told.model_copy(update={"webhooks": webhooks}))
 
 
 @pytest.mark.parametrize("other", ["NO_PROXY", "PROXY", "MY_HTTP_PROXY"])
