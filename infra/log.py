@@ -10,7 +10,9 @@ from enum import Enum
 from typing import Literal, TypeAlias
 
 import structlog
+from typing_extensions import override
 
+from pipeline.errors import place
 from schemas.ids import EndpointId, EventId, RequestId, TenantId
 
 EventName = Literal[
@@ -70,6 +72,21 @@ class Log:
         self._logger.error(event, **values)
 
 
+class _Line(logging.Formatter):
+    """What a library says, in one line.
+
+    An error is its class and its place: its text, which tracebacks end with and asyncio
+    repeats below its first line, may hold what was handled.
+    """
+
+    @override
+    def format(self, record: logging.LogRecord) -> str:
+        said = record.getMessage().partition("\n")[0]
+        error = record.exc_info[1] if record.exc_info else None
+        where = f" ({place(error)})" if error else ""
+        return f"{record.levelname}:{record.name}:{said}{where}"
+
+
 def configure(level: str) -> None:
     """Once, in a root: JSON lines on standard error; libraries speak from WARNING."""
     structlog.configure(
@@ -85,4 +102,6 @@ def configure(level: str) -> None:
         cache_logger_on_first_use=True,
     )
     # At DEBUG aiokafka logs every key and value: no library gets below WARNING.
-    logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
+    theirs = logging.StreamHandler(sys.stderr)
+    theirs.setFormatter(_Line())
+    logging.basicConfig(level=logging.WARNING, handlers=[theirs])
