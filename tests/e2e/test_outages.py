@@ -361,12 +361,13 @@ async def test_the_disk_of_postgres_is_full(
 
     async def asking() -> None:
         while not done.is_set():
-            answered.append(await house.ask(session))
+            answered.append(await house.ask(session, "slow-0.5"))
 
-    with ballast.open("wb", buffering=0) as file, contextlib.suppress(OSError):
-        while True:
-            file.write(bytes(64 * 1024))
     clients = [asyncio.create_task(asking()) for _ in range(8)]
+    await soon(partial(more_than, answered, 8), 90)
+    with ballast.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+        while True:  # under the workers' hands: they have what they cannot write
+            file.write(bytes(64 * 1024))
     await soon(lambda: _says_full(house), 90)
     await sleep(AWAY_S)
     alive, unready = await house.alive(), not await house.says("workers", "/readyz")
