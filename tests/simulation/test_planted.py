@@ -26,7 +26,7 @@ FOUND = {
     "claim_not_heeded": (8, "claims"),
     "commit_before_effect": (1, "committed"),
     "content_in_a_header": (0, "content in the clear"),
-    "day_retired_before_told": (257, "no receipt of its keys"),
+    "day_retired_before_told": (6, "no receipt of its keys"),
     "gaps_committed": (2, "without what follows from it"),
     "id_not_derived": (1, "twice|second_terminal"),
     "letters_key_gone_before_read": (0, "acceptance|inbox has no end"),
