@@ -21,9 +21,10 @@ look takes longer than about 10 ms.
 
 
 def settled() -> None:
-    """Let the garbage collector pass over what is there now: it stays.
+    """Let the garbage collector pass over what is there now, and let the new gather.
 
-    Each full look at what a worker holds, its detection above all, stops it for 60 ms.
+    What is there stays: each full look at what a worker holds, its detection above
+    all, stops it for 60 ms.
     """
     gc.collect()
     gc.freeze()

@@ -167,11 +167,11 @@ class Ordered(Listener):
         for item in lot.items:
             if not item.done:
                 await self._turns.next()
-            if not item.done and not self._may_go_on(lot):
-                await self._flush(lot)
-                if lot.epoch == self._epoch:
-                    self._partitions.rewind(lot.partition, item.record.offset)
-                return
+                if not self._may_go_on(lot):
+                    await self._flush(lot)
+                    if lot.epoch == self._epoch:
+                        self._partitions.rewind(lot.partition, item.record.offset)
+                    return
             verdict = await self._trials.run(item.record, item.call)
             if isinstance(verdict, Handled):
                 lot.handled.append((item.record, verdict.outgoing))
