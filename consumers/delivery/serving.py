@@ -14,6 +14,7 @@ from typing_extensions import override
 from consumers.delivery.concurrent import Concurrent
 from consumers.delivery.means import Means
 from consumers.delivery.ordered import Ordered
+from consumers.delivery.prepared import firsts
 from consumers.delivery.progress import TURNS_WITHIN_S, WAITS_WITHIN_S, Progress
 from consumers.delivery.subscriptions import Lanes, Subscription
 from pipeline.errors import RetryableError
@@ -90,6 +91,7 @@ class Member:
         kind = Concurrent if isinstance(subscription.work, Lanes) else Ordered
         self.mode: Ordered | Concurrent = kind(subscription, self.partitions, means)
         self._begin: dict[int, int] = {}
+        self._unknown = False
         self._kafka_away = False
         self._subscriber: Any = None
 
@@ -116,7 +118,11 @@ class Member:
         """What FastStream calls."""
         for raw in records:
             self.taken[raw.partition] = raw.offset + 1
-        await self.mode.batch([self._kafka.record(raw) for raw in records])
+        found = [self._kafka.record(raw) for raw in records]
+        if self._unknown:
+            await self._hold_back(found)
+        else:
+            await self.mode.batch(found)
 
     async def revoked(self, partitions: Collection[int]) -> None:
         """Let go."""
@@ -126,8 +132,7 @@ class Member:
         """Begin where it is stored, or else where the group says."""
         self.taken.clear()
         await self.mode.assigned(partitions)
-        with suppress(RetryableError):
-            await self._begin_at(partitions)
+        await self._ask(partitions)
         self.progress.keep(frozenset(partitions))
         self.assigned_once = True
 
@@ -191,6 +196,22 @@ class Member:
             lag=lag,
             excused=excused,
         )
+
+    async def _ask(self, partitions: Collection[int]) -> None:
+        """Ask where to begin; nothing is handled before the handler's store said it."""
+        self._unknown = self.subscription.offsets is not None
+        with suppress(RetryableError):
+            await self._begin_at(partitions)
+            self._unknown = False
+
+    async def _hold_back(self, records: Sequence[Record]) -> None:
+        """Ask again; these come again, behind what lies before them."""
+        await self._ask(self.partitions.assigned())
+        for partition, offset in firsts(records).items():
+            if self._unknown:
+                self.mode.stops.wait(partition, offset)
+            else:
+                self.partitions.rewind(partition, offset)
 
     async def _begin_at(self, partitions: Collection[int]) -> None:
         committed = await self.partitions.committed(partitions)

@@ -1,0 +1,70 @@
+"""Where a member begins, when its handler keeps offsets of its own."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from consumers.delivery import ordered_batch
+from consumers.delivery.serving import Member
+from infra.memory.log import MemoryPartitions
+from pipeline.errors import RetryableError
+from pipeline.ports.bus import Record
+from schemas.audit import AuditRecorded
+from schemas.events import Event
+from schemas.topics import Outgoing
+from tests.support.delivery import SOURCE, Bench, Late
+
+
+class Broker:
+    """A cluster of one topic: the log in memory."""
+
+    consumer: Mapping[str, Any] = {}
+
+    def __init__(self, bench: Bench) -> None:
+        self.listener = Late()
+        self.held = MemoryPartitions(bench.log, SOURCE.name, "test", self.listener)
+
+    def partitions(self, _: Callable[[], Any], __: str) -> MemoryPartitions:
+        return self.held
+
+    def record(self, raw: Any) -> Record:
+        found: Record = raw
+        return found
+
+    def broker(self) -> Any:
+        raise NotImplementedError
+
+    async def answers(self) -> bool:
+        return True
+
+
+async def test_nothing_is_handled_before_the_store_says_where_to_begin() -> None:
+    """The store was put back while nobody could ask it; the group knows of more."""
+    bench = Bench()
+    bench.put("a", "b", "c", "d")
+    bench.log.commit(SOURCE.name, "test", 0, 3)
+    seen, away = list[int](), [True] * 3
+
+    async def handle(
+        pairs: Sequence[tuple[Record, Event[AuditRecorded]]],
+    ) -> Sequence[Outgoing[Any]]:
+        seen.extend(record.offset for record, _ in pairs)
+        return ()
+
+    async def stored(_: Sequence[int]) -> Mapping[int, int]:
+        if away and away.pop():
+            raise RetryableError("expected an answer")
+        return {0: 1}
+
+    broker = Broker(bench)
+    member = Member(ordered_batch(SOURCE, handle, offsets=stored), broker, bench.means)
+    broker.listener.listener = member
+    await bench.clock.run(bench.log.join(broker.held))
+    for _ in range(10):
+        records = broker.held.poll(100)
+        if records:
+            await bench.clock.run(member.batch(records))
+        await bench.clock.step()
+    await member.mode.commits.settle()
+
+    assert [1, 2, 3] == seen
+    assert 4 == bench.committed()
