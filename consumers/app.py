@@ -46,6 +46,7 @@ from infra.recognisers.outside import recognisers
 from infra.resources import (
     Resources,
     acceptance,
+    admissions,
     egress_rules,
     keeper_pool,
     open_resources,
@@ -111,7 +112,7 @@ class Groups:
             credentials=PostgresCredentials(opened.pool, opened.clock),
             letters=opened.inbox,
             tenants=opened.tenants,
-            acceptance=acceptance(opened, admission.SOURCE, None),
+            acceptance=acceptance(opened, admissions(opened), admission.SOURCE, None),
             clock=opened.clock,
             entropy=opened.entropy,
         )

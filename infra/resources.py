@@ -37,6 +37,7 @@ from pipeline.acceptance import Acceptance
 from pipeline.contents import Contents
 from pipeline.egress import EgressRules, networks
 from pipeline.errors import Misconfigured
+from pipeline.ports.admissions import Admissions
 from pipeline.ports.keys import KeyStore
 from pipeline.work import Bench
 
@@ -218,15 +219,20 @@ def inbox_keys(
     )
 
 
+def admissions(opened: Resources) -> Admissions:
+    """Key and row of every request of this process."""
+    requests = PostgresRequests(opened.pool)
+    return GroupedAdmissions(opened.keystore, requests, opened.clock)
+
+
 def acceptance(
-    opened: Resources, source: str, reply_partition: int | None
+    opened: Resources, admits: Admissions, source: str, reply_partition: int | None
 ) -> Acceptance:
     """One way in; both ways are made of the same parts."""
-    requests = PostgresRequests(opened.pool)
     secrets = KekSecrets(keks=opened.keks, entropy=opened.entropy)
     return Acceptance(
-        admissions=GroupedAdmissions(opened.keystore, requests, opened.clock),
-        requests=requests,
+        admissions=admits,
+        requests=PostgresRequests(opened.pool),
         keystore=opened.keystore,
         subjects=PostgresSubjects(
             pool=opened.keystore_pool,

@@ -24,6 +24,7 @@ from infra.postgres.requests import PostgresProviderCalls, PostgresRequests
 from infra.resources import (
     Resources,
     acceptance,
+    admissions,
     egress_rules,
     open_resources,
     webhook_sender,
@@ -36,9 +37,11 @@ from infra.system import settled
 from infra.webhooks.sender import HttpSender
 from pipeline.admission import READ
 from pipeline.endpoint_secrets import EndpointSecrets
+from pipeline.ports.admissions import Admissions
 from producers.auth import Attempts, Door
 from producers.evidence import Readable, evidence
 from producers.faults import Fault
+from producers.gateway.admitting import Admitting
 from producers.gateway.answering import Answering
 from producers.gateway.app import Gateway
 from producers.gateway.asking import Asking
@@ -67,14 +70,15 @@ async def run_gateway(settings: Settings) -> None:
         sender = webhook_sender(settings, opened.clock)
         async with box, sender, AsyncExitStack() as stack:
             tracing = await traces(stack, settings, "gateway")
-            readiness = _readiness(opened, box)
+            admitting = Admitting(admissions(opened), opened.clock)
+            readiness = _readiness(opened, box, admitting)
             looks = [loop_of(opened, readiness.timed())]
             health = health_routes(
                 lambda: box.alive and opened.publisher.alive and alive(looks),
                 lambda: [*readiness.reasons(), *not_ready(looks)],
                 opened.metrics.registry,
             )
-            gateway = _gateway(opened, box, sender, health)
+            gateway = _gateway(opened, box, admitting, sender, health)
             app = replace(gateway, tracing=tracing).app()
             await stack.enter_async_context(running(looks))
             async with serving(app, found.host, found.port) as port:
@@ -86,7 +90,7 @@ async def run_gateway(settings: Settings) -> None:
         opened.log.info("stopped")
 
 
-def _readiness(opened: Resources, box: ReplyBox) -> Readiness:
+def _readiness(opened: Resources, box: ReplyBox, admitting: Admitting) -> Readiness:
     async def reads() -> bool:
         return box.alive
 
@@ -95,6 +99,7 @@ def _readiness(opened: Resources, box: ReplyBox) -> Readiness:
         "kafka": opened.clients.answers,
         "postgres": partial(answers, opened.pool),
         "keystore": partial(answers, opened.keystore_pool),
+        "admissions": admitting.answers,
     }
     if opened.settings.database.durable:
         parts["standby"] = partial(durable, opened.pool)
@@ -102,7 +107,11 @@ def _readiness(opened: Resources, box: ReplyBox) -> Readiness:
 
 
 def _gateway(
-    opened: Resources, box: ReplyBox, sender: HttpSender, health: Sequence[BaseRoute]
+    opened: Resources,
+    box: ReplyBox,
+    admits: Admissions,
+    sender: HttpSender,
+    health: Sequence[BaseRoute],
 ) -> Gateway:
     settings, clock = opened.settings.gateway, opened.clock
     requests = PostgresRequests(opened.pool)
@@ -120,14 +129,14 @@ def _gateway(
         metrics=opened.metrics,
         max_body_bytes=settings.max_body_bytes,
     )
-    answering = _answering(opened, box, asking)
+    answering = _answering(opened, box, admits, asking)
     return Gateway(
         chat=Chat(asking=asking, answering=answering),
         responses=Responses(
             door=door,
             asking=asking,
             answering=answering,
-            acceptance=acceptance(opened, SOURCE, None),
+            acceptance=acceptance(opened, admits, SOURCE, None),
             publisher=opened.publisher,
             requests=requests,
             calls=PostgresProviderCalls(opened.pool),
@@ -183,11 +192,13 @@ def _vkeys(settings: LedgerSettings) -> Callable[[str], str] | None:
     return None if path is None else lambda origin: vkeys(read_public(path), origin)
 
 
-def _answering(opened: Resources, box: ReplyBox, asking: Asking) -> Answering:
+def _answering(
+    opened: Resources, box: ReplyBox, admits: Admissions, asking: Asking
+) -> Answering:
     partition = opened.settings.gateway.reply_partition
     return Answering(
         asking=asking,
-        acceptance=acceptance(opened, SOURCE, partition),
+        acceptance=acceptance(opened, admits, SOURCE, partition),
         endings=Endings(
             publisher=opened.publisher,
             replies=box,

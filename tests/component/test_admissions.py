@@ -1,6 +1,7 @@
 """Admitting a request while one of the two stores is away: the retry succeeds."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
@@ -15,6 +16,7 @@ from pipeline.errors import RetryableError
 from pipeline.keystore import KeyId, Partition, class_named
 from pipeline.ports.keys import Destroyed, KeyRef, NewKey
 from pipeline.ports.requests import Fresh, Known
+from producers.gateway.admitting import QUIET_S, Admitting
 from tests.support.audit import NOON
 from tests.support.gateway import HeldClock
 from tests.support.installation import ENTROPY, admitted, new_request_id, new_tenant
@@ -106,3 +108,41 @@ async def test_a_tenant_without_a_key_leaves_no_row() -> None:
 
     assert Destroyed() == answer
     assert await requests.get(tenant, request) is None
+
+
+async def test_who_cannot_admit_says_so_until_it_can() -> None:
+    clock = HeldClock()
+    keys, requests = Away(clock), MemoryRequests()
+    await keys.prepare([DAY])
+    tenant = new_tenant()
+    await keys.enrol(tenant)
+    admitting = Admitting(GroupedAdmissions(keys, requests, clock), clock)
+    said = [await admitting.answers()]
+
+    async def attempt() -> None:
+        request = new_request_id()
+        new = NewKey(Contents(ENTROPY).new_key(tenant, request, DAY))
+        with suppress(RetryableError):
+            await admitting.admit(new, admitted(tenant, request))
+        said.append(await admitting.answers())
+
+    await attempt()
+    await attempt()
+
+    assert [True, False, True] == said
+
+
+async def test_whoever_nobody_asks_any_more_is_asked_again() -> None:
+    """A balancer that took it out sends nothing by which it could find out."""
+    clock = HeldClock()
+    keys, requests = Away(clock), MemoryRequests()
+    tenant, request = new_tenant(), new_request_id()
+    admitting = Admitting(GroupedAdmissions(keys, requests, clock), clock)
+    new = NewKey(Contents(ENTROPY).new_key(tenant, request, DAY))
+    with pytest.raises(RetryableError):
+        await admitting.admit(new, admitted(tenant, request))
+    clock.elapsed += timedelta(seconds=QUIET_S - 1)
+    before = await admitting.answers()
+    clock.elapsed += timedelta(seconds=1)
+
+    assert (False, True) == (before, await admitting.answers())

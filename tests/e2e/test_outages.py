@@ -370,8 +370,9 @@ async def test_the_disk_of_postgres_is_full(
             file.write(bytes(64 * 1024))
     await soon(lambda: _says_full(house), 90)
     await sleep(AWAY_S)
-    alive, unready = await house.alive(), not await house.says("workers", "/readyz")
-    during = len(answered)
+    # What is still written finds room in what is there: who fails is a matter of luck.
+    await soon(lambda: _one_unready(house), 90)
+    alive, during = await house.alive(), len(answered)
     ballast.unlink()
     if not house.services.postgres.running:  # it may give up where its log is full
         await asyncio.to_thread(house.services.postgres.start)
@@ -380,8 +381,13 @@ async def test_the_disk_of_postgres_is_full(
     await asyncio.gather(*clients)
     await house.ready()
 
-    assert ({*PROCESSES}, True) == (alive, unready)
+    assert {*PROCESSES} == alive
     assert {200} == set(answered)
+
+
+async def _one_unready(house: House) -> bool:
+    both = [await house.says(name, "/readyz") for name in ("gateway", "workers")]
+    return False in both
 
 
 async def _says_full(house: House) -> bool:
