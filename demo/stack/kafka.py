@@ -2,12 +2,15 @@
 
 import secrets
 import subprocess
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from signal import SIGTERM
 
 from typing_extensions import override
 
+from demo.stack.classes import classes
 from demo.stack.daemon import until
 from demo.stack.errors import StackError
 from demo.stack.jars import jars
@@ -17,6 +20,7 @@ from demo.stack.ports import HOST, free_port
 
 READY_WITHIN_S = 180.0
 STOPPED_WITHIN_S = 20.0
+ENDS_AFTER_S = 240
 READY = b"Kafka Server started"
 """The port opens before the node can answer; this line comes after."""
 
@@ -86,8 +90,16 @@ def properties(chosen: Mapping[str, str]) -> str:
     return "".join(f"{name}={value}\n" for name, value in chosen.items())
 
 
+@dataclass(frozen=True, slots=True)
 class Kafka(LocalPart):
-    """The node whose configuration, data and log lie in ``folder``."""
+    """The node whose configuration, data and log lie in ``folder``.
+
+    Attributes:
+        archive: where it leaves its classes when it stops; None: it starts with those
+            of an earlier start.
+    """
+
+    archive: Path | None = None
 
     @property
     @override
@@ -108,8 +120,7 @@ class Kafka(LocalPart):
         # An old line must not look like a new start.
         if self.log.exists():
             self.log.replace(self.folder / "log.last")
-        command = [*_jvm(), *JVM, "kafka.Kafka", str(self._config)]
-        self.daemon.spawn(command, log=self.log, cwd=self.folder, ports=ports)
+        self.daemon.spawn(self._command, log=self.log, cwd=self.folder, ports=ports)
 
     @override
     def wait(self) -> None:
@@ -135,7 +146,16 @@ class Kafka(LocalPart):
         cluster = "S" + secrets.token_urlsafe(16)[1:]
         tool = ("kafka.tools.StorageTool", "format", "--ignore-formatted")
         done = subprocess.run(
-            [*_jvm(), *SHORT_LIVED, *tool, "-t", cluster, "-c", self._config],
+            [
+                *_jvm(),
+                *self._known,
+                *SHORT_LIVED,
+                *tool,
+                "-t",
+                cluster,
+                "-c",
+                self._config,
+            ],
             cwd=self.folder,
             capture_output=True,
             text=True,
@@ -144,6 +164,27 @@ class Kafka(LocalPart):
         if done.returncode:
             raise StackError(f"Kafka's folder cannot be made:\n{done.stderr[-2000:]}")
 
+    @property
+    def _command(self) -> Sequence[str]:
+        command = (*_jvm(), *self._known, *JVM)
+        if self.archive is not None:
+            # Whoever starts it may be killed: then nobody else would end it.
+            leaves = f"-XX:ArchiveClassesAtExit={self.archive}"
+            command = ("timeout", str(ENDS_AFTER_S), *command, leaves)
+        return (*command, "kafka.Kafka", str(self._config))
+
+    @property
+    def _known(self) -> Sequence[str]:
+        return () if self.archive else classes(java(), jars(), _archived)
+
 
 def _jvm() -> tuple[str, ...]:
     return str(java()), "-cp", f"{jars()}/*"
+
+
+def _archived(archive: Path) -> None:
+    """Start a node that leaves its classes behind when it stops."""
+    with tempfile.TemporaryDirectory(dir=archive.parent, prefix="starting-") as folder:
+        node = Kafka(Path(folder) / "kafka", archive)
+        node.start()
+        node.stop()

@@ -1,6 +1,7 @@
 """The local stack: found again, killed and started again, gone with its parent."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -146,6 +147,12 @@ async def test_a_record_goes_through_kafka(own: Stack) -> None:
     value = await consume(own, "round-trip")
 
     assert b"hello" == value
+
+
+def test_the_broker_starts_with_the_classes_of_an_earlier_start(own: Stack) -> None:
+    mapped = Path(f"/proc/{own.kafka_pid}/maps").read_text()
+
+    assert re.search(r"/kafka-[0-9.]+/classes-[0-9a-f]{16}\.jsa$", mapped, re.MULTILINE)
 
 
 async def test_postgres_is_18_and_asks_for_the_password(own: Stack) -> None:
