@@ -6,9 +6,12 @@ from collections.abc import Iterator
 
 import pytest
 from hypothesis import HealthCheck, settings
+from typing_extensions import override
+from xdist.scheduler import LoadFileScheduling
 
 from demo import stack as local
 
+HOUSE = "tests/e2e/house"
 CI = os.environ.get("CI") == "true"  # noqa: TID251 - tests ask the machine, not Sluice
 
 # A law that takes long to check on a busy machine is no less true.
@@ -38,6 +41,18 @@ def pytest_make_collect_report(collector: pytest.Collector) -> Iterator[None]:
     if CI and report.skipped:
         report.outcome = "failed"
         report.longrepr = f"skipped in CI: {report.longrepr}"
+
+
+class Shares(LoadFileScheduling):  # type: ignore[misc]  # it has no types
+    """A file is one worker's, and so are all files that share a house."""
+
+    @override
+    def _split_scope(self, nodeid: str) -> str:
+        return HOUSE if nodeid.startswith(f"{HOUSE}/") else super()._split_scope(nodeid)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> Shares | None:
+    return Shares(config, log) if config.getoption("dist") == "loadfile" else None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -13,7 +13,7 @@ from consumers.app import GROUPS
 from demo import stack as local
 from demo.launch import Access, Sluice
 from demo.processes import ready
-from tests.e2e.test_webhooks import KINDS, Subscriber, about, ask, serving
+from tests.e2e.house.test_webhooks import KINDS, Subscriber, about, ask, serving
 
 pytestmark = [pytest.mark.e2e, pytest.mark.long]
 

@@ -14,7 +14,7 @@ from demo.launch import Access, Sluice
 def sluice(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[tuple[Sluice, Access]]:
-    """It runs for all of these tests of this worker, on a stack of its own.
+    """It runs for all of these tests, on a stack of its own.
 
     Logins belong to the cluster, so other tests' installations would change their
     passwords under it.

@@ -1,0 +1,1 @@
+"""Tests that share one house: all of Sluice, started once."""
