@@ -35,6 +35,7 @@ HTTP_CODES: Final = (
     "invalid-request",
     "not-in-background",
     "not-ready",
+    "overloaded",
     "rate-limited",
     "still-open",
     "stream-unsupported",

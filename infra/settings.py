@@ -163,6 +163,9 @@ class GatewaySettings(Concern):
     reply_partition: Annotated[int, Field(ge=0, le=7)] = 0
     """This gateway's partition of the replies; no two gateways share one."""
     max_body_bytes: Annotated[int, Field(ge=1024, le=2 * 1024 * 1024)] = 2 * 1024 * 1024
+    max_waiting: Annotated[int, Field(ge=1, le=65_536)] = 2048
+    """Requests that wait for their answers at once; more are refused before they are
+    accepted: each costs its connection and its body."""
     issuer: str = "http://127.0.0.1:8080"
     """``iss`` of the tokens that we issue, and where our keys are published."""
     leave_s: Annotated[float, Field(ge=0, le=300)] = 5

@@ -1,5 +1,6 @@
 """The composition root of the gateway."""
 
+import asyncio
 from collections.abc import Callable, Collection, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
@@ -195,10 +196,10 @@ def _vkeys(settings: LedgerSettings) -> Callable[[str], str] | None:
 def _answering(
     opened: Resources, box: ReplyBox, admits: Admissions, asking: Asking
 ) -> Answering:
-    partition = opened.settings.gateway.reply_partition
+    found = opened.settings.gateway
     return Answering(
         asking=asking,
-        acceptance=acceptance(opened, admits, SOURCE, partition),
+        acceptance=acceptance(opened, admits, SOURCE, found.reply_partition),
         endings=Endings(
             publisher=opened.publisher,
             replies=box,
@@ -209,6 +210,7 @@ def _answering(
         transients=Transients(opened.keystore),
         clock=opened.clock,
         metrics=opened.metrics,
+        places=asyncio.Semaphore(found.max_waiting),
     )
 
 

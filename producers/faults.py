@@ -132,6 +132,16 @@ NOT_READY: Final = Fault(
     repeat=True,
     after_s=1,
 )
+OVERLOADED: Final = Fault(
+    code="overloaded",
+    status=503,
+    title="Too many requests wait",
+    detail="As many requests wait for their answers as may; send this one again.",
+    kind="server_error",
+    word="overloaded",
+    repeat=True,
+    after_s=2,
+)
 UNEXPECTED: Final = Fault(
     code="unexpected",
     status=500,
@@ -155,5 +165,6 @@ COMMON: Final = (
     UNSUPPORTED_MEDIA_TYPE,
     INVALID_REQUEST,
     NOT_READY,
+    OVERLOADED,
     UNEXPECTED,
 )

@@ -1,5 +1,6 @@
 """Accept, wait, answer in one piece: what every synchronous request has in common."""
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,6 +15,7 @@ from pipeline.contents import Contents
 from pipeline.ports.system import Clock
 from pipeline.reasons import Reason
 from pipeline.sealing import DataKey, Purpose
+from producers.faults import OVERLOADED
 from producers.gateway.asking import WAY, Asking
 from producers.gateway.endings import End, Endings
 from producers.gateway.errors import ending, refusal, response
@@ -31,7 +33,11 @@ def unchanged(answer: bytes, _: datetime) -> bytes:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answering:
-    """Answers whoever waits."""
+    """Answers whoever waits.
+
+    Attributes:
+        places: one for each that may wait at once.
+    """
 
     asking: Asking
     acceptance: Acceptance
@@ -40,11 +46,18 @@ class Answering:
     transients: Transients
     clock: Clock
     metrics: Metrics
+    places: asyncio.Semaphore
 
     async def answer(
         self, request: Request, asked: Asked, shown: Shown = unchanged
     ) -> Response:
         """The answer to one request, or why there is none."""
+        if self.places.locked():
+            return self.asking.refused(request, OVERLOADED)
+        async with self.places:
+            return await self._ended(request, asked, shown)
+
+    async def _ended(self, request: Request, asked: Asked, shown: Shown) -> Response:
         begun = self.clock.monotonic()
         match await self.acceptance.accept(asked):
             case Refused() as refused:

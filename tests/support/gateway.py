@@ -1,5 +1,6 @@
 """The gateway and the inbox on twins, with a pipeline that ends requests at once."""
 
+import asyncio
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -238,6 +239,7 @@ class World:
         self.ledger = MemoryLedger("sluice.test", ENTROPY)
         self.registry = CollectorRegistry()
         self.not_ready: list[str] = []
+        self.places = asyncio.Semaphore(1_000)
         self.alive = True
 
     @cached_property
@@ -344,6 +346,7 @@ class World:
             transients=Transients(self.keys),
             clock=self.clock,
             metrics=metrics,
+            places=self.places,
         )
         responses = Responses(
             door=self.door,

@@ -179,6 +179,27 @@ async def test_without_an_acknowledgement_nothing_was_accepted(world: World) -> 
     )
 
 
+async def test_where_too_many_wait_one_more_is_not_accepted(world: World) -> None:
+    world.places = asyncio.Semaphore(1)
+    waits = asyncio.Event()
+    ending = world.pipeline.ending
+    world.pipeline.ending = lambda *_: waits.set()
+    asking = asyncio.create_task(post(world))
+    await waits.wait()
+    refused = await post(world)
+    (event,) = world.pipeline.accepted
+    world.pipeline.ending = ending
+    await world.pipeline.end(event)
+
+    assert (503, "overloaded") == (refused.status_code, error(refused)["code"])
+    assert ("true", "2") == (
+        refused.headers["x-should-retry"],
+        refused.headers["retry-after"],
+    )
+    assert ANSWER == (await asking).content
+    assert ANSWER == (await post(world)).content
+
+
 async def test_a_client_that_goes_away_loses_nothing(world: World) -> None:
     gone = asyncio.Event()
 
