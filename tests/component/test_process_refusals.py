@@ -80,3 +80,10 @@ def test_settings_that_are_missing_are_told_as_the_environment_names_them(
     assert 2 == ended
     for name in REQUIRED:
         assert f"{name}: Field required" in output
+
+
+def test_the_example_subscriber_says_what_it_needs(tmp_path: Path) -> None:
+    code, told = said("uvicorn examples.subscriber:app", {}, tmp_path)
+
+    assert (1, "WEBHOOK_SECRET: expected the secret") == (code, told[:35])
+    assert 1 == len(told.splitlines())
