@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 ONE_IN = 3
 """So many seeds have one whose world grows old."""
 DAYS = (2, 9)
-STORM_S = 8.0
+STORM_S = 20.0
 
 
 class Ages:

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
 OK, GONE = 200, 410
 ONE_IN = 3
-"""So many responses have one that is called off, or one that is deleted."""
+"""So many responses have one that is deleted."""
+LOOKS_AFTER_S = 4.0
+"""A caller waits no longer from one look to the next."""
 ENDS = {
     Outcome.COMPLETED: {"completed"},
     Outcome.CANCELLED: {"cancelled"},
@@ -42,10 +44,10 @@ async def call(world: "World", caller: Caller) -> None:
 async def _followed(world: "World", caller: Caller) -> None:
     """Until it has ended: look at it; or call it off, and look."""
     chance = world.chance
-    called_off = chance.some(ONE_IN) == 1
+    called_off = chance.either()
     while not _over(caller):
-        await world.clock.sleep(chance.uniform(1.0, 8.0))
-        if called_off and chance.either():
+        await world.clock.sleep(chance.uniform(0.0, LOOKS_AFTER_S))
+        if called_off:
             answer = await until_known(world, caller, _cancel(caller))
         else:
             answer = await until_known(world, caller, _look(caller))
