@@ -144,18 +144,10 @@ class Kafka(LocalPart):
         """Give the data folder its cluster's id; ``meta.properties`` comes last."""
         # 22 characters of base64url; a leading "-" would be read as an option.
         cluster = "S" + secrets.token_urlsafe(16)[1:]
-        tool = ("kafka.tools.StorageTool", "format", "--ignore-formatted")
+        words = ("format", "--ignore-formatted", "-t", cluster, "-c", self._config)
+        tool = ("kafka.tools.StorageTool", *words)
         done = subprocess.run(
-            [
-                *_jvm(),
-                *self._known,
-                *SHORT_LIVED,
-                *tool,
-                "-t",
-                cluster,
-                "-c",
-                self._config,
-            ],
+            [*_jvm(), *self._known, *SHORT_LIVED, *tool],
             cwd=self.folder,
             capture_output=True,
             text=True,

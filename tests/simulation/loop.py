@@ -140,22 +140,23 @@ class SimLoop(_Base):  # type: ignore[misc]  # its typing follows each Python
     def call_at(
         self, when: float, callback: Any, *args: Any, context: Context | None = None
     ) -> SimHandle:
-        self._count += 1
         timer = self._handle(callback, args, context)
-        heapq.heappush(self._timers, (when, self._count, timer))
+        self._at(when, timer)
         return timer
 
     def in_the_world(self, delay: float, callback: Any, *args: Any) -> None:
         """As :meth:`call_later`, outside of every process."""
-        self._count += 1
-        handle = SimHandle(self.world, self.outside, callback, args)
-        heapq.heappush(self._timers, (self._now + delay, self._count, handle))
+        self._at(self._now + delay, SimHandle(self.world, self.outside, callback, args))
 
     async def sleep(self, seconds: float) -> None:
         """As :func:`asyncio.sleep`: the sleeper is ready when its time has come."""
         woken: asyncio.Future[None] = asyncio.Future(loop=self)
         self.in_the_world(max(seconds, 0.0), _wake, woken)
         await woken
+
+    def _at(self, when: float, timer: SimHandle) -> None:
+        self._count += 1
+        heapq.heappush(self._timers, (when, self._count, timer))
 
     def _handle(
         self, callback: Any, args: tuple[Any, ...], context: Context | None
