@@ -22,6 +22,7 @@ from consumers.delivery import (
     ordered_batch,
     ordered_raw,
 )
+from consumers.delivery.turns import Turns
 from consumers.outcomes import OutcomesConsumer
 from consumers.provider import ProviderConsumer
 from consumers.redaction import RedactionConsumer
@@ -151,6 +152,7 @@ class Groups:
             providers=self._providers,
             recipe=self._recipe(),
             clock=opened.clock,
+            turn=Turns(opened.clock).next,
             recognisers=self._outside,
         )
         return concurrent(

@@ -52,13 +52,18 @@ RETRY_PAUSE_S: Final = 0.2
 LEAVES_WITHIN_S: Final = 0.001
 """By then a result is on its way to the database."""
 
+Turn = Callable[[], Awaitable[None]]
 Told = Callable[[Result], Awaitable[Sequence[Outgoing[Any]]]]
 """What follows from a result."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProviderConsumer:
-    """Claims the call, makes it, keeps its result, then ends the request."""
+    """Claims the call, makes it, keeps its result, then ends the request.
+
+    Attributes:
+        turn: awaited before an answer is looked at: many may come at once.
+    """
 
     bench: Bench
     contents: Contents
@@ -66,6 +71,7 @@ class ProviderConsumer:
     providers: Providers
     recipe: Recipe
     clock: Clock
+    turn: Turn
     recognisers: Recognisers = NOBODY
 
     async def prepare(self, events: Sequence[Event[RequestRedacted]]) -> Work:
@@ -218,6 +224,7 @@ class ProviderConsumer:
         outside = await self.recognisers.look(
             [part.text for part in parts], policy.recognisers
         )
+        await self.turn()
         released = release(
             asked,
             answer=said,

@@ -12,6 +12,7 @@ import orjson
 import pytest
 from typing_extensions import override
 
+from consumers.delivery.turns import LONG_S, Turns
 from consumers.outcomes import OutcomesConsumer
 from consumers.provider import LEASE, ProviderConsumer
 from consumers.redaction import RedactionConsumer
@@ -116,6 +117,7 @@ class House:
             **parts,
             calls=MemoryProviderCalls(self.clock, self.requests),
             providers=self.upstream,
+            turn=Turns(self.clock).next,
         )
         self.tenant = new_tenant()
 
@@ -883,3 +885,42 @@ async def test_without_a_canary_nothing_is_added(house: House) -> None:
 
     (sent,) = house.upstream.sent
     assert asking_with_a_system_part("Hello") == orjson.loads(sent)["messages"]
+
+
+class Computing(HeldClock):
+    """A look at computed time tells in which round of the loop somebody computes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.round = 0
+        self.rounds: list[int] = []
+
+    def go_round(self) -> None:
+        self.round += 1
+        asyncio.get_running_loop().call_soon(self.go_round)
+
+    @override
+    def cpu(self) -> float:
+        self.elapsed += timedelta(seconds=LONG_S)
+        self.rounds.append(self.round)
+        return super().cpu()
+
+    @override
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(0)  # noqa: TID251 - lets the loop go round
+
+
+async def test_between_two_answers_the_loop_goes_round(house: House) -> None:
+    """Else a group is taken away while it works, and gets the same again."""
+    clock = Computing()
+    asked = []
+    for _ in range(3):
+        screened = one(
+            await house.screened(await house.accepted(LONG)), RequestScreened
+        )
+        asked.append(one(await house.redacted(screened), RequestRedacted))
+    house.provider = replace(house.provider, clock=clock, turn=Turns(clock).next)
+    clock.go_round()
+    await asyncio.gather(*map(house.called, asked))
+
+    assert 3 == len(set(clock.rounds))

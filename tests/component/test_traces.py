@@ -27,6 +27,7 @@ from consumers.delivery import (
 from consumers.delivery.concurrent import Concurrent
 from consumers.delivery.ordered import Ordered
 from consumers.delivery.subscriptions import Lanes
+from consumers.delivery.turns import Turns
 from consumers.outcomes import OutcomesConsumer
 from consumers.provider import ProviderConsumer
 from consumers.redaction import RedactionConsumer
@@ -98,7 +99,10 @@ class House:
         admission: AdmissionConsumer = world.admission()
         screening, redaction = ScreeningConsumer(**parts), RedactionConsumer(**parts)
         calls = ProviderConsumer(
-            **parts, calls=MemoryProviderCalls(world.clock), providers=Upstream()
+            **parts,
+            calls=MemoryProviderCalls(world.clock),
+            providers=Upstream(),
+            turn=Turns(world.clock).next,
         )
         outcomes = OutcomesConsumer(
             requests=world.requests, deliveries=world.webhooks, clock=world.clock
