@@ -178,5 +178,7 @@ def _archived(archive: Path) -> None:
     """Start a node that leaves its classes behind when it stops."""
     with tempfile.TemporaryDirectory(dir=archive.parent, prefix="starting-") as folder:
         node = Kafka(Path(folder) / "kafka", archive)
-        node.start()
-        node.stop()
+        try:
+            node.start()
+        finally:
+            node.stop()
