@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-import asyncpg
 import pytest
 
 from demo import stack as local
@@ -23,12 +22,12 @@ from demo.launch import Access, Sluice
 from demo.processes import ready
 from demo.stack import Stack
 from demo.stack.daemon import until
-from infra.postgres.roles import KEYSTORE
 from schemas.audit import TERMINAL
 from schemas.policies import PolicyDocument
 from tests.support.desk import desk, onboarded
 from tests.support.evidence import ended
 from tests.support.kafka import until as soon
+from tests.support.outages import keystore
 
 pytestmark = [pytest.mark.e2e, pytest.mark.long]
 
@@ -298,20 +297,6 @@ async def test_postgres_is_away_for_longer_than_a_poll_may_take(
     assert [200] * 16 == statuses
 
 
-async def keystore(superuser: str, *, allowed: bool) -> None:
-    connection = await asyncpg.connect(superuser)
-    try:
-        await connection.execute(
-            f'alter database "{KEYSTORE}" allow_connections {allowed}'
-        )
-        await connection.execute(
-            "select pg_terminate_backend(pid) from pg_stat_activity where datname = $1",
-            KEYSTORE,
-        )
-    finally:
-        await connection.close()
-
-
 @pytest.mark.timeout(600)
 async def test_the_keystore_alone_is_away(
     house: House, session: aiohttp.ClientSession
@@ -321,8 +306,8 @@ async def test_the_keystore_alone_is_away(
     statuses = await outage(
         house,
         session,
-        lambda: asyncio.run(keystore(url, allowed=False)),
-        lambda: asyncio.run(keystore(url, allowed=True)),
+        lambda: asyncio.run(keystore(url, open_to_all=False)),
+        lambda: asyncio.run(keystore(url, open_to_all=True)),
         under_way=calls,
         # Nothing new is accepted, so workers may have nothing that waits for a key.
         unready=["gateway"],

@@ -8,15 +8,14 @@ from pathlib import Path
 from urllib.error import HTTPError
 from urllib.request import urlopen
 
-import asyncpg
 import orjson
 import pytest
-from openai import OpenAI
+from openai import InternalServerError, OpenAI
 
 from demo import stack as local
 from demo.launch import Access, Sluice
 from demo.processes import Process, ready, spawn
-from infra.postgres.roles import KEYSTORE
+from tests.support.outages import keystore, read_only
 
 pytestmark = pytest.mark.e2e
 
@@ -45,19 +44,17 @@ def alive(gateway: Process) -> bool:
         return bool(answer.status == 200)
 
 
-async def keystore(superuser: str, *, open_to_all: bool) -> None:
-    """Take the keystore alone away, or give it back."""
-    connection = await asyncpg.connect(superuser)
-    try:
-        await connection.execute(
-            f'alter database "{KEYSTORE}" allow_connections {open_to_all}'
-        )
-        await connection.execute(
-            "select pg_terminate_backend(pid) from pg_stat_activity where datname = $1",
-            KEYSTORE,
-        )
-    finally:
-        await connection.close()
+def refused(access: Access) -> bool:
+    """Whether a request is told to come again."""
+    url = access.gateway + "/v1"
+    with OpenAI(base_url=url, api_key=access.api_key, max_retries=0) as client:
+        try:
+            client.chat.completions.create(
+                model="echo", messages=[{"role": "user", "content": "Hello"}]
+            )
+        except InternalServerError as error:
+            return error.status_code == 503
+    return False
 
 
 @pytest.mark.timeout(900)
@@ -126,3 +123,25 @@ def test_after_sigterm_it_says_so_and_serves_on_before_it_ends(
     assert "stand-in" in str(answer.choices[0].message.content)
     assert 0 == code
     assert LEAVE_S <= time.monotonic() - asked
+
+
+@pytest.mark.timeout(900)
+def test_who_answers_and_takes_nothing_is_named(tmp_path: Path) -> None:
+    with local.temporary(durable=False, local=True) as services:
+        sluice = Sluice(tmp_path / "sluice", services)
+        asyncio.run(sluice.provide())
+        gateway = sluice.spawn("gateway", "producers", "gateway")
+        try:
+            asyncio.run(ready(gateway))
+            access = sluice.onboard("Acme", ("echo",))
+            asyncio.run(read_only(services.postgres_url, on=True))
+            came_again = refused(access)
+            full = told(gateway, {"gateway:admissions_away"})
+            asyncio.run(read_only(services.postgres_url, on=False))
+            free = told(gateway, frozenset())
+        finally:
+            sluice.stop()
+
+    assert came_again
+    assert {"gateway:admissions_away"} == full
+    assert frozenset() == free
