@@ -31,6 +31,7 @@ from infra.postgres.logs import PostgresLogs
 from infra.postgres.roles import LOGINS, MAIN, dsn, provision
 from infra.signer.ed25519 import FileSigner, ensure_key, public_keys
 from infra.signer.state import STATE, FileState
+from infra.system import settled
 from pipeline.audit import Entry, chain, empty
 from pipeline.checkpoint import parse_note
 from pipeline.passes import full_pass
@@ -284,6 +285,7 @@ async def measured(url: str, signer: Path, most: int, seconds: float) -> Row:
     while sizes[0] >= 10 * FEWEST:
         sizes.insert(0, sizes[0] // 10)
     async with opened(url, signer, seconds) as bench:
+        settled()
         return {
             "append": [await batches(bench, size) for size in BATCHES],
             "by_size": [await grown(bench, size) for size in sizes],

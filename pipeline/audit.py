@@ -10,12 +10,14 @@ from hashlib import sha256
 from typing import Any, Final, NamedTuple
 
 from pydantic import ValidationError
+from pydantic_core import PydanticSerializationError
 
-from pipeline.canonical import canonical, parse, written
+from pipeline.canonical import canonical, parse
 from pipeline.errors import InvalidMessage
 from pipeline.merkle import CompactRange, Node, extend, leaf_hash
 from schemas.audit import (
     MAX_RECORD_BYTES,
+    RECORD_JSON,
     AuditRecord,
     AuditRecorded,
 )
@@ -25,6 +27,7 @@ from schemas.ids import Actor, EventId, RequestId, TenantId, event_id
 ROOT = TenantId("00000000-0000-0000-0000-000000000000")
 """Nobody: the root log stands where a tenant's would."""
 _dumped: Final = AuditRecorded.__pydantic_serializer__.to_python
+_json: Final = RECORD_JSON.to_json
 _GENESIS = b"ledger-genesis/v1\n"
 _DECISION = ("action", "status", "decision", "guards_required", "guards_ran", "policy")
 
@@ -130,29 +133,65 @@ def chain(head: Head, events: Iterable[Recorded]) -> Chained:
 def _entry(origin: str, seq: int, prev: bytes, event: Recorded) -> Entry:
     attributes, data = event.attributes, event.data
     ts = timestamp(attributes.time)
-    body = written(
+    body = _written(
         {
-            "v": 1,
-            "log": origin,
-            "seq": seq,
-            "prev": prev.hex(),
+            "action": data.action,
+            "actor": data.actor,
+            "commit": data.commit,
+            "completeness": data.completeness,
+            "content": data.content or None,
+            "decision": data.decision or None,
+            "erase": data.erase,
             "event_id": attributes.id,
+            "guards_ran": data.guards_ran or None,
+            "guards_required": data.guards_required or None,
+            "heartbeat": data.heartbeat,
+            "log": origin,
+            "looked": data.looked or None,
+            "model": data.model,
+            "offsets": data.offsets or None,
+            "policy": data.policy,
+            "prev": prev.hex(),
+            "request_id": data.request_id,
+            "retention": data.retention,
+            "seq": seq,
+            "status": data.status,
             "ts": ts,
-            **facts(data),
+            "usage": data.usage,
+            "v": 1,
         }
     )
     if len(body) > MAX_RECORD_BYTES:
         raise InvalidMessage(f"expected at most {MAX_RECORD_BYTES} bytes", "record")
     return Entry(
-        seq=seq,
-        event_id=attributes.id,
-        request_id=data.request_id,
-        action=data.action,
-        actor=data.actor,
-        ts=ts,
-        body=body,
-        leaf=leaf_hash(body),
+        seq,
+        attributes.id,
+        data.request_id,
+        data.action,
+        data.actor,
+        ts,
+        body,
+        leaf_hash(body),
     )
+
+
+def _written(members: Mapping[str, Any]) -> bytes:
+    """The canonical bytes of a record, from its members in the order of their names.
+
+    Law: they are those that :func:`canonical` gives. No schema has floats, nor numbers
+    from 2^53 on; so only what text may still be is looked at.
+
+    Raises:
+        InvalidMessage: a value is outside the profile.
+    """
+    try:
+        # Its warnings would tell what they warn of.
+        raw = _json(members, exclude_none=True, warnings=False)
+    except PydanticSerializationError:
+        raise InvalidMessage("expected valid Unicode") from None
+    if b"\\u0000" in raw:
+        canonical(parse(raw))
+    return raw
 
 
 def facts(data: AuditRecorded) -> dict[str, Any]:

@@ -15,7 +15,6 @@ import orjson
 from pipeline.errors import InvalidMessage
 from schemas.base import MAX_INTEGER
 
-_OF_SCHEMAS = orjson.OPT_SORT_KEYS | orjson.OPT_STRICT_INTEGER
 _KEY = re.compile(r"[a-z0-9_]+").fullmatch
 
 
@@ -34,22 +33,6 @@ def canonical(value: Mapping[str, Any]) -> bytes:
     if b"\\u0000" in raw and _holds_null(value):
         raise InvalidMessage("expected text without U+0000")
     return raw
-
-
-def written(dumped: Mapping[str, Any]) -> bytes:
-    """The bytes of what a schema dumped, with ``mode="json"``.
-
-    Law: ``written(dumped) == canonical(dumped)``. No schema has floats, and the names
-    in it are keys of the profile; so only what values may still be is looked at.
-
-    Raises:
-        InvalidMessage: a value is outside the profile.
-    """
-    try:
-        raw = orjson.dumps(dumped, option=_OF_SCHEMAS)
-    except orjson.JSONEncodeError:
-        raise InvalidMessage("expected Unicode, integers below 2^53") from None
-    return canonical(dumped) if b"\\u0000" in raw else raw
 
 
 def parse(raw: bytes) -> dict[str, Any]:

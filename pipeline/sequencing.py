@@ -3,6 +3,7 @@
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, NamedTuple
 
 from pipeline.audit import (
@@ -145,15 +146,17 @@ class Growth:
     repeats: int
     incidents: tuple[EventId, ...]
 
-    def chained(self, most: int) -> Iterator[Chained]:
-        """All that is new, chained, in portions of ``most``.
+    def chained(self, sizes: Iterable[int]) -> Iterator[Chained]:
+        """All that is new, chained, in portions of these sizes: they never end.
 
         Raises:
             InvalidMessage: as :func:`chain`.
         """
-        head = self.head
-        for start in range(0, len(self.fresh), most):
-            part = chain(head, self.fresh[start : start + most])
+        head, rest = self.head, iter(self.fresh)
+        for size in sizes:
+            part = chain(head, islice(rest, size))
+            if not part.entries:
+                return
             head = part.head
             yield part
 

@@ -3,9 +3,10 @@
 Every field is bounded so that no record can exceed ``MAX_RECORD_BYTES``.
 """
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Final, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, TypeAdapter
+from typing_extensions import TypedDict
 
 from schemas.base import Exact, Schema
 from schemas.ids import Actor, EventId, RequestId
@@ -49,10 +50,10 @@ class ContentCommitment(Schema):
         sealed_sha256: SHA-256 of the sealed record's exact bytes.
     """
 
-    purpose: Code
     commit: Hex64
-    sealed_sha256: Hex64
     key_id: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
+    purpose: Code
+    sealed_sha256: Hex64
 
 
 class Retained(Schema):
@@ -75,9 +76,9 @@ class Erase(Schema):
         as_of: keys made after it are not covered.
     """
 
-    scope: Literal["request", "subject", "class", "tenant"]
-    ref: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:-]{1,128}$")]
     as_of: Moment
+    ref: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:-]{1,128}$")]
+    scope: Literal["request", "subject", "class", "tenant"]
 
 
 class Heartbeat(Schema):
@@ -99,18 +100,18 @@ class Reconciled(Schema):
     """
 
     accepted: Exact
-    unrecorded: Exact
-    unended: Exact
-    twice: Exact
     missing: Annotated[tuple[Uuid, ...], Field(max_length=MAX_MISSING)] = ()
+    twice: Exact
+    unended: Exact
+    unrecorded: Exact
 
 
 class OffsetRange(Schema):
     """Offsets of a partition that were read: from ``begin``, up to before ``end``."""
 
-    partition: Exact
     begin: Exact
     end: Exact
+    partition: Exact
 
 
 class _Facts(Schema):
@@ -158,6 +159,9 @@ class AuditRecorded(_Facts):
 class AuditRecord(_Facts):
     """A record as it lies in a log: these fields, in canonical JSON, are the leaf.
 
+    What stands in it has its own fields in the order of their names, as canonical JSON
+    has: so :data:`RECORD_JSON` writes that at once.
+
     Attributes:
         log: the log's origin.
         seq: the leaf index, from 0.
@@ -172,3 +176,11 @@ class AuditRecord(_Facts):
     prev: Hex64
     event_id: Annotated[EventId, Field(pattern=r"^[0-9a-f-]{36}$")]
     ts: Moment
+
+
+_Members = TypedDict(  # type: ignore[misc]
+    "_Members",
+    {name: each.annotation for name, each in AuditRecord.model_fields.items()},
+)
+RECORD_JSON: Final = TypeAdapter(_Members).serializer
+"""Writes the members of a record, in the order in which they are given."""

@@ -106,7 +106,9 @@ _READ = frozenset(
 
 def timestamp(moment: datetime) -> str:
     """RFC 3339 in UTC with six digits of a second: always 27 characters."""
-    return moment.astimezone(UTC).isoformat(timespec="microseconds")[:26] + "Z"
+    if moment.tzinfo is not UTC:
+        moment = moment.astimezone(UTC)
+    return moment.isoformat(timespec="microseconds")[:26] + "Z"
 
 
 def _text(found: Mapping[str, bytes | None], name: str) -> str | None:

@@ -5,7 +5,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from schemas.base import Exact, Schema
 from schemas.ids import Actor
@@ -43,8 +43,8 @@ class PolicyRef(Schema):
     """The policy version that was in force at acceptance."""
 
     id: Code
-    version: Annotated[Exact, Field(ge=1)]
     sha256: Hex64
+    version: Annotated[Exact, Field(ge=1)]
 
 
 class Route(Schema):
@@ -100,15 +100,21 @@ class SealedContent(Schema):
 class Decision(Schema):
     """What one control said. Ids and words of ours alone, never content."""
 
-    stage: Code
     control: Code
-    verdict: Code
     rule: Code | None = None
+    stage: Code
+    verdict: Code
 
 
 Signal = Annotated[str, Field(pattern=r"^[a-z0-9_.]{1,32}$")]
 Lower = Annotated[str, Field(pattern=r"^[a-z0-9_]{1,16}$")]
 Count = Annotated[int, Field(ge=0, le=10**9)]
+
+
+def _by_name(
+    found: Mapping[str, Mapping[str, int]],
+) -> Mapping[str, Mapping[str, int]]:
+    return {name: dict(sorted(each.items())) for name, each in sorted(found.items())}
 
 
 class Looked(Schema):
@@ -121,13 +127,14 @@ class Looked(Schema):
         found: how often, by class in lower case, and by what was done.
     """
 
-    stage: Lower
-    recipe: Hex64
-    signals: Annotated[tuple[Signal, ...], Field(max_length=16)] = ()
     found: Annotated[
         Mapping[Lower, Annotated[Mapping[Lower, Count], Field(max_length=4)]],
         Field(max_length=24),
+        AfterValidator(_by_name),
     ] = {}
+    recipe: Hex64
+    signals: Annotated[tuple[Signal, ...], Field(max_length=16)] = ()
+    stage: Lower
 
 
 class Usage(Schema):

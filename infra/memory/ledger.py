@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import repeat
 
 from typing_extensions import override
 
@@ -51,7 +52,9 @@ class MemoryLedger(Ledger, SignedLogs, Deleter):
                 raise RetryableError("somebody else read on")
             self._offsets[source.topic] = {}
         logs = {each: self._grow(each, own) for each, own in by_tenant(events).items()}
-        parts = {each: list(log.chained(_PORTION)) for each, log in logs.items()}
+        parts = {
+            each: list(log.chained(repeat(_PORTION))) for each, log in logs.items()
+        }
         for tenant, log in logs.items():
             self._heads[tenant] = parts[tenant][-1].head if log.fresh else log.head
             for part in parts[tenant]:

@@ -1,11 +1,19 @@
 """The ledger in Postgres: one transaction a batch, over all its tenants."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Collection,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
+from itertools import chain, repeat
+from typing import Any, NamedTuple
 
 import asyncpg
 from asyncpg.pool import PoolConnectionProxy
@@ -13,7 +21,7 @@ from typing_extensions import override
 
 from infra.postgres.logs import head_of, waiting
 from pipeline.audit import Chained, Entry, Recorded, new_origin
-from pipeline.errors import RetryableError
+from pipeline.errors import LogClosed, RetryableError
 from pipeline.merkle import TILE_HEIGHT
 from pipeline.ports.ledger import Appended, Ledger, SourceOffsets, appended
 from pipeline.ports.system import Entropy
@@ -28,10 +36,11 @@ begin;
 set local role sluice_ledger_writer;
 set local synchronous_commit = on
 """
-OPEN = "select * from sluice.ledger_open($1, $2, $3, $4, $5)"
+OPEN = "select * from sluice.ledger_open($1, $2)"
+KNOWN = "select * from sluice.ledger_known($1, $2, $3, $4)"
 APPEND = """
 select sluice.ledger_append(
-  $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
+  $1, $2, $3, $4, $5, $6::text, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
 """
 SOURCE = """
 insert into sluice.ledger_source (topic, partition, next_offset)
@@ -54,9 +63,16 @@ select partition, next_offset, before from sluice.ledger_source where topic = $1
 """
 
 _ORIGIN_BYTES = 16
+_NOT_ALL_NEW = (asyncpg.UniqueViolationError, LogClosed)
+"""What a batch meets that the log holds a part of. Then nothing was appended."""
+FIRST = 64
 PORTION = 256
 """Records that one statement appends: with fewer, statements cost more than records;
-with more, the server waits for them."""
+with more, the server waits for them. For the first it does wait, so those are few."""
+
+
+Batch = Mapping[TenantId, Sequence[Recorded]]
+"""What is to be appended, by tenant."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,24 +95,39 @@ class PostgresLedger(Ledger):
         self, events: Sequence[Recorded], source: SourceOffsets | None = None
     ) -> Appended:
         tenants = by_tenant(events)
+        try:
+            return await self._append(tenants, source, again=False)
+        except _NOT_ALL_NEW:
+            return await self._append(tenants, source, again=True)
+
+    async def _append(
+        self, tenants: Batch, source: SourceOffsets | None, *, again: bool
+    ) -> Appended:
+        """Append what is new: all of it, unless the batch came ``again``.
+
+        Nearly always it is all new, and where it is not, an index refuses it.
+        """
         async with self._transaction() as connection:
-            opened = await connection.fetch(OPEN, *self._asked(tenants))
-            own = zip(opened, tenants.items(), strict=True)
-            logs = {tenant: _grow(row, mine) for row, (tenant, mine) in own}
-            new = await _appended(connection, logs)
+            origins = [self._new_origin(each) for each in tenants]
+            opened = await connection.fetch(OPEN, list(tenants), origins)
+            held = await _known(connection, tenants) if again else repeat(Known({}, ()))
+            own = zip(opened, held, tenants.items(), strict=False)
+            logs = {
+                tenant: grow(
+                    head_of(row), mine, each.bodies, each.ended, closed=row["closed"]
+                )
+                for row, each, (tenant, mine) in own
+            }
+            new: dict[TenantId, list[Entry]] = {tenant: [] for tenant in logs}
+            async with _storing(connection) as store:
+                for portion in _portions(logs):
+                    for tenant, part in portion:
+                        new[tenant] += part.entries
+                    await store(_columns(portion))
+                done = appended((log, new[tenant]) for tenant, log in logs.items())
             if source is not None:
                 await _store(connection, source)
-        return appended((log, new[tenant]) for tenant, log in logs.items())
-
-    def _asked(self, tenants: Mapping[TenantId, Sequence[Recorded]]) -> Sequence[Any]:
-        events = [event for own in tenants.values() for event in own]
-        return (
-            list(tenants),
-            [self._new_origin(each) for each in tenants],
-            [len(own) for own in tenants.values()],
-            [event.attributes.id for event in events],
-            [_ending(event) for event in events],
-        )
+        return done
 
     def _new_origin(self, tenant: TenantId) -> str:
         return new_origin(tenant, self.domain, self.entropy.bytes(_ORIGIN_BYTES))
@@ -120,10 +151,12 @@ class PostgresLedger(Ledger):
                     severities.append(notice.severity_en)
 
                 connection.add_log_listener(listen)
-                await connection.execute(BEGIN)
-                yield connection
-                await connection.execute("commit")
-                connection.remove_log_listener(listen)
+                try:
+                    await connection.execute(BEGIN)
+                    yield connection
+                    await connection.execute("commit")
+                finally:
+                    connection.remove_log_listener(listen)
                 # A wait for the standbys that was cancelled ends in success and a
                 # warning, in the server's language. Nothing else here warns.
                 if "WARNING" in severities:
@@ -141,67 +174,90 @@ async def _dropped_unless_well(connection: PoolConnectionProxy) -> AsyncIterator
     try:
         yield
         well = True
+    except _NOT_ALL_NEW:
+        await connection.execute("rollback")
+        well = True
+        raise
     finally:
         if not well:
             connection.terminate()
+
+
+class Known(NamedTuple):
+    """What a log holds of a batch: records under its events' ids, requests' ends."""
+
+    bodies: Mapping[EventId, bytes]
+    ended: Collection[RequestId]
+
+
+async def _known(connection: PoolConnectionProxy, tenants: Batch) -> Sequence[Known]:
+    events = [event for own in tenants.values() for event in own]
+    rows = await connection.fetch(
+        KNOWN,
+        list(tenants),
+        [len(own) for own in tenants.values()],
+        [event.attributes.id for event in events],
+        [_ending(event) for event in events],
+    )
+    return [
+        Known(
+            {
+                EventId(str(each)): body
+                for each, body in zip(
+                    row["ids"] or (), row["bodies"] or (), strict=True
+                )
+            },
+            {RequestId(str(each)) for each in row["ended"] or ()},
+        )
+        for row in rows
+    ]
 
 
 def _ending(event: Recorded) -> RequestId | None:
     return event.data.request_id if event.data.action in TERMINAL else None
 
 
-async def _appended(
-    connection: PoolConnectionProxy, logs: Mapping[TenantId, Growth]
-) -> Mapping[TenantId, Sequence[Entry]]:
-    """Append all that is new; while the server stores a portion, the next is made."""
-    new: dict[TenantId, list[Entry]] = {tenant: [] for tenant in logs}
+@asynccontextmanager
+async def _storing(
+    connection: PoolConnectionProxy,
+) -> AsyncIterator[Callable[[Sequence[Any]], Awaitable[None]]]:
+    """Whoever stores a portion makes the next one meanwhile; at the end all are."""
     sent: asyncio.Task[str] | None = None
+
+    async def store(columns: Sequence[Any]) -> None:
+        nonlocal sent
+        if sent is not None:
+            await sent
+        sent = asyncio.create_task(connection.execute(APPEND, *columns))
+        await asyncio.wait([sent], timeout=0)  # now it is on its way
+
     try:
-        for portion in _portions(logs):
-            for tenant, part in portion:
-                new[tenant] += part.entries
-            columns = _columns(portion)
-            if sent is not None:
-                await sent
-            sent = asyncio.create_task(connection.execute(APPEND, *columns))
-            await asyncio.wait([sent], timeout=0)  # now it is on its way
+        yield store
         if sent is not None:
             await sent
     finally:
         if sent is not None and not sent.done():
             sent.cancel()
             await asyncio.gather(sent, return_exceptions=True)
-    return new
 
 
 def _portions(
     logs: Mapping[TenantId, Growth],
 ) -> Iterator[list[tuple[TenantId, Chained]]]:
-    """Parts of logs, together about as many records as :data:`PORTION`."""
-    portion, records = list[tuple[TenantId, Chained]](), 0
+    """Parts of logs, together about as many records as a statement appends."""
+    portion, records, most = list[tuple[TenantId, Chained]](), 0, FIRST
     for tenant, log in logs.items():
-        for part in log.chained(PORTION):
+        for part in log.chained(chain([FIRST], repeat(PORTION))):
             portion.append((tenant, part))
             records += len(part.entries)
-            if records >= PORTION:
+            if records >= most:
                 yield portion
-                portion, records = [], 0
+                portion, records, most = [], 0, PORTION
     if portion:
         yield portion
 
 
-def _grow(row: asyncpg.Record, events: Sequence[Recorded]) -> Growth:
-    known = zip(row["known_ids"] or (), row["known_bodies"] or (), strict=True)
-    return grow(
-        head_of(row),
-        events,
-        {EventId(str(each)): body for each, body in known},
-        {RequestId(str(each)) for each in row["ended"] or ()},
-        closed=row["closed"],
-    )
-
-
-def _columns(logs: Sequence[tuple[TenantId, Chained]]) -> Sequence[Sequence[Any]]:
+def _columns(logs: Sequence[tuple[TenantId, Chained]]) -> Sequence[Any]:
     """The arguments of ``ledger_append``, in order."""
     heads = [log.head for _, log in logs]
     entries = [entry for _, log in logs for entry in log.entries]
@@ -212,13 +268,13 @@ def _columns(logs: Sequence[tuple[TenantId, Chained]]) -> Sequence[Sequence[Any]
         [head.size for head in heads],
         [head.last for head in heads],
         [b"".join(head.tree.hashes) for head in heads],
-        [entry.event_id for entry in entries],
-        [entry.request_id for entry in entries],
-        [entry.action for entry in entries],
-        [entry.actor for entry in entries],
-        [datetime.fromisoformat(entry.ts) for entry in entries],
-        [entry.body for entry in entries],
-        [entry.leaf for entry in entries],
+        "\n".join([entry.event_id for entry in entries]),
+        "\n".join([entry.request_id or "-" for entry in entries]),
+        "\n".join([entry.action for entry in entries]),
+        "\n".join([entry.actor for entry in entries]),
+        "\n".join([entry.ts for entry in entries]),
+        b"\n".join([entry.body for entry in entries]).decode(),
+        b"".join([entry.leaf for entry in entries]),
         [len(log.filled) for _, log in logs],
         [tile.level // TILE_HEIGHT - 1 for tile in tiles],
         [tile.index for tile in tiles],
