@@ -246,8 +246,9 @@ def _portions(
 ) -> Iterator[list[tuple[TenantId, Chained]]]:
     """Parts of logs, together about as many records as a statement appends."""
     portion, records, most = list[tuple[TenantId, Chained]](), 0, FIRST
+    sizes = chain([FIRST], repeat(PORTION))
     for tenant, log in logs.items():
-        for part in log.chained(chain([FIRST], repeat(PORTION))):
+        for part in log.chained(sizes):
             portion.append((tenant, part))
             records += len(part.entries)
             if records >= most:
