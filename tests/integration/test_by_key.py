@@ -12,8 +12,11 @@ import pytest
 from demo.stack import Stack
 from infra.keystore.store import PostgresKeyStore
 from infra.postgres.admin import TENANT
+from infra.postgres.ledger import PostgresLedger
 from infra.postgres.pool import as_tenant, open_pool
 from infra.postgres.requests import PostgresProviderCalls, PostgresRequests
+from infra.system import SystemEntropy
+from tests.support.audit import recorded
 from tests.support.installation import (
     Installation,
     admitted,
@@ -95,6 +98,20 @@ async def test_what_was_admitted_is_claimed_and_ended_by_key(
         await step(0)
         read = await read_by(pool, installation.superuser, partial(step, -FEW))
         assert MANY > read
+
+
+async def test_what_the_ledger_has_of_a_batch_is_looked_for_by_id(
+    installation: Installation, pool: asyncpg.Pool
+) -> None:
+    tenant = new_tenant()
+    ledger = PostgresLedger(pool=pool, domain="by-key", entropy=SystemEntropy())
+    made = [recorded(f"{n}", tenant=tenant, request=f"{n}") for n in range(MANY)]
+    await ledger.append(made)
+
+    async def again() -> None:
+        assert FEW == (await ledger.append(made[-FEW:])).repeats
+
+    assert MANY > await read_by(pool, installation.superuser, again)
 
 
 async def test_keys_are_fetched_by_id(keystore: Database, tmp_path: Path) -> None:
