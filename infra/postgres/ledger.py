@@ -69,8 +69,6 @@ FIRST = 64
 PORTION = 256
 """Records that one statement appends: with fewer, statements cost more than records;
 with more, the server waits for them. For the first it does wait, so those are few."""
-
-
 Batch = Mapping[TenantId, Sequence[Recorded]]
 """What is to be appended, by tenant."""
 
