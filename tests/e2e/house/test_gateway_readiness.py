@@ -4,6 +4,7 @@ import asyncio
 import signal
 import time
 from collections.abc import Collection
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.error import HTTPError
 from urllib.request import urlopen
@@ -44,14 +45,19 @@ def alive(gateway: Process) -> bool:
         return bool(answer.status == 200)
 
 
-def refused(access: Access) -> bool:
+def answer(client: OpenAI, model: str) -> str:
+    made = client.chat.completions.create(
+        model=model, messages=[{"role": "user", "content": "Hello"}]
+    )
+    return str(made.choices[0].message.content)
+
+
+def refused(gateway: str, access: Access) -> bool:
     """Whether a request is told to come again."""
-    url = access.gateway + "/v1"
+    url = gateway + "/v1"
     with OpenAI(base_url=url, api_key=access.api_key, max_retries=0) as client:
         try:
-            client.chat.completions.create(
-                model="echo", messages=[{"role": "user", "content": "Hello"}]
-            )
+            answer(client, "echo")
         except InternalServerError as error:
             return error.status_code == 503
     return False
@@ -90,12 +96,13 @@ def test_it_names_what_is_away_and_is_ready_again_by_itself(tmp_path: Path) -> N
     assert frozenset() == with_all
 
 
-def second_gateway(made: Sluice, port: int, logs: Path) -> Process:
+def second_gateway(made: Sluice, logs: Path, **told: str) -> Process:
+    port = made.port("second")
     environment = {
         **made.environment("gateway", port),
         "SLUICE_GATEWAY__PORT": str(port),
         "SLUICE_GATEWAY__REPLY_PARTITION": "1",
-        "SLUICE_GATEWAY__LEAVE_S": str(LEAVE_S),
+        **{f"SLUICE_GATEWAY__{name}": value for name, value in told.items()},
     }
     module = ("producers", "gateway")
     return spawn("second", module, environment=environment, port=port, logs=logs)
@@ -105,24 +112,46 @@ def test_after_sigterm_it_says_so_and_serves_on_before_it_ends(
     sluice: tuple[Sluice, Access], tmp_path: Path
 ) -> None:
     made, access = sluice
-    second = second_gateway(made, made.port("second"), tmp_path)
+    second = second_gateway(made, tmp_path, LEAVE_S=str(LEAVE_S))
     try:
         asyncio.run(ready(second))
         asked = time.monotonic()
         second.popen.send_signal(signal.SIGTERM)
         leaving = told(second, {"gateway:stopping"})
         with OpenAI(base_url=second.health + "/v1", api_key=access.api_key) as client:
-            answer = client.chat.completions.create(
-                model="echo", messages=[{"role": "user", "content": "Hello"}]
-            )
+            answered = answer(client, "echo")
         code = second.popen.wait(30)
     finally:
         second.kill()
 
     assert {"gateway:stopping"} == leaving
-    assert "stand-in" in str(answer.choices[0].message.content)
+    assert "stand-in" in answered
     assert 0 == code
     assert LEAVE_S <= time.monotonic() - asked
+
+
+def test_as_many_may_wait_as_its_setting_says(
+    sluice: tuple[Sluice, Access], tmp_path: Path
+) -> None:
+    made, access = sluice
+    second = second_gateway(made, tmp_path, MAX_WAITING="1")
+    try:
+        asyncio.run(ready(second))
+        url = second.health + "/v1"
+        with (
+            OpenAI(base_url=url, api_key=access.api_key, max_retries=9) as client,
+            ThreadPoolExecutor(1) as pool,
+        ):
+            slow = pool.submit(answer, client, "slow-2")
+            found = False
+            while not (found or slow.done()):
+                found = refused(second.health, access)
+            answered = slow.result()
+    finally:
+        second.kill()
+
+    assert found
+    assert "stand-in" in answered
 
 
 @pytest.mark.timeout(900)
@@ -135,7 +164,7 @@ def test_who_answers_and_takes_nothing_is_named(tmp_path: Path) -> None:
             asyncio.run(ready(gateway))
             access = sluice.onboard("Acme", ("echo",))
             asyncio.run(read_only(services.postgres_url, on=True))
-            came_again = refused(access)
+            came_again = refused(access.gateway, access)
             full = told(gateway, {"gateway:admissions_away"})
             asyncio.run(read_only(services.postgres_url, on=False))
             free = told(gateway, frozenset())
