@@ -39,8 +39,8 @@ set local synchronous_commit = on
 OPEN = "select * from sluice.ledger_open($1, $2)"
 KNOWN = "select * from sluice.ledger_known($1, $2, $3, $4)"
 APPEND = """
-select sluice.ledger_append(
-  $1, $2, $3, $4, $5, $6::text, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
+select sluice.ledger_append_lines(
+  $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
 """
 SOURCE = """
 insert into sluice.ledger_source (topic, partition, next_offset)
@@ -257,7 +257,7 @@ def _portions(
 
 
 def _columns(logs: Sequence[tuple[TenantId, Chained]]) -> Sequence[Any]:
-    """The arguments of ``ledger_append``, in order."""
+    """The arguments of ``ledger_append_lines``, in order."""
     heads = [log.head for _, log in logs]
     entries = [entry for _, log in logs for entry in log.entries]
     tiles = [tile for _, log in logs for tile in log.filled]

@@ -5,6 +5,8 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
+from hashlib import sha256
+from typing import Any
 
 import asyncpg
 import pytest
@@ -314,7 +316,7 @@ async def waiting_for_locks(connection: asyncpg.Connection, count: int) -> None:
 
 async def test_a_stale_writer_is_refused(made: Database, tenant: TenantId) -> None:
     """One that goes on from a head that is not the log's any more."""
-    append = "select sluice.ledger_append($1, $2, $3, $4, $5, {}, {})".format(
+    append = "select sluice.ledger_append_lines($1, $2, $3, $4, $5, {}, {})".format(
         "gen_random_uuid()::text, '-', 'a.b', 'system:x',"
         " now()::text, '{}', sha256('')",
         "array[0], array[]::smallint[], array[]::bigint[], array[]::bytea[]",
@@ -324,6 +326,28 @@ async def test_a_stale_writer_is_refused(made: Database, tenant: TenantId) -> No
     with pytest.raises(asyncpg.SerializationError):
         async with claiming(made.admin, WRITER, tenant, tenant) as connection:
             await connection.execute(append, *stale)
+
+
+async def test_workers_of_the_version_before_still_append(made: Database) -> None:
+    """Theirs is the function that takes a column as an array."""
+    tenant = new_tenant()
+    given = ", ".join(f"${place}" for place in range(1, 17))
+    before = f"select sluice.ledger_append({given})"
+    columns = [[new_tenant()], [None], ["a.b"], ["system:x"], [SystemClock().now()]]
+    tiles: list[Any] = [[0], [], [], []]
+    row = [[tenant], [1], [1], [bytes(32)], [bytes(32)], *columns]
+
+    async with claiming(made.admin, WRITER, tenant, tenant) as connection:
+        await connection.fetch(
+            "select * from sluice.ledger_open($1, $2, $3, $4, $5)",
+            *([tenant], ["ledger.before/x"], [1], columns[0], [None]),
+        )
+        await connection.execute(before, *row, [b"{}"], [sha256(b"").digest()], *tiles)
+        count = await connection.fetchval(
+            "select size from sluice.ledger_head where tenant_id = $1", tenant
+        )
+
+    assert 1 == count
 
 
 async def test_a_killed_session_is_waited_for(made: Database, books: Books) -> None:

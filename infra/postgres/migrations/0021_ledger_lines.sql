@@ -83,7 +83,7 @@ $$;
 
 -- No value has a line feed in it: ids, names and times have none, and a record's
 -- canonical bytes write it otherwise. Absent is "-".
-create function sluice.ledger_append(
+create function sluice.ledger_append_lines(
   tenants uuid[], counts integer[], sizes bigint[], last_hashes bytea[],
   ranges bytea[], event_ids text, request_ids text, actions text, actors text,
   times text, bodies text, leaves bytea, tile_counts integer[],
@@ -146,10 +146,10 @@ grant execute on function
   sluice.ledger_open(uuid[], text[]),
   sluice.ledger_known(uuid[], integer[], uuid[], uuid[])
   to sluice_ledger_writer;
-revoke all on function sluice.ledger_append(
+revoke all on function sluice.ledger_append_lines(
   uuid[], integer[], bigint[], bytea[], bytea[], text, text, text, text, text, text,
   bytea, integer[], smallint[], bigint[], bytea[]) from public;
-grant execute on function sluice.ledger_append(
+grant execute on function sluice.ledger_append_lines(
   uuid[], integer[], bigint[], bytea[], bytea[], text, text, text, text, text, text,
   bytea, integer[], smallint[], bigint[], bytea[]) to sluice_ledger_writer;
 
