@@ -10,6 +10,8 @@ from datetime import datetime
 from hashlib import sha256
 from typing import Any
 
+import orjson
+
 from pipeline.ports.recognisers import PREFIX
 from pipeline.reasons import CIRCUMSTANTIAL
 from pipeline.sealing import Purpose
@@ -71,10 +73,15 @@ def _named(kind: str, status: str | None, said: Step | RequestFinished) -> str:
     parts += [said.looked[-1].recipe[:16]] if said.looked else []
     failed = any(each.verdict.startswith("failed_") for each in said.decisions)
     if failed or any(each.startswith(PREFIX) for each in said.guards_ran):
-        decided = [each.model_dump_json() for each in said.decisions]
-        told = "\n".join((*decided, *said.guards_ran))
-        parts.append(sha256(told.encode()).hexdigest()[:16])
+        told = [*map(_words, said.decisions), *map(str.encode, said.guards_ran)]
+        parts.append(sha256(b"\n".join(told)).hexdigest()[:16])
     return ":".join(parts)
+
+
+def _words(said: Decision) -> bytes:
+    """Ids follow from it: so it stays as it is, however a decision is written."""
+    names = ("stage", "control", "verdict", "rule")
+    return orjson.dumps({name: getattr(said, name) for name in names})
 
 
 def told(
