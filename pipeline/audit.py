@@ -4,6 +4,7 @@ A record's canonical bytes are stored, are what the next record's ``prev`` hashe
 are the leaf: chain and tree commit to one string. Nothing is hashed but those bytes.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
@@ -28,6 +29,8 @@ ROOT = TenantId("00000000-0000-0000-0000-000000000000")
 """Nobody: the root log stands where a tenant's would."""
 _dumped: Final = AuditRecorded.__pydantic_serializer__.to_python
 _json: Final = RECORD_JSON.to_json
+_long_number: Final = re.compile(rb":-?[0-9]{16}").search
+"""2^53 has 16 digits; in a record no list holds numbers."""
 _GENESIS = b"ledger-genesis/v1\n"
 _DECISION = ("action", "status", "decision", "guards_required", "guards_ran", "policy")
 
@@ -178,8 +181,8 @@ def _entry(origin: str, seq: int, prev: bytes, event: Recorded) -> Entry:
 def _written(members: Mapping[str, Any]) -> bytes:
     """The canonical bytes of a record, from its members in the order of their names.
 
-    Law: they are those that :func:`canonical` gives. No schema has floats, nor numbers
-    from 2^53 on; so only what text may still be is looked at.
+    Law: they are those that :func:`canonical` gives. No schema has floats; so only what
+    text and integers may still be is looked at, where some bytes of it say so.
 
     Raises:
         InvalidMessage: a value is outside the profile.
@@ -189,7 +192,7 @@ def _written(members: Mapping[str, Any]) -> bytes:
         raw = _json(members, exclude_none=True, warnings=False)
     except PydanticSerializationError:
         raise InvalidMessage("expected valid Unicode") from None
-    if b"\\u0000" in raw:
+    if b"\\u0000" in raw or _long_number(raw):
         canonical(parse(raw))
     return raw
 

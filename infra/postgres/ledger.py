@@ -108,8 +108,9 @@ class PostgresLedger(Ledger):
         async with self._transaction() as connection:
             origins = [self._new_origin(each) for each in tenants]
             opened = await connection.fetch(OPEN, list(tenants), origins)
-            held = await _known(connection, tenants) if again else repeat(Known({}, ()))
-            own = zip(opened, held, tenants.items(), strict=False)
+            none = [Known({}, ())] * len(tenants)
+            held = await _known(connection, tenants) if again else none
+            own = zip(opened, held, tenants.items(), strict=True)
             logs = {
                 tenant: grow(
                     head_of(row), mine, each.bodies, each.ended, closed=row["closed"]

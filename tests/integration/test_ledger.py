@@ -328,6 +328,25 @@ async def test_a_stale_writer_is_refused(made: Database, tenant: TenantId) -> No
             await connection.execute(append, *stale)
 
 
+@pytest.mark.parametrize("place", range(7))
+async def test_a_column_without_a_line_a_record_is_refused(
+    made: Database, place: int
+) -> None:
+    """Else what is of one record would stand in another's row."""
+    tenant = new_tenant()
+    columns = [f"'{new_tenant()}'", "'-'", "'a.b'", "'system:x'", "now()::text", "'{}'"]
+    columns = [*columns, "sha256('')"]
+    columns[place] += " || E'\\n'" if place < 6 else " || sha256('')"
+    append = "select sluice.ledger_append_lines($1, $2, $3, $4, $5, {}, {})".format(
+        ", ".join(columns),
+        "array[0], array[]::smallint[], array[]::bigint[], array[]::bytea[]",
+    )
+
+    with pytest.raises(asyncpg.DataError, match="a line a record"):
+        async with claiming(made.admin, WRITER, tenant, tenant) as connection:
+            await connection.execute(append, [tenant], [1], [1], [b""], [b""])
+
+
 async def test_workers_of_the_version_before_still_append(made: Database) -> None:
     """Theirs is the function that takes a column as an array."""
     tenant = new_tenant()

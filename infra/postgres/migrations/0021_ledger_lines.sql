@@ -105,7 +105,7 @@ declare
   claims text;
   tile integer := 1;
 begin
-  if total <> all (array[cardinality(ids), cardinality(of_requests),
+  if total <> any (array[cardinality(ids), cardinality(of_requests),
                          cardinality(done), cardinality(who), cardinality(at_times),
                          cardinality(lines), length(leaves) / 32]) then
     raise exception 'expected a line a record' using errcode = 'data_exception';

@@ -217,8 +217,13 @@ def test_counts_are_written_in_the_order_of_their_names(
 
 @pytest.mark.parametrize(
     "bent",
-    [{"model": "a\0"}, {"model": "\ud800"}],
-    ids=["null", "surrogate"],
+    [
+        {"model": "a\0"},
+        {"model": "\ud800"},
+        {"usage": {"input_tokens": 2**53}},
+        {"usage": Usage.model_construct(input_tokens=-(2**70))},
+    ],
+    ids=["null", "surrogate", "integer", "very long integer"],
 )
 def test_what_no_schema_let_through_is_refused(bent: dict[str, Any]) -> None:
     event = recorded("a")
