@@ -3,13 +3,21 @@
 An incremental one is in ``pipeline/increments.py``.
 """
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    Callable,
+    Collection,
+    Iterator,
+    Mapping,
+    Sequence,
+)
+from contextlib import aclosing
 from dataclasses import dataclass
+from hashlib import sha256
 from itertools import pairwise
 from typing import TypeVar
 
 from pipeline.audit import Entry, Head, empty
-from pipeline.canonical import parse
 from pipeline.checkpoint import Checkpoint, VerifyKey, open_checkpoint, open_note
 from pipeline.errors import IntegrityError, InvalidMessage
 from pipeline.merkle import (
@@ -18,16 +26,13 @@ from pipeline.merkle import (
     TILE_WIDTH,
     Node,
     Nodes,
-    fold,
     tree_at,
 )
 from pipeline.ports.ledger import Logs
-from pipeline.tiles import nodes_from, split
-from pipeline.verification import Broken, Verified, named_prev, verify
+from pipeline.tiles import nodes_from
+from pipeline.verification import Broken, Verified, verify
 from schemas.ids import TenantId
 
-CHUNK = 16 * TILE_WIDTH
-"""Rows that are read at once."""
 TILES = 64
 """Tiles that are read at once."""
 Progress = Callable[[int], None]
@@ -133,11 +138,18 @@ async def _holds(
     progress: Progress,
 ) -> Verified:
     sizes = {each.size for each in signed}
-    found = await rows_behind(
-        logs, tenant, empty(head.origin), head, sizes=sizes, progress=progress
-    )
+    leaves, tiles = list[bytes](), list[bytes]()
+
+    def seen(rows: Sequence[Entry]) -> None:
+        leaves.extend(row.leaf for row in rows)
+        tiles.extend(_digests(leaves))
+        del leaves[: len(leaves) // TILE_WIDTH * TILE_WIDTH]
+        progress(rows[-1].seq + 1)
+
+    start = empty(head.origin)
+    found = await rows_behind(logs, tenant, start, head, sizes=sizes, seen=seen)
     borne_out(signed, found.roots, head)
-    await _tiles(logs, tenant, found)
+    await _tiles(logs, tenant, found, tiles)
     await nothing_behind(logs, tenant, head)
     return found
 
@@ -176,64 +188,89 @@ async def rows_behind(
     end: Head,
     *,
     sizes: Collection[int] = (),
-    progress: Progress = lambda _: None,
+    seen: Callable[[Sequence[Entry]], None] = lambda _: None,
 ) -> Verified:
     """Recompute the rows between two ends of a log.
+
+    Args:
+        logs: where the log lies.
+        tenant: whose it is.
+        start: the verified end before them.
+        end: their end.
+        sizes: of the trees whose roots are wanted.
+        seen: is given each portion that holds.
 
     Raises:
         Refused: the first of them that does not hold.
     """
     head, filled, roots = start, list[Node](), dict[int, bytes]()
-    while head.size < end.size:
-        limit = min(CHUNK + 1, end.size - head.size)
-        rows = await logs.read(tenant, head.size, limit)
-        found = verify(head, rows[:CHUNK], _following(rows, end), sizes)
-        if isinstance(found, Broken):
-            raise Refused(found.seq, found.reason)
-        if found.head.size == head.size:
-            raise Refused(head.size, "a record is missing")
-        head = found.head
-        filled += found.filled
-        roots.update(found.roots)
-        progress(head.size)
+    portions = logs.portions(tenant, start.size, end.size)
+    async with aclosing(_with_next(portions)) as turns:
+        async for rows, behind in turns:
+            found = verify(head, rows, None if behind else end.last, sizes)
+            if isinstance(found, Broken) and behind:
+                # Which of two rows was altered is told by the one behind them.
+                found = verify(head, [*rows, *behind])
+            if isinstance(found, Broken):
+                raise Refused(found.seq, found.reason)
+            head = found.head
+            filled += found.filled
+            roots.update(found.roots)
+            seen(rows)
+    if head.size < end.size:
+        raise Refused(head.size, "a record is missing")
     if head != end:
         raise Refused(head.size, "the end of the log is not where its head says")
     return Verified(head, tuple(filled), roots)
 
 
-def _following(rows: Sequence[Entry], end: Head) -> bytes | None:
-    if len(rows) <= CHUNK:
-        return end.last
-    try:
-        return named_prev(parse(rows[CHUNK].body))
-    except InvalidMessage:
-        return None
+async def _with_next(
+    portions: AsyncGenerator[Sequence[Entry], None],
+) -> AsyncGenerator[tuple[Sequence[Entry], Sequence[Entry]], None]:
+    """Each portion, and the one behind it; behind the last there is an empty one."""
+    async with aclosing(portions):
+        rows: Sequence[Entry] = ()
+        async for behind in portions:
+            if rows:
+                yield rows, behind
+            rows = behind
+        if rows:
+            yield rows, ()
 
 
-async def _tiles(logs: Logs, tenant: TenantId, found: Verified) -> None:
-    """Are the stored tiles those of the records? Proofs are made of them."""
-    above = {(each.level, each.index): each.hash for each in found.filled}
-    for level, first, count in _full(found.head.size):
-        stored = await logs.tiles(tenant, level, first, count)
-        for index, hashes in enumerate(stored, first):
-            whole = len(hashes) == TILE_WIDTH * HASH_BYTES
-            node = above[TILE_HEIGHT * (level + 1), index]
-            if not whole or fold(split(hashes)) != node:
-                at = index * TILE_WIDTH << TILE_HEIGHT * level
-                raise Refused(at, "a tile is not that of the records")
+def _digests(hashes: Sequence[bytes]) -> Iterator[bytes]:
+    """SHA-256 of each full tile of these hashes, as it is stored."""
+    for end in range(TILE_WIDTH, len(hashes) + 1, TILE_WIDTH):
+        yield sha256(b"".join(hashes[end - TILE_WIDTH : end])).digest()
+
+
+async def _tiles(
+    logs: Logs, tenant: TenantId, found: Verified, digests: Sequence[bytes]
+) -> None:
+    """Are the stored tiles those of the records? Proofs are made of them.
+
+    Args:
+        logs: where the log lies.
+        tenant: whose it is.
+        found: what was made of its records.
+        digests: of the tiles of their leaves.
+    """
+    level = 0
+    while digests:
+        for first in range(0, len(digests), TILES):
+            expected = digests[first : first + TILES]
+            stored = await logs.tiles(tenant, level, first, len(expected))
+            for index, (tile, digest) in enumerate(zip(stored, expected, strict=True)):
+                if sha256(tile).digest() != digest:
+                    at = (first + index) * TILE_WIDTH << TILE_HEIGHT * level
+                    raise Refused(at, "a tile is not that of the records")
+        level += 1
+        above = [each for each in found.filled if each.level == TILE_HEIGHT * level]
+        digests = [*_digests([each.hash for each in above])]
     tree = await reading(logs, tenant, lambda each: tree_at(each, found.head.size))
     if tree != found.head.tree:
-        first = found.head.size // TILE_WIDTH * TILE_WIDTH
-        raise Refused(first, "a partial tile is not that of the records")
-
-
-def _full(size: int) -> Iterator[tuple[int, int, int]]:
-    """Level, first index and number of the full tiles, in portions."""
-    level, count = 0, size // TILE_WIDTH
-    while count:
-        for first in range(0, count, TILES):
-            yield level, first, min(TILES, count - first)
-        level, count = level + 1, count // TILE_WIDTH
+        partial = found.head.size // TILE_WIDTH * TILE_WIDTH
+        raise Refused(partial, "a partial tile is not that of the records")
 
 
 async def reading(logs: Logs, tenant: TenantId, compute: Callable[[Nodes], T]) -> T:

@@ -3,8 +3,6 @@
 import asyncio
 from collections.abc import (
     AsyncIterator,
-    Awaitable,
-    Callable,
     Collection,
     Iterator,
     Mapping,
@@ -19,6 +17,7 @@ import asyncpg
 from asyncpg.pool import PoolConnectionProxy
 from typing_extensions import override
 
+from infra.postgres.ahead import ahead
 from infra.postgres.logs import head_of, waiting
 from pipeline.audit import Chained, Entry, Recorded, new_origin
 from pipeline.errors import LogClosed, RetryableError
@@ -118,11 +117,11 @@ class PostgresLedger(Ledger):
                 for row, each, (tenant, mine) in own
             }
             new: dict[TenantId, list[Entry]] = {tenant: [] for tenant in logs}
-            async with _storing(connection) as store:
+            async with ahead(connection.execute) as statements:
                 for portion in _portions(logs):
                     for tenant, part in portion:
                         new[tenant] += part.entries
-                    await store(_columns(portion))
+                    await statements.send(APPEND, *_columns(portion))
                 done = appended((log, new[tenant]) for tenant, log in logs.items())
             if source is not None:
                 await _store(connection, source)
@@ -214,30 +213,6 @@ async def _known(connection: PoolConnectionProxy, tenants: Batch) -> Sequence[Kn
 
 def _ending(event: Recorded) -> RequestId | None:
     return event.data.request_id if event.data.action in TERMINAL else None
-
-
-@asynccontextmanager
-async def _storing(
-    connection: PoolConnectionProxy,
-) -> AsyncIterator[Callable[[Sequence[Any]], Awaitable[None]]]:
-    """Whoever stores a portion makes the next one meanwhile; at the end all are."""
-    sent: asyncio.Task[str] | None = None
-
-    async def store(columns: Sequence[Any]) -> None:
-        nonlocal sent
-        if sent is not None:
-            await sent
-        sent = asyncio.create_task(connection.execute(APPEND, *columns))
-        await asyncio.wait([sent], timeout=0)  # now it is on its way
-
-    try:
-        yield store
-        if sent is not None:
-            await sent
-    finally:
-        if sent is not None and not sent.done():
-            sent.cancel()
-            await asyncio.gather(sent, return_exceptions=True)
 
 
 def _portions(

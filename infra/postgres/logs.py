@@ -1,6 +1,12 @@
 """What is on the logs, read from Postgres: one tenant at a time."""
 
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from contextlib import (
     AbstractAsyncContextManager,
     asynccontextmanager,
@@ -14,11 +20,12 @@ import asyncpg
 from asyncpg.pool import PoolConnectionProxy
 from typing_extensions import override
 
+from infra.postgres.ahead import ahead
 from pipeline.audit import Entry, Head
 from pipeline.checkpoint import parse_note
 from pipeline.errors import RetryableError
 from pipeline.merkle import HASH_BYTES, TILE_WIDTH, CompactRange
-from pipeline.ports.ledger import Deleted, SignedLogs
+from pipeline.ports.ledger import PORTION, Deleted, SignedLogs
 from pipeline.querying import Query
 from pipeline.root import Rooted
 from schemas.ids import RequestId, TenantId
@@ -164,6 +171,21 @@ class PostgresLogs(SignedLogs):
         async with self._as(tenant) as connection:
             rows = await connection.fetch(ENTRIES, tenant, from_seq, limit)
         return [Entry(*row) for row in rows]
+
+    @override
+    async def portions(
+        self, tenant: TenantId, start: int, end: int
+    ) -> AsyncGenerator[Sequence[Entry], None]:
+        async with (
+            self._as(tenant) as connection,
+            ahead(connection.fetch) as statements,
+        ):
+            for at in range(start, end, PORTION):
+                limit = min(PORTION, end - at)
+                if rows := await statements.send(ENTRIES, tenant, at, limit):
+                    yield [Entry(*row) for row in rows]
+            if rows := await statements.answer():
+                yield [Entry(*row) for row in rows]
 
     @override
     async def by_request(self, tenant: TenantId, request: RequestId) -> Sequence[Entry]:

@@ -1,6 +1,6 @@
 """The ledger: one append-only log a tenant."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -12,6 +12,9 @@ from pipeline.root import Rooted
 from pipeline.sequencing import Growth, Place
 from schemas.base import MAX_INTEGER
 from schemas.ids import EventId, RequestId, TenantId
+
+PORTION = 4 * TILE_WIDTH
+"""Entries that whoever reads a whole log is given at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +109,18 @@ class Logs(Protocol):
     ) -> Sequence[Entry]:
         """Entries in order of their place, at most ``limit``."""
         ...
+
+    async def portions(
+        self, tenant: TenantId, start: int, end: int
+    ) -> AsyncGenerator[Sequence[Entry], None]:
+        """Entries from ``start`` on and before ``end``, by portions, in order.
+
+        A portion has ``PORTION`` entries, or fewer where some are missing or the end
+        is near, but never none. Close what is not read to its end.
+        """
+        for at in range(start, end, PORTION):
+            if rows := await self.read(tenant, at, min(PORTION, end - at)):
+                yield rows
 
     async def by_request(self, tenant: TenantId, request: RequestId) -> Sequence[Entry]:
         """All records of a request, in order of their place."""

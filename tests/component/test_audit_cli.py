@@ -21,6 +21,7 @@ from infra.signer.ed25519 import FileSigner, ensure_key
 from infra.system import SystemClock, SystemEntropy
 from pipeline import passes
 from pipeline.checkpoint import Checkpoint
+from pipeline.ports import ledger as ports
 from producers.cli.audit import audit
 from tests.support.audit import NOON, TENANT, recorded, request_id
 from tests.support.exports import SIZE, Exported, make, signed
@@ -334,7 +335,7 @@ async def test_a_pass_tells_how_far_it_is(tmp_path: Path) -> None:
     told: list[int] = []
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(passes, "CHUNK", 100)
+        patch.setattr(ports, "PORTION", 100)
         await passes.full_pass(
             ledger, TENANT, keys.named(head.origin), progress=told.append
         )

@@ -1,9 +1,11 @@
 """What every ledger must do: the twin and Postgres."""
 
 from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import aclosing
 from dataclasses import replace
 from datetime import timedelta
 from hashlib import sha256
+from itertools import chain
 from typing import Any
 
 import pytest
@@ -16,7 +18,7 @@ from pipeline.checkpoint import Checkpoint, VerifyKey, sign
 from pipeline.coverage import INCIDENT
 from pipeline.errors import IntegrityError, InvalidMessage, LogClosed, RetryableError
 from pipeline.merkle import root_between
-from pipeline.ports.ledger import Deleted, SourceOffsets
+from pipeline.ports.ledger import PORTION, Deleted, SourceOffsets
 from pipeline.proofs import TlogProof
 from pipeline.querying import MAX_PAGE, Query
 from pipeline.root import Rooted
@@ -125,6 +127,35 @@ class LedgerContract:
         assert [3, 4] == await found(since=minutes[2], until=minutes[4])
         assert [4] == await found(since=minutes[2], request=request_id("r0"))
         assert [] == await found(action="no.such")
+
+    async def test_a_log_is_read_by_portions(
+        self, books: Books, tenant: TenantId
+    ) -> None:
+        names = [str(each) for each in range(2 * PORTION)]
+        await books.ledger.append([recorded(each, tenant=tenant) for each in names])
+
+        async def read(start: int, end: int) -> list[list[int]]:
+            async with aclosing(books.logs.portions(tenant, start, end)) as portions:
+                return [[row.seq for row in rows] async for rows in portions]
+
+        size = 2 * PORTION + 1
+        assert [*range(7, size)] == [*chain.from_iterable(await read(7, 2 * size))]
+        assert [PORTION, PORTION, 1] == [*map(len, await read(0, size))]
+        assert [[3, 4]] == await read(3, 5)
+        assert [] == await read(5, 5)
+        assert [] == await read(size, size + 3)
+
+    async def test_who_stops_reading_by_portions_reads_on_elsewhere(
+        self, books: Books, tenant: TenantId
+    ) -> None:
+        """What was asked for ahead of it is in nobody's way."""
+        names = [str(each) for each in range(2 * PORTION)]
+        await books.ledger.append([recorded(each, tenant=tenant) for each in names])
+
+        for _ in range(20):
+            async with aclosing(books.logs.portions(tenant, 0, 999_999)) as portions:
+                first = await anext(portions)
+            assert first == await books.logs.read(tenant, 0, PORTION)
 
     async def test_records_are_found_beyond_what_is_read_at_once(
         self, books: Books, tenant: TenantId
