@@ -29,7 +29,7 @@ ROOT = TenantId("00000000-0000-0000-0000-000000000000")
 """Nobody: the root log stands where a tenant's would."""
 _dumped: Final = AuditRecorded.__pydantic_serializer__.to_python
 _json: Final = RECORD_JSON.to_json
-_long_number: Final = re.compile(rb":-?[0-9]{16}").search
+_long_number: Final = re.compile(rb":[-0-9][0-9]{15}").search
 """2^53 has 16 digits; in a record no list holds numbers."""
 _GENESIS = b"ledger-genesis/v1\n"
 _DECISION = ("action", "status", "decision", "guards_required", "guards_ran", "policy")
@@ -192,7 +192,7 @@ def _written(members: Mapping[str, Any]) -> bytes:
         raw = _json(members, exclude_none=True, warnings=False)
     except PydanticSerializationError:
         raise InvalidMessage("expected valid Unicode") from None
-    if b"\\u0000" in raw or _long_number(raw):
+    if (b"\\" in raw and b"\\u0000" in raw) or _long_number(raw):
         canonical(parse(raw))
     return raw
 

@@ -3,7 +3,6 @@
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any, NamedTuple
 
 from pipeline.audit import (
@@ -146,17 +145,15 @@ class Growth:
     repeats: int
     incidents: tuple[EventId, ...]
 
-    def chained(self, sizes: Iterable[int]) -> Iterator[Chained]:
-        """All that is new, chained, in portions of these sizes: they never end.
+    def chained(self, size: int) -> Iterator[Chained]:
+        """All that is new, chained, in portions of this size.
 
         Raises:
             InvalidMessage: as :func:`chain`.
         """
-        head, rest = self.head, iter(self.fresh)
-        for size in sizes:
-            part = chain(head, islice(rest, size))
-            if not part.entries:
-                return
+        head = self.head
+        for start in range(0, len(self.fresh), size):
+            part = chain(head, self.fresh[start : start + size])
             head = part.head
             yield part
 

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from itertools import repeat
 
 from typing_extensions import override
 
@@ -18,7 +17,6 @@ from pipeline.ports.ledger import (
     Ledger,
     SignedLogs,
     SourceOffsets,
-    appended,
 )
 from pipeline.ports.system import Entropy
 from pipeline.root import Rooted
@@ -52,9 +50,7 @@ class MemoryLedger(Ledger, SignedLogs, Deleter):
                 raise RetryableError("somebody else read on")
             self._offsets[source.topic] = {}
         logs = {each: self._grow(each, own) for each, own in by_tenant(events).items()}
-        parts = {
-            each: list(log.chained(repeat(_PORTION))) for each, log in logs.items()
-        }
+        parts = {each: list(log.chained(_PORTION)) for each, log in logs.items()}
         for tenant, log in logs.items():
             self._heads[tenant] = parts[tenant][-1].head if log.fresh else log.head
             for part in parts[tenant]:
@@ -66,7 +62,7 @@ class MemoryLedger(Ledger, SignedLogs, Deleter):
             if source.before is not None:
                 self._befores[source.topic] = source.before
         new = {each: [e for p in own for e in p.entries] for each, own in parts.items()}
-        return appended((log, new[each]) for each, log in logs.items())
+        return Appended([(log, new[each]) for each, log in logs.items()])
 
     def _grow(self, tenant: TenantId, events: Sequence[Recorded]) -> Growth:
         if tenant in self._deleted:

@@ -10,7 +10,6 @@ from collections.abc import (
 )
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from itertools import chain, repeat
 from typing import Any, NamedTuple
 
 import asyncpg
@@ -22,7 +21,7 @@ from infra.postgres.logs import head_of, waiting
 from pipeline.audit import Chained, Entry, Recorded, new_origin
 from pipeline.errors import LogClosed, RetryableError
 from pipeline.merkle import TILE_HEIGHT
-from pipeline.ports.ledger import Appended, Ledger, SourceOffsets, appended
+from pipeline.ports.ledger import Appended, Ledger, SourceOffsets
 from pipeline.ports.system import Entropy
 from pipeline.sequencing import Growth, by_tenant, grow
 from schemas.audit import TERMINAL
@@ -38,7 +37,7 @@ set local synchronous_commit = on
 OPEN = "select * from sluice.ledger_open($1, $2)"
 KNOWN = "select * from sluice.ledger_known($1, $2, $3, $4)"
 APPEND = """
-select sluice.ledger_append_lines(
+select sluice.ledger_append_texts(
   $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
 """
 SOURCE = """
@@ -64,10 +63,9 @@ select partition, next_offset, before from sluice.ledger_source where topic = $1
 _ORIGIN_BYTES = 16
 _NOT_ALL_NEW = (asyncpg.UniqueViolationError, LogClosed)
 """What a batch meets that the log holds a part of. Then nothing was appended."""
-FIRST = 64
-PORTION = 256
+PORTION = 200
 """Records that one statement appends: with fewer, statements cost more than records;
-with more, the server waits for them. For the first it does wait, so those are few."""
+with more, the server waits for the first, and at the end its client for the last."""
 Batch = Mapping[TenantId, Sequence[Recorded]]
 """What is to be appended, by tenant."""
 
@@ -122,10 +120,9 @@ class PostgresLedger(Ledger):
                     for tenant, part in portion:
                         new[tenant] += part.entries
                     await statements.send(APPEND, *_columns(portion))
-                done = appended((log, new[tenant]) for tenant, log in logs.items())
             if source is not None:
                 await _store(connection, source)
-        return done
+        return Appended([(log, new[tenant]) for tenant, log in logs.items()])
 
     def _new_origin(self, tenant: TenantId) -> str:
         return new_origin(tenant, self.domain, self.entropy.bytes(_ORIGIN_BYTES))
@@ -219,37 +216,36 @@ def _portions(
     logs: Mapping[TenantId, Growth],
 ) -> Iterator[list[tuple[TenantId, Chained]]]:
     """Parts of logs, together about as many records as a statement appends."""
-    portion, records, most = list[tuple[TenantId, Chained]](), 0, FIRST
-    sizes = chain([FIRST], repeat(PORTION))
+    portion, records = list[tuple[TenantId, Chained]](), 0
     for tenant, log in logs.items():
-        for part in log.chained(sizes):
+        for part in log.chained(PORTION):
             portion.append((tenant, part))
             records += len(part.entries)
-            if records >= most:
+            if records >= PORTION:
                 yield portion
-                portion, records, most = [], 0, PORTION
+                portion, records = [], 0
     if portion:
         yield portion
 
 
 def _columns(logs: Sequence[tuple[TenantId, Chained]]) -> Sequence[Any]:
-    """The arguments of ``ledger_append_lines``, in order."""
+    """The arguments of ``ledger_append_texts``, in order."""
     heads = [log.head for _, log in logs]
-    entries = [entry for _, log in logs for entry in log.entries]
+    parts = [log.entries for _, log in logs]
     tiles = [tile for _, log in logs for tile in log.filled]
     return (
         [tenant for tenant, _ in logs],
-        [len(log.entries) for _, log in logs],
+        [len(part) for part in parts],
         [head.size for head in heads],
         [head.last for head in heads],
         [b"".join(head.tree.hashes) for head in heads],
-        "\n".join([entry.event_id for entry in entries]),
-        "\n".join([entry.request_id or "-" for entry in entries]),
-        "\n".join([entry.action for entry in entries]),
-        "\n".join([entry.actor for entry in entries]),
-        "\n".join([entry.ts for entry in entries]),
-        b"\n".join([entry.body for entry in entries]).decode(),
-        b"".join([entry.leaf for entry in entries]),
+        ["\n".join([entry.event_id for entry in part]) for part in parts],
+        ["\n".join([entry.request_id or "-" for entry in part]) for part in parts],
+        ["\n".join([entry.action for entry in part]) for part in parts],
+        ["\n".join([entry.actor for entry in part]) for part in parts],
+        ["\n".join([entry.ts for entry in part]) for part in parts],
+        [b"\n".join([entry.body for entry in part]).decode() for part in parts],
+        [b"".join([entry.leaf for entry in part]) for part in parts],
         [len(log.filled) for _, log in logs],
         [tile.level // TILE_HEIGHT - 1 for tile in tiles],
         [tile.index for tile in tiles],

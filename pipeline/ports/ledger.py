@@ -1,6 +1,6 @@
 """The ledger: one append-only log a tenant."""
 
-from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -39,15 +39,32 @@ class Appended:
     """What became of a batch.
 
     Attributes:
-        places: where each event's record is, by the event's id: also a repeat's.
-        repeats: how many events were on the ledger before, or twice in the batch.
-        incidents: second ends of requests, and requests that a guard missed: records
-            of the ledger's own making. Raise the alarm.
+        grown: what it was to each log, and what came of that.
     """
 
-    places: Mapping[EventId, Place]
-    repeats: int
-    incidents: tuple[EventId, ...]
+    grown: Sequence[tuple[Growth, Sequence[Entry]]]
+
+    @property
+    def repeats(self) -> int:
+        """How many events were on the ledger before, or twice in the batch."""
+        return sum(log.repeats for log, _ in self.grown)
+
+    @property
+    def incidents(self) -> tuple[EventId, ...]:
+        """Second ends of requests, and requests that a guard missed.
+
+        They are records of the ledger's own making. Raise the alarm.
+        """
+        return tuple(each for log, _ in self.grown for each in log.incidents)
+
+    @property
+    def places(self) -> Mapping[EventId, Place]:
+        """Where each event's record is, by the event's id: also a repeat's."""
+        return {
+            each: at
+            for log, entries in self.grown
+            for each, at in log.places(entries).items()
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,17 +244,3 @@ class SignedLogs(Logs, Protocol):
         The same again changes nothing.
         """
         ...
-
-
-def appended(grown: Iterable[tuple[Growth, Sequence[Entry]]]) -> Appended:
-    """What became of a batch, from what it was to each log and what came of that."""
-    logs = list(grown)
-    return Appended(
-        places={
-            each: at
-            for log, entries in logs
-            for each, at in log.places(entries).items()
-        },
-        repeats=sum(log.repeats for log, _ in logs),
-        incidents=tuple(each for log, _ in logs for each in log.incidents),
-    )

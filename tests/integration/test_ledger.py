@@ -1,7 +1,7 @@
 """What only a real Postgres can say of the ledger: rights, triggers, locks, waits."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
@@ -314,37 +314,57 @@ async def waiting_for_locks(connection: asyncpg.Connection, count: int) -> None:
             await SystemClock().sleep(0.01)
 
 
+ONE = {
+    "event_ids": "gen_random_uuid()::text",
+    "request_ids": "'-'",
+    "actions": "'a.b'",
+    "actors": "'system:x'",
+    "times": "now()::text",
+    "bodies": "'{}'",
+    "leaves": "sha256('')",
+}
+"""A record's columns."""
+
+REFUSALS = (
+    asyncpg.DataError,
+    asyncpg.NotNullViolationError,
+    asyncpg.CheckViolationError,
+)
+
+
+def appending(columns: Mapping[str, str]) -> str:
+    """The statement that appends one tenant's records."""
+    given = ", ".join(f"array[{each}]" for each in columns.values())
+    tiles = "array[0], array[]::smallint[], array[]::bigint[], array[]::bytea[]"
+    return f"select sluice.ledger_append_texts($1, $2, $3, $4, $5, {given}, {tiles})"
+
+
 async def test_a_stale_writer_is_refused(made: Database, tenant: TenantId) -> None:
     """One that goes on from a head that is not the log's any more."""
-    append = "select sluice.ledger_append_lines($1, $2, $3, $4, $5, {}, {})".format(
-        "gen_random_uuid()::text, '-', 'a.b', 'system:x',"
-        " now()::text, '{}', sha256('')",
-        "array[0], array[]::smallint[], array[]::bigint[], array[]::bytea[]",
-    )
     stale = ([tenant], [1], [500], [bytes(32)], [bytes(32 * 6)])
 
     with pytest.raises(asyncpg.SerializationError):
         async with claiming(made.admin, WRITER, tenant, tenant) as connection:
-            await connection.execute(append, *stale)
+            await connection.execute(appending(ONE), *stale)
 
 
-@pytest.mark.parametrize("place", range(7))
+@pytest.mark.parametrize("count", [1, 2])
+@pytest.mark.parametrize("column", ONE)
 async def test_a_column_without_a_line_a_record_is_refused(
-    made: Database, place: int
+    made: Database, books: Books, column: str, count: int
 ) -> None:
     """Else what is of one record would stand in another's row."""
     tenant = new_tenant()
-    columns = [f"'{new_tenant()}'", "'-'", "'a.b'", "'system:x'", "now()::text", "'{}'"]
-    columns = [*columns, "sha256('')"]
-    columns[place] += " || E'\\n'" if place < 6 else " || sha256('')"
-    append = "select sluice.ledger_append_lines($1, $2, $3, $4, $5, {}, {})".format(
-        ", ".join(columns),
-        "array[0], array[]::smallint[], array[]::bigint[], array[]::bytea[]",
-    )
+    await books.ledger.append([recorded("a", tenant=tenant)])
+    twice = {name: f"{each} || E'\\n' || {each}" for name, each in ONE.items()}
+    twice["leaves"] = f"{ONE['leaves']} || {ONE['leaves']}"
+    whole, odd = (ONE, twice) if count == 1 else (twice, ONE)
+    statement = appending({**whole, column: odd[column]})
+    row = [tenant], [count], [2 + count], [b""], [b""]
 
-    with pytest.raises(asyncpg.DataError, match="a line a record"):
+    with pytest.raises(REFUSALS):
         async with claiming(made.admin, WRITER, tenant, tenant) as connection:
-            await connection.execute(append, [tenant], [1], [1], [b""], [b""])
+            await connection.execute(statement, *row)
 
 
 async def test_workers_of_the_version_before_still_append(made: Database) -> None:
