@@ -1,7 +1,8 @@
 """The network between a process and the world: calls land, or not, and may be torn."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine
+from inspect import isasyncgenfunction
 from typing import Any
 
 from pipeline.errors import RetryableError
@@ -117,10 +118,29 @@ class Wire:
 
     def __getattr__(self, name: str) -> Any:
         method = getattr(self._twin, name)
+        made = self._reading if isasyncgenfunction(method) else self._calling
+        call = made(name, method)
+        setattr(self, name, call)
+        return call
 
+    def _calling(self, name: str, method: Callable[..., Any]) -> Callable[..., Any]:
         async def call(*args: Any, **kwargs: Any) -> Any:
             label = f"{self._name}.{name}{self._about(*args, **kwargs)}"
             return await self._network.send(label, lambda: method(*args, **kwargs))
 
-        setattr(self, name, call)
         return call
+
+    def _reading(self, name: str, method: Callable[..., Any]) -> Callable[..., Any]:
+        """Each portion of what is read is a call."""
+
+        async def read(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, None]:
+            portions = method(*args, **kwargs)
+
+            async def portion() -> Any:
+                return await anext(portions, None)
+
+            label = f"{self._name}.{name}"
+            while (found := await self._network.send(label, portion)) is not None:
+                yield found
+
+        return read
