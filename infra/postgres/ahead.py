@@ -21,14 +21,18 @@ class Ahead(Generic[Answer]):
     _sent: asyncio.Task[Answer] | None = None
 
     async def send(self, *statement: Any) -> Answer | None:
-        """Send the next, once the one before was answered: by what; None: it was."""
+        """Send the next, once the one before was answered.
+
+        Returns:
+            that answer; None where none is outstanding.
+        """
         answer = await self.answer()
         self._sent = asyncio.create_task(self.ask(*statement))
         await asyncio.wait([self._sent], timeout=0)  # now it is on its way
         return answer
 
     async def answer(self) -> Answer | None:
-        """Wait for what was sent last; None where its answer was given before."""
+        """Wait for the answer to what was sent last; None where none is outstanding."""
         if self._sent is None:
             return None
         answer = await self._sent

@@ -39,8 +39,8 @@ begin
              with ordinality n (id, request_id, action, actor, ts, line, at);
     get diagnostics stored = row_count;
     -- A line too few of another column is a null where none may be.
-    if counts[place] <> any (array[stored, cardinality(of_requests),
-                                   length(leaves[place]) / 32]) then
+    if (stored, cardinality(of_requests), length(leaves[place]))
+         is distinct from (counts[place], counts[place], 32 * counts[place]) then
       raise exception 'expected a line a record' using errcode = 'data_exception';
     end if;
     for filled in tile .. tile + tile_counts[place] - 1 loop
