@@ -76,19 +76,24 @@ def extend(
     size, hashes, filled = tree.size, list(tree.hashes), list[Node]()
     new, at = list(leaves), 0
     while at < len(new):
-        # A whole tile at its place is one node, made without looking at the others.
-        whole = size % TILE_WIDTH == 0 and at + TILE_WIDTH <= len(new)
-        width = TILE_WIDTH if whole else 1
-        node = fold(new[at : at + width])
-        filled += _put(hashes, size, TILE_HEIGHT if whole else 0, node)
-        size, at = size + width, at + width
+        # What is whole at its place is one node, made without looking at the others.
+        room = len(new) - at
+        level = min(TILE_HEIGHT, _trailing_zeros(size), room.bit_length() - 1)
+        node = fold(new[at : at + (1 << level)])
+        filled += _put(hashes, size, level, node)
+        size, at = size + (1 << level), at + (1 << level)
     return CompactRange(size, tuple(hashes)), filled
+
+
+def _trailing_zeros(size: int) -> int:
+    """How large a subtree may begin there, as its level; at 0 any may."""
+    return (size & -size).bit_length() - 1 if size else TILE_HEIGHT
 
 
 def _put(hashes: list[bytes], size: int, level: int, node: bytes) -> Iterator[Node]:
     """Join a node to those on its left that it makes whole; the tiles that fill."""
     rest = size >> level
-    if level:
+    if level == TILE_HEIGHT:
         yield Node(level, rest, node)
     while rest & 1:
         node, rest, level = node_hash(hashes.pop(), node), rest >> 1, level + 1

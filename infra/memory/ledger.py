@@ -20,7 +20,7 @@ from pipeline.ports.ledger import (
 )
 from pipeline.ports.system import Entropy
 from pipeline.root import Rooted
-from pipeline.sequencing import Growth, by_tenant, grow
+from pipeline.sequencing import Growth, by_tenant, grow, sift
 from schemas.audit import CLOSED, TERMINAL
 from schemas.ids import TenantId
 
@@ -69,15 +69,16 @@ class MemoryLedger(Ledger, SignedLogs, Deleter):
             raise LogClosed
         entries = self._entries.get(tenant, [])
         asked = {event.attributes.id for event in events}
+        known = {each.event_id: each.body for each in entries if each.event_id in asked}
+        ended = {
+            each.request_id
+            for each in entries
+            if each.request_id and each.action in TERMINAL
+        }
         return grow(
             self._heads.get(tenant) or self._new(tenant),
-            events,
-            {each.event_id: each.body for each in entries if each.event_id in asked},
-            {
-                each.request_id
-                for each in entries
-                if each.request_id and each.action in TERMINAL
-            },
+            sift(events, known, ended),
+            known,
             closed=bool(entries) and entries[-1].action == CLOSED,
         )
 

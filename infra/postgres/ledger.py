@@ -23,7 +23,7 @@ from pipeline.errors import LogClosed, RetryableError
 from pipeline.merkle import TILE_HEIGHT
 from pipeline.ports.ledger import Appended, Ledger, SourceOffsets
 from pipeline.ports.system import Entropy
-from pipeline.sequencing import Growth, by_tenant, grow
+from pipeline.sequencing import Growth, Sifted, by_tenant, grow, sift
 from schemas.audit import TERMINAL
 from schemas.ids import EventId, RequestId, TenantId
 
@@ -103,17 +103,7 @@ class PostgresLedger(Ledger):
         Nearly always it is all new, and where it is not, an index refuses it.
         """
         async with self._transaction() as connection:
-            origins = [self._new_origin(each) for each in tenants]
-            opened = await connection.fetch(OPEN, list(tenants), origins)
-            none = [Known({}, ())] * len(tenants)
-            held = await _known(connection, tenants) if again else none
-            own = zip(opened, held, tenants.items(), strict=True)
-            logs = {
-                tenant: grow(
-                    head_of(row), mine, each.bodies, each.ended, closed=row["closed"]
-                )
-                for row, each, (tenant, mine) in own
-            }
+            logs = await self._grown(connection, tenants, again=again)
             new: dict[TenantId, list[Entry]] = {tenant: [] for tenant in logs}
             async with ahead(connection.execute) as statements:
                 for portion in _portions(logs):
@@ -123,6 +113,25 @@ class PostgresLedger(Ledger):
             if source is not None:
                 await _store(connection, source)
         return Appended([(log, new[tenant]) for tenant, log in logs.items()])
+
+    async def _grown(
+        self, connection: PoolConnectionProxy, tenants: Batch, *, again: bool
+    ) -> Mapping[TenantId, Growth]:
+        """What the batch is to each log; the logs are locked from here on."""
+        origins = [self._new_origin(each) for each in tenants]
+        async with ahead(connection.fetch) as statements:
+            await statements.send(OPEN, list(tenants), origins)
+            known: Sequence[Known] = [Known({}, ())] * len(tenants)
+            sifted = [] if again else _sifted(tenants, known)
+            opened = await statements.answer() or ()
+        if again:
+            known = await _known(connection, tenants)
+            sifted = _sifted(tenants, known)
+        own = zip(tenants, opened, sifted, known, strict=True)
+        return {
+            tenant: grow(head_of(row), each, there.bodies, closed=row["closed"])
+            for tenant, row, each, there in own
+        }
 
     def _new_origin(self, tenant: TenantId) -> str:
         return new_origin(tenant, self.domain, self.entropy.bytes(_ORIGIN_BYTES))
@@ -183,6 +192,11 @@ class Known(NamedTuple):
 
     bodies: Mapping[EventId, bytes]
     ended: Collection[RequestId]
+
+
+def _sifted(tenants: Batch, known: Sequence[Known]) -> list[Sifted]:
+    own = zip(tenants.values(), known, strict=True)
+    return [sift(events, each.bodies, each.ended) for events, each in own]
 
 
 async def _known(connection: PoolConnectionProxy, tenants: Batch) -> Sequence[Known]:

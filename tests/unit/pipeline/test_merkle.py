@@ -61,6 +61,21 @@ def test_extending_twice_is_extending_once(
     assert extend(CompactRange(), first + second) == (end, filled + more)
 
 
+@given(st.integers(0, 700), st.integers(0, 700))
+def test_a_tree_grows_alike_from_anywhere(start: int, more: int) -> None:
+    leaves = numbered(start + more)
+    grown, told = extend(CompactRange(), leaves[:start])
+
+    for leaf in leaves[start:]:
+        grown, filled = extend(grown, [leaf])
+        told += filled
+
+    assert (grown, told) == extend(CompactRange(), leaves)
+    assert (grown, told[start // 256 :]) == extend(
+        extend(CompactRange(), leaves[:start])[0], leaves[start:]
+    )
+
+
 def test_tiles_are_told_when_they_fill() -> None:
     leaves = numbered(256 * 256)
 
