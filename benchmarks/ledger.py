@@ -211,11 +211,14 @@ async def _passing(bench: Bench, tenant: TenantId) -> float:
     if head is None:
         raise LookupError("expected the log that was just written")
     keys = public_keys(bench.signer).named(head.origin)
-    start = perf_counter()
-    report = await full_pass(bench.logs, tenant, keys)
-    if report is None or report.broken:
-        raise AssertionError("the log does not hold")
-    return head.size / (perf_counter() - start)
+
+    async def step() -> int:
+        report = await full_pass(bench.logs, tenant, keys)
+        if report is None or report.broken:
+            raise AssertionError("the log does not hold")
+        return report.size
+
+    return await rate(bench.seconds, step)
 
 
 async def _proving(bench: Bench, tenant: TenantId) -> float:
