@@ -78,16 +78,16 @@ def extend(
     while at < len(new):
         # What is whole at its place is one node, made without looking at the others.
         room = len(new) - at
-        level = min(TILE_HEIGHT, _trailing_zeros(size), room.bit_length() - 1)
+        level = min(_largest_at(size), room.bit_length() - 1)
         node = fold(new[at : at + (1 << level)])
         filled += _put(hashes, size, level, node)
         size, at = size + (1 << level), at + (1 << level)
     return CompactRange(size, tuple(hashes)), filled
 
 
-def _trailing_zeros(size: int) -> int:
-    """How large a subtree may begin there, as its level; at 0 any may."""
-    return (size & -size).bit_length() - 1 if size else TILE_HEIGHT
+def _largest_at(size: int) -> int:
+    """The level of the largest subtree that may begin there, up to a whole tile."""
+    return min(TILE_HEIGHT, (size & -size).bit_length() - 1) if size else TILE_HEIGHT
 
 
 def _put(hashes: list[bytes], size: int, level: int, node: bytes) -> Iterator[Node]:

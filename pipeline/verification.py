@@ -140,10 +140,10 @@ def _checked(entry: Entry, origin: str, seq: int) -> bytes:
     columns = (entry.event_id, entry.request_id, entry.action, entry.actor, entry.ts)
     if columns != tuple(map(found.get, _COLUMNS)):
         raise InvalidMessage("a column is not what the bytes say")
-    return named_prev(found)
+    return _named_prev(found)
 
 
-def named_prev(found: Mapping[str, Any]) -> bytes:
+def _named_prev(found: Mapping[str, Any]) -> bytes:
     try:
         return bytes.fromhex(found["prev"])
     except (KeyError, TypeError, ValueError):
@@ -156,6 +156,6 @@ def _next_prev(
     if at + 1 == len(entries):
         return following
     try:
-        return named_prev(parse(entries[at + 1].body))
+        return _named_prev(parse(entries[at + 1].body))
     except InvalidMessage:
         return None

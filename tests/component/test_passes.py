@@ -1,11 +1,14 @@
 """A pass reads by portions: what it says does not depend on where one ends."""
 
 import pytest
+from typing_extensions import override
 
 from infra.memory.ledger import MemoryLedger
 from infra.system import SystemEntropy
 from pipeline import passes
+from pipeline.merkle import TILE_WIDTH
 from pipeline.ports import ledger as ports
+from schemas.ids import TenantId
 from tests.support.altered import ALTERED
 from tests.support.audit import TENANT, recorded
 
@@ -54,3 +57,28 @@ async def test_a_missing_row_is_named(
         assert report is not None
         assert report.broken is not None
         assert seq == report.broken.seq
+
+
+class Bent(MemoryLedger):
+    """A log whose full tile of the second level is not that of its records."""
+
+    @override
+    async def hashes(
+        self, tenant: TenantId, level: int, index: int, width: int
+    ) -> bytes:
+        found = await super().hashes(tenant, level, index, width)
+        return bytes(len(found)) if (level, width) == (1, TILE_WIDTH) else found
+
+
+async def test_a_tile_above_others_is_compared_too() -> None:
+    names = map(str, range(TILE_WIDTH * TILE_WIDTH - 1))
+    events = [recorded(each) for each in names]
+
+    for kind, found in ((MemoryLedger, True), (Bent, False)):
+        ledger = kind("example.com", SystemEntropy())
+        await ledger.append(events)
+        report = await passes.full_pass(ledger, TENANT, [])
+
+        assert report is not None
+        assert TILE_WIDTH * TILE_WIDTH == report.size
+        assert found is (report.broken is None)

@@ -389,6 +389,25 @@ async def test_workers_of_the_version_before_still_append(made: Database) -> Non
     assert 1 == count
 
 
+async def test_workers_that_send_a_text_a_batch_still_append(
+    made: Database, books: Books
+) -> None:
+    """Theirs is ``ledger_append_lines``."""
+    tenant = new_tenant()
+    await books.ledger.append([recorded("a", tenant=tenant)])
+    tiles = "array[0], array[]::smallint[], array[]::bigint[], array[]::bytea[]"
+    given = f"$1, $2, $3, $4, $5, {', '.join(ONE.values())}, {tiles}"
+    row = [tenant], [1], [3], [bytes(32)], [bytes(64)]
+
+    async with claiming(made.admin, WRITER, tenant, tenant) as connection:
+        await connection.execute(f"select sluice.ledger_append_lines({given})", *row)
+        count = await connection.fetchval(
+            "select size from sluice.ledger_head where tenant_id = $1", tenant
+        )
+
+    assert 3 == count
+
+
 async def test_a_killed_session_is_waited_for(made: Database, books: Books) -> None:
     tenant = new_tenant()
     await books.ledger.append([recorded("a", tenant=tenant)])
