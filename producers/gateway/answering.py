@@ -15,7 +15,7 @@ from pipeline.contents import Contents
 from pipeline.ports.system import Clock
 from pipeline.reasons import Reason
 from pipeline.sealing import DataKey, Purpose
-from producers.faults import OVERLOADED
+from producers.faults import OVERLOADED, Fault
 from producers.gateway.asking import WAY, Asking
 from producers.gateway.endings import End, Endings
 from producers.gateway.errors import ending, refusal, response
@@ -49,28 +49,33 @@ class Answering:
     places: asyncio.Semaphore
 
     async def answer(
-        self, request: Request, asked: Asked, shown: Shown = unchanged
+        self, request: Request, asked: Asked | Fault, shown: Shown = unchanged
     ) -> Response:
-        """The answer to one request, or why there is none."""
+        """The answer to one request, or why there is none.
+
+        Thousands may wait, each for minutes: nothing of a body is kept meanwhile, so
+        callers hand ``asked`` over and keep none of it.
+        """
+        if isinstance(asked, Fault):
+            return self.asking.refused(request, asked)
         if self.places.locked():
             return self.asking.refused(request, OVERLOADED)
         async with self.places:
-            return await self._ended(request, asked, shown)
-
-    async def _ended(self, request: Request, asked: Asked, shown: Shown) -> Response:
-        begun = self.clock.monotonic()
-        match await self.acceptance.accept(asked):
-            case Refused() as refused:
-                return self.asking.refused(request, refusal(refused))
-            case Ended(key=key, state=state):
-                found, accepted_at = state.finished, state.accepted_at
-                return self._answer(request, key, found, shown, accepted_at)
-            case Accepted() as accepted:
-                end = await self.endings.of(accepted)
-                self.metrics.accepted.labels(WAY).inc()
-                self.metrics.answer_seconds.observe(self.clock.monotonic() - begun)
-                now = accepted.outgoing.event.attributes.time
-                return self._answer(request, accepted.key, end, shown, now)
+            begun = self.clock.monotonic()
+            match await self.acceptance.accept(asked):
+                case Refused() as refused:
+                    return self.asking.refused(request, refusal(refused))
+                case Ended(key=key, state=state):
+                    found, accepted_at = state.finished, state.accepted_at
+                    return self._answer(request, key, found, shown, accepted_at)
+                case Accepted(key=key, outgoing=outgoing):
+                    accepted_at = outgoing.event.attributes.time
+                    awaited = await self.endings.begun(outgoing)
+                    del asked, outgoing
+                    end = await self.endings.of(awaited)
+                    self.metrics.accepted.labels(WAY).inc()
+                    self.metrics.answer_seconds.observe(self.clock.monotonic() - begun)
+                    return self._answer(request, key, end, shown, accepted_at)
 
     def _answer(
         self,

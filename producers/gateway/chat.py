@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from starlette.requests import Request
 from starlette.responses import Response
 
-from producers.faults import Fault
 from producers.gateway.answering import Answering
 from producers.gateway.asking import Asking
 from schemas.requests import Dialect
@@ -20,7 +19,7 @@ class Chat:
 
     async def post(self, request: Request) -> Response:
         """Answer one request; every no in OpenAI's shape."""
-        asked = await self.asking.asked(request, Dialect.OPENAI_CHAT)
-        if isinstance(asked, Fault):
-            return self.asking.refused(request, asked)
-        return await self.answering.answer(request, asked)
+        asking, answering = self.asking, self.answering
+        return await answering.answer(
+            request, await asking.asked(request, Dialect.OPENAI_CHAT)
+        )

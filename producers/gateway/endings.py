@@ -1,23 +1,34 @@
 """Waiting for a request's end."""
 
 import asyncio
+from contextlib import ExitStack
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
-from pipeline.acceptance import Accepted
 from pipeline.errors import RetryableError
 from pipeline.ports.bus import Publisher
 from pipeline.ports.replies import Replies, Waiting
 from pipeline.ports.requests import Requests
 from pipeline.ports.system import Clock
-from schemas.ids import RequestId
+from schemas.events import Event
+from schemas.ids import RequestId, TenantId
 from schemas.requests import RequestAccepted, RequestFinished, RequestReplied
 from schemas.topics import Outgoing
 
 End = RequestReplied | RequestFinished
 GRACE: Final = timedelta(seconds=1)
 """After the deadline: the stage that ends the request then must still be heard."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Awaited:
+    """A request that was published. What waits for long holds none of its content."""
+
+    tenant: TenantId
+    request: RequestId
+    until: datetime
+    reply: Waiting
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,39 +46,46 @@ class Endings:
     clock: Clock
     look_s: float = 5.0
 
-    async def of(self, accepted: Accepted) -> End | None:
-        """The end; None: the deadline passed without one.
+    async def begun(self, outgoing: Outgoing[RequestAccepted]) -> Awaited:
+        """Publish it, and listen for its end.
 
         Raises:
             RetryableError: not acknowledged: whether it was accepted is unknown.
         """
-        request = RequestId(accepted.outgoing.event.attributes.subject)
-        waiting = self.replies.expect(request)
+        attributes = outgoing.event.attributes
+        request = RequestId(attributes.subject)
+        reply = self.replies.expect(request)
+        with ExitStack() as undone:
+            undone.callback(reply.cancel)
+            await self.publisher.publish([outgoing])
+            undone.pop_all()
+        until = outgoing.event.data.terms.deadline + GRACE
+        return Awaited(
+            tenant=attributes.tenant, request=request, until=until, reply=reply
+        )
+
+    async def of(self, awaited: Awaited) -> End | None:
+        """The end; None: the deadline passed without one."""
         try:
-            await self.publisher.publish([accepted.outgoing])
-            return await self._wait(accepted.outgoing, waiting)
+            return await self._wait(awaited, asyncio.ensure_future(awaited.reply))
         finally:
-            waiting.cancel()
+            awaited.reply.cancel()
 
     async def _wait(
-        self, outgoing: Outgoing[RequestAccepted], waiting: Waiting
+        self, awaited: Awaited, reply: asyncio.Future[Event[RequestReplied]]
     ) -> End | None:
-        reply = asyncio.ensure_future(waiting)
-        until = outgoing.event.data.terms.deadline + GRACE
         while True:
-            left = max(0.0, (until - self.clock.now()).total_seconds())
+            left = max(0.0, (awaited.until - self.clock.now()).total_seconds())
             done, _ = await asyncio.wait({reply}, timeout=min(left, self.look_s))
             if done:
                 return reply.result().data
-            end = await self._in_row(outgoing)
+            end = await self._in_row(awaited)
             if end is not None or left == 0:
                 return end
 
-    async def _in_row(self, outgoing: Outgoing[RequestAccepted]) -> End | None:
-        attributes = outgoing.event.attributes
-        request = RequestId(attributes.subject)
+    async def _in_row(self, awaited: Awaited) -> End | None:
         try:
-            state = await self.requests.get(attributes.tenant, request)
+            state = await self.requests.get(awaited.tenant, awaited.request)
         except RetryableError:
             return None  # it was accepted, and its reply may still come
         return state.finished if state else None

@@ -1,6 +1,6 @@
 """``/v1/responses``: answered at once, or in the background and fetched later."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -69,12 +69,15 @@ class Responses:
 
     async def post(self, request: Request) -> Response:
         """Create one; ``background`` says whether the caller waits."""
-        asked = await self.asking.asked(request, Dialect.OPENAI_RESPONSES)
-        if isinstance(asked, Fault):
-            return self.asking.refused(request, asked)
-        if asked.draft.body.get("background"):
-            return await self._begun(request, asked)
-        return await self.answering.answer(request, asked, self._at_once)
+        return await self._way(
+            request, await self.asking.asked(request, Dialect.OPENAI_RESPONSES)
+        )
+
+    def _way(self, request: Request, asked: Asked | Fault) -> Awaitable[Response]:
+        """No coroutine: its frame would hold ``asked`` as long as a caller waits."""
+        if isinstance(asked, Asked) and asked.draft.body.get("background"):
+            return self._begun(request, asked)
+        return self.answering.answer(request, asked, self._at_once)
 
     def _at_once(self, answer: bytes, accepted_at: datetime) -> bytes:
         return answered(answer, accepted_at, self.clock.now())
