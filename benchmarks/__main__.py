@@ -44,6 +44,12 @@ PACED_PER_S: Final = 20.0
 PACED: Final = 400
 CLOCK: Final = SystemClock()
 DRAIN_S: Final = 60
+DETECTING: Final = ("screening", "redaction")
+WORKERS: Final = {
+    "detecting": DETECTING,
+    "workers": tuple(group for group in GROUPS if group not in DETECTING),
+}
+"""Two processes for two cores, each with about half of the work."""
 LOAD_ITSELF: Final = frozenset({"stand_in"})
 """Processes whose CPU is no part of a request's cost."""
 
@@ -177,7 +183,7 @@ async def measured(requests: int) -> Row:
         sluice = Sluice(HOME, services)
         await sluice.provide()
         try:
-            await sluice.start()
+            await sluice.start(WORKERS)
             access = await asyncio.to_thread(sluice.onboard, "Bench", ("echo",))
             bench = Bench(sluice, access, requests)
             connector = aiohttp.TCPConnector(limit=2 * CLIENTS)
