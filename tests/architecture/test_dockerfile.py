@@ -68,6 +68,10 @@ def complaints(text: str) -> Sequence[str]:
             r"^(ARG|ENV)\b.*(KEY|SECRET|TOKEN|PASSWORD)", text, re.MULTILINE
         ),
         "nothing is written beside the volumes": "PYTHONDONTWRITEBYTECODE=1" in text,
+        "what large bodies took is given back": any(
+            name == "ENV" and "MALLOC_MMAP_THRESHOLD_=" in arguments
+            for name, arguments in final
+        ),
         "signals reach the process": all(
             arguments.startswith("[")
             for name, arguments in final
@@ -85,6 +89,7 @@ def test_it_keeps_every_rule() -> None:
     ("was", "becomes", "complaint"),
     [
         ("USER 10001:10001\n", "", "it ends as nobody of importance"),
+        ("MALLOC_MMAP_THRESHOLD_", "MALLOC", "what large bodies took is given back"),
         ("USER 10001:10001", "USER root", "it ends as nobody of importance"),
         (
             "USER 10001:10001",
