@@ -1,16 +1,14 @@
 """Sequencing: which events are new to a log, and the places that they get."""
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from pipeline.audit import (
-    Chained,
     Entry,
     Head,
     Recorded,
-    chain,
     created,
     decision_hash,
     facts,
@@ -159,18 +157,6 @@ class Growth:
     known: Mapping[EventId, bytes]
     repeats: int
     incidents: tuple[EventId, ...]
-
-    def chained(self, size: int) -> Iterator[Chained]:
-        """All that is new, chained, in portions of this size.
-
-        Raises:
-            InvalidMessage: as :func:`chain`.
-        """
-        head = self.head
-        for start in range(0, len(self.fresh), size):
-            part = chain(head, self.fresh[start : start + size])
-            head = part.head
-            yield part
 
     def places(self, entries: Iterable[Entry]) -> Mapping[EventId, Place]:
         """Of the batch's events and incidents, once what is new is ``entries``."""

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from typing_extensions import override
 
-from pipeline.audit import Entry, Head, Recorded, empty, new_origin
+from pipeline.audit import Entry, Head, Recorded, chain, empty, new_origin
 from pipeline.checkpoint import parse_note
 from pipeline.errors import IntegrityError, LogClosed, RetryableError
 from pipeline.merkle import TILE_WIDTH, fold
@@ -23,8 +23,6 @@ from pipeline.root import Rooted
 from pipeline.sequencing import Growth, by_tenant, grow, sift
 from schemas.audit import CLOSED, TERMINAL
 from schemas.ids import TenantId
-
-_PORTION = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,19 +48,17 @@ class MemoryLedger(Ledger, SignedLogs, Deleter):
                 raise RetryableError("somebody else read on")
             self._offsets[source.topic] = {}
         logs = {each: self._grow(each, own) for each, own in by_tenant(events).items()}
-        parts = {each: list(log.chained(_PORTION)) for each, log in logs.items()}
-        for tenant, log in logs.items():
-            self._heads[tenant] = parts[tenant][-1].head if log.fresh else log.head
-            for part in parts[tenant]:
-                self._entries.setdefault(tenant, []).extend(part.entries)
+        parts = {each: chain(log.head, log.fresh) for each, log in logs.items()}
+        for tenant, part in parts.items():
+            self._heads[tenant] = part.head
+            self._entries.setdefault(tenant, []).extend(part.entries)
         if source is not None:
             known = self._offsets.setdefault(source.topic, {})
             for place, offset in source.next_offsets.items():
                 known[place] = max(offset, known.get(place, 0))
             if source.before is not None:
                 self._befores[source.topic] = source.before
-        new = {each: [e for p in own for e in p.entries] for each, own in parts.items()}
-        return Appended([(log, new[each]) for each, log in logs.items()])
+        return Appended([(log, parts[each].entries) for each, log in logs.items()])
 
     def _grow(self, tenant: TenantId, events: Sequence[Recorded]) -> Growth:
         if tenant in self._deleted:

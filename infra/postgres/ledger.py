@@ -18,7 +18,7 @@ from typing_extensions import override
 
 from infra.postgres.ahead import ahead
 from infra.postgres.logs import head_of, waiting
-from pipeline.audit import Chained, Entry, Recorded, new_origin
+from pipeline.audit import Chained, Entry, Recorded, chain, new_origin
 from pipeline.errors import LogClosed, RetryableError
 from pipeline.merkle import TILE_HEIGHT
 from pipeline.ports.ledger import Appended, Ledger, SourceOffsets
@@ -65,7 +65,9 @@ _NOT_ALL_NEW = (asyncpg.UniqueViolationError, LogClosed)
 """What a batch meets that the log holds a part of. Then nothing was appended."""
 PORTION = 200
 """Records that one statement appends: with fewer, statements cost more than records;
-with more, the server waits for the first, and at the end its client for the last."""
+with more, the client waits at the end for the last."""
+SOONEST = 60
+"""Records of the first statement: the server has nothing to do before it comes."""
 Batch = Mapping[TenantId, Sequence[Recorded]]
 """What is to be appended, by tenant."""
 
@@ -230,14 +232,17 @@ def _portions(
     logs: Mapping[TenantId, Growth],
 ) -> Iterator[list[tuple[TenantId, Chained]]]:
     """Parts of logs, together about as many records as a statement appends."""
-    portion, records = list[tuple[TenantId, Chained]](), 0
+    portion, room = list[tuple[TenantId, Chained]](), SOONEST
     for tenant, log in logs.items():
-        for part in log.chained(PORTION):
+        head, fresh = log.head, log.fresh
+        while fresh:
+            taken = room if len(fresh) > PORTION else len(fresh)
+            part, fresh = chain(head, fresh[:taken]), fresh[taken:]
             portion.append((tenant, part))
-            records += len(part.entries)
-            if records >= PORTION:
+            head, room = part.head, room - taken
+            if room <= 0:
                 yield portion
-                portion, records = [], 0
+                portion, room = [], PORTION
     if portion:
         yield portion
 
