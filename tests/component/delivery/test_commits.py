@@ -82,6 +82,7 @@ async def test_who_waits_for_what_is_owed_hears_of_it_until_it_is_committed() ->
         told.append(commits.owing.is_set())
 
     assert [False, True, True, False] == told
+    assert 1 == bench.seen.counted["commit_refused"]
 
 
 async def test_nothing_is_owed_of_what_was_taken_away() -> None:

@@ -420,6 +420,22 @@ async def test_a_burst_of_dead_letters_holds_the_subscription(bench: Bench) -> N
     assert 41 == bench.committed()
 
 
+async def test_what_was_polled_when_the_brake_was_pulled_comes_again(
+    bench: Bench,
+) -> None:
+    bench.put("a", "b")
+    member = await bench.member(subscription(Upstream()))
+    polled = member.partitions.poll(500)
+    member.mode.stops.hold()
+    await member.mode.batch(polled)
+    held = [*bench.sunk]
+    member.mode.release()
+    await quiet(member)
+
+    assert [] == held
+    assert subjects("a", "b") == bench.sunk
+
+
 async def test_a_batch_that_fails_after_a_rebalance_passes_over_nothing(
     bench: Bench,
 ) -> None:

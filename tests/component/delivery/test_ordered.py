@@ -73,11 +73,13 @@ async def test_records_are_handled_in_order_published_and_committed(
 
     assert subjects("a", "b", "c") == bench.sunk
     assert 3 == bench.committed()
-    assert 3 == bench.seen.counted["handled"]
+    counted = [bench.seen.counted[each] for each in ("handled", "batch", "aged")]
+    assert [3, 1, 1] == counted
 
 
+@pytest.mark.parametrize(("seconds", "in_a_row"), [(5.0, 1), (0.03, 4), (0.0, 12)])
 async def test_between_records_that_compute_for_long_the_loop_goes_round(
-    bench: Bench,
+    bench: Bench, seconds: float, in_a_row: int
 ) -> None:
     """Else a group is taken away while it works, and gets the same again."""
     for partition in range(4):
@@ -85,7 +87,7 @@ async def test_between_records_that_compute_for_long_the_loop_goes_round(
     seen: list[Audited] = []
 
     async def handle(event: Audited, _: None) -> Sequence[Outgoing[Any]]:
-        bench.clock.compute(5.0)
+        bench.clock.compute(seconds)
         seen.append(event)
         return [onward(event)]
 
@@ -96,11 +98,16 @@ async def test_between_records_that_compute_for_long_the_loop_goes_round(
         asyncio.get_running_loop().call_soon(go_round)
 
     member = await bench.member(ordered(SOURCE, handle))
+    began = bench.clock.monotonic()
     go_round()
-    await member.until_quiet(3)
+    await member.poll()
 
     assert 12 == len(seen)
-    assert 1 == max(later - earlier for earlier, later in pairwise(rounds))
+    between = [
+        later - earlier for earlier, later in pairwise(rounds) if later > earlier
+    ]
+    assert in_a_row // 2 <= min(between) <= max(between) == in_a_row
+    assert pytest.approx(12 * seconds) == bench.clock.monotonic() - began
 
 
 async def test_a_new_member_begins_at_the_committed(bench: Bench) -> None:
@@ -170,6 +177,7 @@ async def test_an_unreadable_record_is_one_dead_letter(bench: Bench) -> None:
     )
     assert subjects("a", "b") == bench.sunk
     assert 3 == bench.committed()
+    assert 1 == bench.seen.counted["buried invalid_message"]
 
 
 async def test_a_burial_is_audited(bench: Bench) -> None:
@@ -299,6 +307,34 @@ async def test_twenty_dead_letters_in_a_row_hold_the_subscription(
     )
 
 
+async def test_dead_letters_with_others_between_pull_no_brake(bench: Bench) -> None:
+    for name in ("a", "b"):
+        for _ in range(IN_A_ROW - 1):
+            bench.spoil()
+        bench.put(name)
+    member = await bench.member(forwarding()[0])
+    await member.until_quiet(10)
+
+    assert not member.mode.stops.held
+    assert subjects("a", "b") == bench.sunk
+
+
+async def test_what_was_polled_when_the_brake_was_pulled_comes_again(
+    bench: Bench,
+) -> None:
+    bench.put("a", "b")
+    member = await bench.member(forwarding()[0])
+    polled = member.partitions.poll(500)
+    member.mode.stops.hold()
+    await member.mode.batch(polled)
+    held = [*bench.sunk]
+    member.mode.release()
+    await member.until_quiet(5)
+
+    assert [] == held
+    assert subjects("a", "b") == bench.sunk
+
+
 async def test_what_comes_for_a_closed_log_pulls_no_brake(bench: Bench) -> None:
     bench.put(*["bad"] * IN_A_ROW, "c")
     subscription, _ = forwarding(failing(LogClosed()))
@@ -373,6 +409,7 @@ async def test_where_preparing_fails_all_wait(bench: Bench) -> None:
     await member.until_quiet(60)
 
     assert (None, None) == before
+    assert bench.seen.counted["retried RetryableError"]
     assert (2, 1) == (bench.committed(0), bench.committed(1))
 
 
@@ -460,6 +497,7 @@ async def test_a_record_that_outlasts_a_rebalance_commits_nothing(
     await bench.clock.run(bench.log.rebalance(SOURCE.name, "test"))
     go_on.set()
     await batch
+    await member.mode.commits.settle()
     early = bench.committed()
     await member.until_quiet(5)
 
@@ -578,6 +616,24 @@ async def test_leaving_finishes_the_record_in_hand(bench: Bench) -> None:
     await asyncio.gather(batch, leaving)
 
     assert (1, subjects("a")) == (bench.committed(), bench.sunk)
+
+
+async def test_who_leaves_waits_for_no_batch_that_is_none(bench: Bench) -> None:
+    member = await bench.member(forwarding()[0])
+    before = bench.clock.monotonic()
+    await bench.clock.run(member.mode.leave(120))
+
+    assert before == bench.clock.monotonic()
+
+
+async def test_who_left_wakes_no_partition(bench: Bench) -> None:
+    bench.put("bad")
+    member = await bench.member(forwarding(failing(RetryableError("away")))[0])
+    await member.poll()
+    await bench.clock.run(member.mode.leave(120))
+    await bench.clock.pass_by(3600)
+
+    assert [] == member.partitions.poll(500)
 
 
 async def test_a_batch_that_was_handled_is_committed_though_it_must_leave(
