@@ -11,7 +11,15 @@ from typing import Any, Literal, TypeVar
 
 from typing_extensions import override
 
-from consumers.delivery import Burial, Means, Reason, Signals, Subscription
+from consumers.delivery import (
+    Burial,
+    Means,
+    Reason,
+    Signals,
+    Subscription,
+    concurrent,
+    ordered,
+)
 from consumers.delivery.concurrent import Concurrent
 from consumers.delivery.ordered import Ordered
 from consumers.delivery.subscriptions import Lanes
@@ -27,6 +35,8 @@ from schemas.topics import AUDIT_RECORDED, TOPICS, Outgoing, Topic
 from tests.support.audit import NOON, recorded
 
 T = TypeVar("T")
+Audited = Event[AuditRecorded]
+Handle = Callable[[Audited, None], Any]
 SOURCE: Topic[AuditRecorded] = replace(AUDIT_RECORDED, name="test.source", group="test")
 SINK: Topic[AuditRecorded] = replace(AUDIT_RECORDED, name="test.sink", group="sink")
 WORLD: Sequence[Topic[Any]] = (*TOPICS, SOURCE, SINK)
@@ -273,6 +283,20 @@ class Late:
 
     async def assigned(self, partitions: Any) -> None:
         await self.listener.assigned(partitions)
+
+
+def in_order(handle: Handle) -> Subscription:
+    """The source, a partition's records one after another."""
+    return ordered(SOURCE, handle)
+
+
+def side_by_side(handle: Handle) -> Subscription:
+    """The source, its records in one lane."""
+    return concurrent(SOURCE, handle, prepare=_nothing, lane=lambda _: "one")
+
+
+async def _nothing(_: Sequence[Audited]) -> None:
+    """No keys, no policies."""
 
 
 def burial(publisher: Publisher, clock: Clock) -> Burial:

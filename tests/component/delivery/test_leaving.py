@@ -6,26 +6,17 @@ from typing import Any
 
 import pytest
 
-from consumers.delivery import Subscription, concurrent, ordered
-from schemas.audit import AuditRecorded
-from schemas.events import Event
+from consumers.delivery import Subscription
 from schemas.topics import Outgoing
-from tests.support.delivery import SOURCE, Bench, onward
-
-Audited = Event[AuditRecorded]
-Handle = Callable[[Audited, None], Any]
-
-
-async def nothing(_: Sequence[Audited]) -> None:
-    """No keys, no policies."""
-
-
-def in_order(handle: Handle) -> Subscription:
-    return ordered(SOURCE, handle)
-
-
-def side_by_side(handle: Handle) -> Subscription:
-    return concurrent(SOURCE, handle, prepare=nothing, lane=lambda _: "one")
+from tests.support.delivery import (
+    SOURCE,
+    Audited,
+    Bench,
+    Handle,
+    in_order,
+    onward,
+    side_by_side,
+)
 
 
 @pytest.mark.parametrize("way", [in_order, side_by_side])
