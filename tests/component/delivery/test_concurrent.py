@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from consumers.delivery import Bounds, Subscription, concurrent
+from consumers.delivery.brake import IN_A_ROW
 from pipeline.errors import IntegrityError, InvalidMessage, RetryableError
 from schemas.audit import AuditRecorded
 from schemas.events import Event
@@ -97,7 +98,7 @@ async def test_all_are_handled_and_committed_in_the_end(bench: Bench) -> None:
     await quiet(member)
 
     assert sorted(subjects(*names)) == sorted(bench.sunk)
-    assert 300 == bench.committed()
+    assert 300 == bench.committed() == bench.seen.counted["aged"]
     assert 300 == bench.seen.counted["handled"]
 
 
@@ -203,6 +204,34 @@ async def test_a_full_partition_pauses_and_goes_on_at_half(bench: Bench) -> None
     assert (0, 0, 1) == (paused, still, resumed)
 
 
+async def test_a_full_partition_is_full_again_after_a_rebalance(bench: Bench) -> None:
+    upstream = Upstream()
+    names = [f"n{at}" for at in range(10)]
+    upstream.holds(*names)
+    bench.put(*names)
+    member = await bench.member(subscription(upstream, bounds=Bounds(taken=10)))
+    await member.poll()
+    await bench.clock.run(bench.log.rebalance(SOURCE.name, "test"))
+    again = await member.poll()
+    bench.put("more")
+
+    assert (10, 0) == (again, await member.poll())
+
+
+async def test_a_full_partition_stays_paused_when_an_operator_looked(
+    bench: Bench,
+) -> None:
+    upstream = Upstream()
+    upstream.holds("a")
+    bench.put("a")
+    member = await bench.member(subscription(upstream, bounds=Bounds(taken=1)))
+    await member.poll()
+    member.mode.release()
+    bench.put("b")
+
+    assert 0 == await member.poll()
+
+
 async def test_waiting_goes_back_into_the_lane(bench: Bench) -> None:
     upstream = Upstream()
     upstream.fails("b", *[RetryableError("away")] * 30)
@@ -226,9 +255,58 @@ async def test_while_one_waits_the_member_says_since_when(bench: Bench) -> None:
     await quiet(member)
     first = member.mode.waiting_since
     await quiet(member, 50)
+    later, waiting = member.mode.waiting_since, bench.seen.gauges["waiting"]
+    upstream.errors.clear()
+    await quiet(member)
 
     assert first is not None
-    assert first == member.mode.waiting_since
+    assert (first, 1) == (later, waiting)
+    assert (None, 0) == (member.mode.waiting_since, bench.seen.gauges["waiting"])
+
+
+async def test_the_longer_it_waits_the_less_often_it_is_tried(bench: Bench) -> None:
+    upstream, hour = Upstream(), 3600
+    upstream.fails("a", *[RetryableError("away")] * 10_000)
+    bench.put("a")
+    member = await bench.member(subscription(upstream))
+    await member.poll()
+    await bench.clock.pass_by(hour)
+    tried = 10_000 - len(upstream.errors[recorded("a").attributes.id])
+
+    assert hour / 60 < tried < hour / 4
+
+
+async def test_who_has_nothing_more_to_wait_for_waits_no_more(bench: Bench) -> None:
+    upstream = Upstream()
+    upstream.fails("a", *[RetryableError("away")] * 1000)
+    bench.put("a")
+    member = await bench.member(subscription(upstream))
+    await quiet(member)
+    before = member.mode.waiting_since
+    await bench.clock.run(bench.log.rebalance(SOURCE.name, "test"))
+
+    assert before is not None
+    assert member.mode.waiting_since is None
+
+
+async def test_what_could_not_be_prepared_waits_until_it_can(bench: Bench) -> None:
+    away = [True]
+
+    async def prepare(_: Sequence[Audited]) -> None:
+        if away[0]:
+            raise RetryableError("away")
+
+    bench.put("a")
+    member = await bench.member(
+        concurrent(SOURCE, Upstream().handle, prepare=prepare, lane=one_lane)
+    )
+    await member.poll()
+    before = member.mode.waiting_since
+    away[0] = False
+    await quiet(member)
+
+    assert before is not None
+    assert (None, subjects("a")) == (member.mode.waiting_since, bench.sunk)
 
 
 async def test_a_contradiction_halts_the_partition_and_others_go_on(
@@ -257,6 +335,21 @@ async def test_released_a_halted_record_is_tried_again(bench: Bench) -> None:
     assert 3 == bench.committed()
 
 
+async def test_released_twice_a_halted_record_is_handled_once_and_at_once(
+    bench: Bench,
+) -> None:
+    upstream = Upstream()
+    upstream.fails("a", IntegrityError("contradiction"))
+    bench.put("a")
+    member = await bench.member(subscription(upstream))
+    await member.poll()
+    for _ in range(2):
+        member.mode.release()
+        await bench.clock.breathe()
+
+    assert subjects("a") == bench.sunk
+
+
 async def test_poison_and_bugs_are_buried_and_neighbours_handled(
     bench: Bench,
 ) -> None:
@@ -271,6 +364,7 @@ async def test_poison_and_bugs_are_buried_and_neighbours_handled(
 
     reasons = sorted(headers(letter)["dead_reason"] for letter in bench.dead)
     assert ["handler_error", "invalid_message", "invalid_message"] == reasons
+    assert 2 == bench.seen.counted["buried invalid_message"]
     assert sorted(subjects("a", "b")) == sorted(bench.sunk)
     assert 5 == bench.committed()
 
@@ -371,6 +465,26 @@ async def test_leaving_takes_no_longer_than_it_may(bench: Bench) -> None:
     assert bench.committed() is None
 
 
+async def test_who_left_polls_nothing_and_wakes_nothing(bench: Bench) -> None:
+    away = [True]
+
+    async def prepare(_: Sequence[Audited]) -> None:
+        if away[0]:
+            raise RetryableError("away")
+
+    bench.put("a")
+    member = await bench.member(
+        concurrent(SOURCE, Upstream().handle, prepare=prepare, lane=one_lane)
+    )
+    await member.poll()
+    bench.put("b", partition=1)
+    await bench.clock.run(member.mode.leave(120))
+    left = [*member.partitions.poll(500)]
+    await bench.clock.pass_by(3600)
+
+    assert [] == [*left, *member.partitions.poll(500)]
+
+
 async def test_a_call_long_past_its_deadline_is_not_alive(bench: Bench) -> None:
     upstream = Upstream()
     upstream.holds("a")
@@ -418,6 +532,29 @@ async def test_a_burst_of_dead_letters_holds_the_subscription(bench: Bench) -> N
     assert (True, 0) == held
     assert subjects("later") == bench.sunk
     assert 41 == bench.committed()
+
+
+async def test_released_it_counts_dead_letters_anew(bench: Bench) -> None:
+    for _ in range(IN_A_ROW):
+        bench.spoil()
+    member = await bench.member(subscription(Upstream()))
+    await quiet(member)
+    held = member.mode.stops.held
+    member.mode.release()
+    bench.spoil()
+    await quiet(member)
+
+    assert (True, False) == (held, member.mode.stops.held)
+    assert IN_A_ROW + 1 == bench.committed()
+
+
+async def test_held_it_is_held_after_a_rebalance_too(bench: Bench) -> None:
+    bench.put("a")
+    member = await bench.member(subscription(Upstream()))
+    member.mode.stops.hold()
+    await bench.clock.run(bench.log.rebalance(SOURCE.name, "test"))
+
+    assert 0 == await member.poll()
 
 
 async def test_what_was_polled_when_the_brake_was_pulled_comes_again(
