@@ -78,7 +78,7 @@ class Concurrent(Listener):
         self._waiting: dict[Job, float] = {}
         self._sleeping: set[asyncio.Task[None]] = set()
         self._halted: list[Job] = []
-        self.stops = Stops(group, partitions, means)
+        self.stops = Stops(group, partitions, means, beside=self._waiting)
         self.commits = Commits(group, partitions, means)
 
     async def batch(self, records: Sequence[Record]) -> None:
@@ -288,7 +288,7 @@ class Concurrent(Listener):
         if job.epoch != self._epoch or self._leaving:
             return
         self._waiting.setdefault(job, self._means.clock.monotonic())
-        self._tell()
+        self.stops.tell()
         task = asyncio.create_task(self._sleep(job))
         self._sleeping.add(task)
         task.add_done_callback(self._sleeping.discard)
@@ -303,10 +303,6 @@ class Concurrent(Listener):
     def _again(self, job: Job) -> None:
         if job.epoch == self._epoch and not self._leaving:
             self._lanes.setdefault(job.lane, Lane()).queue.append(job)
-
-    def _tell(self) -> None:
-        waiting = len(self._waiting)
-        self._means.signals.waiting(self._subscription.group, waiting)
 
     async def _bury(self, job: Job, verdict: Bury) -> None:
         tried = self._trials.tried(job.record)
@@ -334,7 +330,7 @@ class Concurrent(Listener):
         partition, window = job.record.partition, self._windows[job.record.partition]
         self._trials.forget(job.record)
         if self._waiting.pop(job, None) is not None:
-            self._tell()
+            self.stops.tell()
         window.finish(job.record.offset)
         if window.ready is not None:
             self.commits.finished(partition, window.ready)

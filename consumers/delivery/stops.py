@@ -1,7 +1,7 @@
 """Which partitions stand still now, and why."""
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Collection, Sized
 from dataclasses import dataclass
 
 from consumers.delivery.attempts import back_off
@@ -23,12 +23,19 @@ class Wait:
 
 
 class Stops:
-    """Waiting ends by itself; halted and held end when somebody looked."""
+    """Waiting ends by itself; halted and held end when somebody looked.
 
-    def __init__(self, group: str, partitions: Partitions, means: Means) -> None:
+    Args:
+        beside: what else of the member waits, while its partition goes on.
+    """
+
+    def __init__(
+        self, group: str, partitions: Partitions, means: Means, beside: Sized = ()
+    ) -> None:
         self._group = group
         self._partitions = partitions
         self._means = means
+        self._beside = beside
         self._waits: dict[int, Wait] = {}
         self._halted: set[int] = set()
         self.held = False
@@ -72,13 +79,13 @@ class Stops:
             _cancel(self._waits[partition])
         self._waits[partition] = wait
         wait.timer = asyncio.create_task(self._wake(partition, seconds))
-        self._tell()
+        self.tell()
 
     def moved(self, partition: int) -> None:
         """A record of it was finished: it waits no more."""
         if partition in self._waits:
             _cancel(self._waits.pop(partition))
-            self._tell()
+            self.tell()
 
     def halt(self, partition: int, offset: int) -> None:
         """Rewind to ``offset`` and stay there."""
@@ -87,13 +94,13 @@ class Stops:
         self._partitions.rewind(partition, offset)
         self._partitions.pause([partition])
         self._halted.add(partition)
-        self._tell()
+        self.tell()
 
     def hold(self) -> None:
         """Stop everything."""
         self.held = True
         self._partitions.pause(self._partitions.assigned())
-        self._tell()
+        self.tell()
 
     def release(self) -> None:
         """An operator looked: try halted and held partitions again."""
@@ -101,7 +108,7 @@ class Stops:
         self._halted.clear()
         free = [p for p in self._partitions.assigned() if p not in self._waits]
         self._partitions.resume(free)
-        self._tell()
+        self.tell()
 
     def restore(self, assigned: Collection[int]) -> None:
         """After a rebalance, which forgot every pause: pause again what stands.
@@ -112,7 +119,7 @@ class Stops:
             _cancel(self._waits.pop(partition))
         self._halted.clear()
         self._partitions.pause(assigned if self.held else self._asleep())
-        self._tell()
+        self.tell()
 
     def close(self) -> None:
         """Nothing wakes any more."""
@@ -131,11 +138,12 @@ class Stops:
         if not self.held and partition not in self._halted:
             self._partitions.resume([partition])
 
-    def _tell(self) -> None:
+    def tell(self) -> None:
+        """How much stands still now."""
         signals = self._means.signals
         held = len(self._partitions.assigned()) if self.held else 0
         wrong = [wait for wait in self._waits.values() if wait.since is not None]
-        signals.waiting(self._group, len(wrong))
+        signals.waiting(self._group, len(wrong) + len(self._beside))
         signals.stopped(self._group, "halted", len(self._halted))
         signals.stopped(self._group, "held", held)
 

@@ -309,6 +309,27 @@ async def test_what_could_not_be_prepared_waits_until_it_can(bench: Bench) -> No
     assert (None, subjects("a")) == (member.mode.waiting_since, bench.sunk)
 
 
+async def test_records_and_partitions_that_wait_are_told_together(bench: Bench) -> None:
+    upstream, away = Upstream(), [False]
+
+    async def prepare(_: Sequence[Audited]) -> None:
+        if away[0]:
+            raise RetryableError("away")
+
+    upstream.fails("a", *[RetryableError("away")] * 1000)
+    member = await bench.member(
+        concurrent(SOURCE, upstream.handle, prepare=prepare, lane=one_lane)
+    )
+    told = []
+    for name, partition, prepared in (("a", 0, True), ("b", 1, False), ("c", 2, True)):
+        bench.put(name, partition=partition)
+        away[0] = not prepared
+        await quiet(member)
+        told.append(bench.seen.gauges["waiting"])
+
+    assert [1, 2, 1] == told
+
+
 async def test_a_contradiction_halts_the_partition_and_others_go_on(
     bench: Bench,
 ) -> None:
