@@ -18,9 +18,9 @@ from pipeline.errors import (
 )
 from pipeline.ports.bus import Record
 from schemas.audit import AuditRecorded
-from schemas.events import Event
+from schemas.events import Event, timestamp
 from schemas.topics import AUDIT_RECORDED, REQUESTS_INBOX, Outgoing
-from tests.support.audit import recorded
+from tests.support.audit import NOON, recorded
 from tests.support.delivery import SINK, SOURCE, Bench, headers, onward
 
 Audited = Event[AuditRecorded]
@@ -175,6 +175,8 @@ async def test_an_unreadable_record_is_one_dead_letter(bench: Bench) -> None:
         told["dead_reason"],
         told["dead_attempts"],
     )
+    moments = [told[f"dead_{each}"] for each in ("timestamp", "first_at", "at")]
+    assert [timestamp(NOON)] * 3 == moments
     assert subjects("a", "b") == bench.sunk
     assert 3 == bench.committed()
     assert 1 == bench.seen.counted["buried invalid_message"]
@@ -260,7 +262,7 @@ async def test_a_bug_costs_five_attempts_and_one_dead_letter(bench: Bench) -> No
 
     (letter,) = bench.dead
     told = headers(letter)
-    assert 5 == seen.count(BAD)
+    assert 5 == seen.count(BAD) == len(bench.seen.places)
     assert ("handler_error", "5") == (told["dead_reason"], told["dead_attempts"])
     assert told["dead_where"].startswith("ValueError test_ordered.py:")
     assert "secret" not in str(letter.headers) + str(bench.seen.places)
@@ -404,11 +406,14 @@ async def test_where_preparing_fails_all_wait(bench: Bench) -> None:
     bench.put("a", "b")
     bench.put("c", partition=1)
     member = await bench.member(ordered(SOURCE, handle, prepare=prepare))
+    began = bench.clock.monotonic()
     await member.poll()
     before = (bench.committed(0), bench.committed(1))
+    tried_for = bench.clock.monotonic() - began
     await member.until_quiet(60)
 
     assert (None, None) == before
+    assert pytest.approx(0.05 + 0.2 + 0.8) == tried_for
     assert bench.seen.counted["retried RetryableError"]
     assert (2, 1) == (bench.committed(0), bench.committed(1))
 

@@ -35,21 +35,35 @@ def test_one_in_twenty_pulls_it_once_there_were_two_hundred() -> None:
 
 
 def test_what_is_long_past_does_not_count() -> None:
-    brake = Brake()
-    for seen in range(1_000):
-        brake.buried() if seen < 38 and seen % 2 else brake.handled()
-    for _ in range(1_000):
-        brake.handled()
-    for seen in range(49):
-        brake.buried() if seen % 2 else brake.handled()
+    brake, pulled = Brake(), list[bool]()
+    for seen in range(10_000):
+        brake.buried() if seen % 22 == 21 else brake.handled()
+        pulled.append(brake.pulled)
 
-    assert not brake.pulled
+    assert not any(pulled)
+
+
+def test_one_in_twenty_of_the_last_thousand_pulls_it_however_many_there_were() -> None:
+    brake, pulled_after = Brake(), None
+    for _ in range(10_000):
+        brake.handled()
+    for seen in range(1, 1_001):
+        brake.buried() if seen % 2 else brake.handled()
+        if brake.pulled:
+            pulled_after = seen
+            break
+
+    assert 99 == pulled_after
 
 
 def test_released_it_counts_anew() -> None:
     brake = Brake()
-    for _ in range(20):
-        brake.buried()
+    for seen in range(400):
+        brake.buried() if seen % 20 == 0 else brake.handled()
+    before = brake.pulled
     brake.release()
+    for _ in range(50):
+        brake.buried()
+        brake.handled()
 
-    assert not brake.pulled
+    assert (True, False) == (before, brake.pulled)
