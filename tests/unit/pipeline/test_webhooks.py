@@ -1,4 +1,4 @@
-"""Signatures, schedule and breaker."""
+"""Signatures, schedule, breaker and health."""
 
 import re
 from base64 import b64decode
@@ -20,10 +20,12 @@ from pipeline.webhooks import (
     Delivered,
     Exhausted,
     Gone,
+    Health,
     Secret,
     body,
     headers,
     judge,
+    opens_at,
     secret_from,
     signature,
 )
@@ -149,3 +151,83 @@ def test_half_of_ten_failures_within_the_window_open_it_too() -> None:
         breaker = breaker.after(NOW, success=number % 2 == 0)
 
     assert breaker.open_until is not None
+
+
+def test_failures_that_are_far_apart_do_not_open_it() -> None:
+    breaker = Breaker()
+    for number in range(60):
+        now = NOW + timedelta(seconds=4 * number)
+        breaker = breaker.after(now, success=number % 2 == 0)
+
+    assert breaker.open_until is None
+
+
+@pytest.mark.parametrize(
+    ("breaker", "probing_s", "opens_s"),
+    [
+        (Breaker(), None, None),
+        (Breaker(), 60, None),
+        (Breaker(open_until=NOW + timedelta(seconds=1)), None, 1),
+        (Breaker(open_until=NOW + timedelta(seconds=1)), 60, 1),
+        (Breaker(open_until=NOW), None, None),
+        (Breaker(open_until=NOW), 60, 60),
+        (Breaker(open_until=NOW), 0, None),
+    ],
+    ids=[
+        "closed",
+        "closed, though somebody probes",
+        "open",
+        "open, though somebody probed",
+        "may be probed",
+        "is being probed",
+        "whoever probed is late",
+    ],
+)
+def test_until_when_a_delivery_waits_for_its_endpoint(
+    breaker: Breaker, probing_s: float | None, opens_s: float | None
+) -> None:
+    def moment(seconds: float | None) -> datetime | None:
+        return None if seconds is None else NOW + timedelta(seconds=seconds)
+
+    assert moment(opens_s) == opens_at(breaker, moment(probing_s), NOW)
+
+
+DAY = timedelta(days=1)
+
+
+@pytest.mark.parametrize(
+    ("succeeded", "failed", "made", "failing"),
+    [
+        (None, (), 0.0, False),
+        (None, (0.1,), 0.0, True),
+        (None, (0.1,), 0.1, False),
+        (None, (4.4, 4.9), 0.0, True),
+        (None, (4.6, 4.9), 0.0, False),
+        (0.0, (0.1, 4.9), -9.0, True),
+        (0.1, (0.2, 4.9), -9.0, False),
+    ],
+    ids=[
+        "nothing tried",
+        "never a success",
+        "made less than five days ago",
+        "failures that span twelve hours",
+        "failures that span less",
+        "five days since a success",
+        "less since a success",
+    ],
+)
+def test_an_endpoint_is_given_up_after_five_days_without_success(
+    succeeded: float | None, failed: tuple[float, ...], made: float, *, failing: bool
+) -> None:
+    health, now, start = Health(), NOW, NOW - 5 * DAY
+    if succeeded is not None:
+        health = health.after(start + succeeded * DAY, success=True)
+    for day in failed:
+        health = health.after(start + day * DAY, success=False)
+
+    again = Again(2, timedelta())
+    assert failing == health.failing(now, start + made * DAY)
+    assert ("failing" if failing else None) == health.gives_up(
+        again, now, start + made * DAY
+    )
+    assert "gone" == health.gives_up(Gone(), now, start + made * DAY)
