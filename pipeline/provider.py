@@ -68,7 +68,7 @@ def load(raw: bytes) -> Result:
             reason=None if reason is None else Reason(reason),
             again=again,
         )
-    except ValueError:
+    except (TypeError, ValueError):
         raise IntegrityError("a stored result is not what was stored") from None
 
 

@@ -54,7 +54,7 @@ class Ordered(Listener):
         self._subscription = subscription
         self._partitions = partitions
         self._means = means
-        self._trials = Trials(group, means)
+        self.trials = Trials(group, means)
         self._turns = Turns(means.clock)
         self._brake = Brake()
         self._epoch = 0
@@ -86,7 +86,7 @@ class Ordered(Listener):
         await self._finish_the_record(LEAVE_WITHIN_S)
         await self.commits.settle()
         self._epoch += 1
-        self._trials.clear()
+        self.trials.clear()
         self.commits.forget()
 
     @override
@@ -172,7 +172,7 @@ class Ordered(Listener):
                     if lot.epoch == self._epoch:
                         self._partitions.rewind(lot.partition, item.record.offset)
                     return
-            verdict = await self._trials.run(item.record, item.call)
+            verdict = await self.trials.run(item.record, item.call)
             if isinstance(verdict, Handled):
                 lot.handled.append((item.record, verdict.outgoing))
                 continue
@@ -216,7 +216,7 @@ class Ordered(Listener):
     ) -> None:
         """One of them returned what no topic takes: find and bury it."""
         for record, outgoing in handled:
-            verdict = await self._trials.run(record, partial(self._sent, outgoing))
+            verdict = await self.trials.run(record, partial(self._sent, outgoing))
             match verdict:
                 case Handled():
                     await self._ended(lot, [record])
@@ -230,7 +230,7 @@ class Ordered(Listener):
         return ()
 
     async def _bury(self, lot: Lot, record: Record, verdict: Bury) -> None:
-        tried = self._trials.tried(record)
+        tried = self.trials.tried(record)
         corpse = Corpse(
             topic=self._subscription.topic,
             group=self._subscription.group,
@@ -254,7 +254,7 @@ class Ordered(Listener):
         """Their effects are durable: they may be committed."""
         lot.begin = records[-1].offset + 1
         for record in records:
-            self._trials.forget(record)
+            self.trials.forget(record)
             if handled:
                 self._brake.handled()
         self._means.signals.handled(self._subscription.group, len(records))

@@ -7,7 +7,9 @@ import pytest
 
 from pipeline.detection.engine import build
 from pipeline.dialects import Opened
-from pipeline.provider import Released, Restoring, release
+from pipeline.errors import IntegrityError
+from pipeline.provider import Released, Restoring, Result, load, release
+from pipeline.reasons import Reason
 from schemas.ids import RequestId
 from schemas.policies import DataClass, PolicyDocument, Reveal
 from schemas.requests import Dialect
@@ -29,8 +31,7 @@ def called(arguments: str) -> dict[str, Any]:
     return chat(tool_calls=[{"id": "c", "type": "function", "function": function}])
 
 
-def released(answer: dict[str, Any], reveal: Reveal | None = None) -> Any:
-    """The message that the caller gets."""
+def answered(answer: dict[str, Any], reveal: Reveal | None = None) -> Released:
     done = release(
         ASKED,
         answer=answer,
@@ -41,7 +42,12 @@ def released(answer: dict[str, Any], reveal: Reveal | None = None) -> Any:
         request=REQUEST,
     )
     assert isinstance(done, Released)
-    return json.loads(done.body)["choices"][0]["message"]
+    return done
+
+
+def released(answer: dict[str, Any], reveal: Reveal | None = None) -> Any:
+    """The message that the caller gets."""
+    return json.loads(answered(answer, reveal).body)["choices"][0]["message"]
 
 
 def arguments(message: Any) -> str:
@@ -92,3 +98,35 @@ def test_a_tool_is_given_no_value_inside_a_link() -> None:
 
     assert NAME not in json.loads(arguments(released(answer)))["url"]
     assert NAME in json.loads(arguments(released(answer, Reveal(in_urls=True))))["url"]
+
+
+@pytest.mark.parametrize(
+    "result",
+    [
+        Result(answer=chat(content="hi")),
+        Result(answer=chat(content="hi"), again=True),
+        Result(answer=None, reason=Reason.UPSTREAM_TIMEOUT),
+    ],
+    ids=["answer", "answer of a second call", "none"],
+)
+def test_a_result_that_was_stored_is_the_same_again(result: Result) -> None:
+    assert result == load(result.dump())
+
+
+@pytest.mark.parametrize(
+    "raw", [b"", b"1", b"null", b"[]", b'[null,"because",false]', b"[null,null]"]
+)
+def test_what_is_no_stored_result_is_a_contradiction(raw: bytes) -> None:
+    with pytest.raises(IntegrityError):
+        load(raw)
+
+
+@pytest.mark.parametrize(
+    ("told", "name"),
+    [("m-1", "m-1"), ("m" * 200, "m" * 128), ("", None), ("a\nb", None), (7, None)],
+    ids=["as it is", "cut off", "empty", "not printable", "no text"],
+)
+def test_a_record_names_the_model_that_answered_where_it_can(
+    told: object, name: str | None
+) -> None:
+    assert name == answered({**chat(content="hi"), "model": told}).model
