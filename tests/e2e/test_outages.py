@@ -292,7 +292,7 @@ async def test_postgres_is_away_for_longer_than_a_poll_may_take(
     house: House, session: aiohttp.ClientSession
 ) -> None:
     postgres = house.services.postgres
-    calls = ["slow-0.5"] * 12
+    calls = ["slow-2"] * 12
     statuses = await outage(
         house, session, postgres.kill, postgres.start, under_way=calls
     )
@@ -306,7 +306,7 @@ async def test_the_keystore_alone_is_away(
     house: House, session: aiohttp.ClientSession
 ) -> None:
     url = house.services.postgres_url
-    calls = ["slow-0.5"] * 12
+    calls = ["slow-2"] * 12
     statuses = await outage(
         house,
         session,
