@@ -79,6 +79,16 @@ def subscription(
     )
 
 
+def unprepared(upstream: Upstream, away: list[bool]) -> Subscription:
+    """What its handlers need cannot be had while ``away`` says so."""
+
+    async def prepare(_: Sequence[Audited]) -> None:
+        if away[0]:
+            raise RetryableError("away")
+
+    return concurrent(SOURCE, upstream.handle, prepare=prepare, lane=one_lane)
+
+
 def subjects(*names: str) -> list[str]:
     return [recorded(name).attributes.subject for name in names]
 
@@ -291,15 +301,8 @@ async def test_who_has_nothing_more_to_wait_for_waits_no_more(bench: Bench) -> N
 
 async def test_what_could_not_be_prepared_waits_until_it_can(bench: Bench) -> None:
     away = [True]
-
-    async def prepare(_: Sequence[Audited]) -> None:
-        if away[0]:
-            raise RetryableError("away")
-
     bench.put("a")
-    member = await bench.member(
-        concurrent(SOURCE, Upstream().handle, prepare=prepare, lane=one_lane)
-    )
+    member = await bench.member(unprepared(Upstream(), away))
     await member.poll()
     before = member.mode.waiting_since
     away[0] = False
@@ -311,15 +314,8 @@ async def test_what_could_not_be_prepared_waits_until_it_can(bench: Bench) -> No
 
 async def test_records_and_partitions_that_wait_are_told_together(bench: Bench) -> None:
     upstream, away = Upstream(), [False]
-
-    async def prepare(_: Sequence[Audited]) -> None:
-        if away[0]:
-            raise RetryableError("away")
-
     upstream.fails("a", *[RetryableError("away")] * 1000)
-    member = await bench.member(
-        concurrent(SOURCE, upstream.handle, prepare=prepare, lane=one_lane)
-    )
+    member = await bench.member(unprepared(upstream, away))
     told = []
     for name, partition, prepared in (("a", 0, True), ("b", 1, False), ("c", 2, True)):
         bench.put(name, partition=partition)
@@ -488,15 +484,8 @@ async def test_leaving_takes_no_longer_than_it_may(bench: Bench) -> None:
 
 async def test_who_left_polls_nothing_and_wakes_nothing(bench: Bench) -> None:
     away = [True]
-
-    async def prepare(_: Sequence[Audited]) -> None:
-        if away[0]:
-            raise RetryableError("away")
-
     bench.put("a")
-    member = await bench.member(
-        concurrent(SOURCE, Upstream().handle, prepare=prepare, lane=one_lane)
-    )
+    member = await bench.member(unprepared(Upstream(), away))
     await member.poll()
     bench.put("b", partition=1)
     await bench.clock.run(member.mode.leave(120))

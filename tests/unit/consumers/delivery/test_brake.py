@@ -56,7 +56,18 @@ def test_one_in_twenty_of_the_last_thousand_pulls_it_however_many_there_were() -
     assert 99 == pulled_after
 
 
-def test_released_it_counts_anew() -> None:
+def test_released_it_counts_the_row_anew() -> None:
+    brake = Brake()
+    for _ in range(20):
+        brake.buried()
+    brake.release()
+    released = brake.pulled
+    brake.buried()
+
+    assert (False, False) == (released, brake.pulled)
+
+
+def test_released_it_counts_the_share_anew() -> None:
     brake = Brake()
     for seen in range(400):
         brake.buried() if seen % 20 == 0 else brake.handled()
