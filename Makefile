@@ -1,8 +1,8 @@
 # Everything runs in .venv, made from the hashed lock; nothing else is touched.
 # Of the Python on the path the distribution's build, where it has one: that is compiled
 # with profile-guided optimisation, a version manager's often is not (docs/performance.md).
-VERSION := import ensurepip, sys; print(sys.version_info[:2])
-PYTHON ?= $(shell test "$$(/usr/bin/python3 -c '$(VERSION)' 2>&1)" = "$$(python3 -c '$(VERSION)' 2>&1)" && echo /usr/bin/python3 || echo python3)
+ITS_VERSION := import ensurepip, sys; print(sys.version_info[:2])
+PYTHON ?= $(shell test "$$(/usr/bin/python3 -c '$(ITS_VERSION)' 2>&1)" = "$$(python3 -c '$(ITS_VERSION)' 2>&1)" && echo /usr/bin/python3 || echo python3)
 BIN := .venv/bin
 STAMP := .venv/.installed
 FSCK := .sluice/foreign/fsck
