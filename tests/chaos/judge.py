@@ -4,10 +4,11 @@ import asyncio
 import json
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from subprocess import CompletedProcess
 from typing import Any, Final
 from urllib.request import urlopen
 
@@ -26,6 +27,9 @@ CLAIMS: Final = 2
 ANSWERED: Final = frozenset({200, 400, 410, 502, 504})
 """Completed; blocked; answered before, forgotten since; failed; past its deadline."""
 
+LAG: Final = ("lag", "--over", "0")
+
+Run = Callable[..., CompletedProcess[str]]
 Spans = Mapping[int, Sequence[Sequence[float]]]
 Records = Sequence[Mapping[str, Any]]
 
@@ -120,6 +124,21 @@ def webhooks(load: Load) -> Iterator[str]:
         yield f"{subscriber.forged} webhooks did not verify"
 
 
+def behind(run: Run) -> list[str]:
+    """Who is behind. What comes late, a webhook again for one, is soon done."""
+    until = time.monotonic() + DONE_WITHIN_S
+    while (found := complaint(run, *LAG)) and time.monotonic() < until:
+        time.sleep(1)
+    return found
+
+
+def complaint(run: Run, *command: str) -> list[str]:
+    """What a command says that found something wrong."""
+    done = run(*command)
+    said = (done.stdout + done.stderr).strip()
+    return [f"sluice {' '.join(command)}: {said[-500:]}"] if done.returncode else []
+
+
 @dataclass(frozen=True, slots=True)
 class Judge:
     """Looks at a house that is quiet, through the operator's commands."""
@@ -132,23 +151,10 @@ class Judge:
         load = self.house.load
         found = [*answers(load), *ends(load, self._records()), *webhooks(load)]
         found += calls(load, self._spans(), deaths)
-        found += self._said("audit", "verify")
-        found += self._said("completeness", "--settled-s", "0")
-        found += self._behind()
+        found += complaint(self.house.sluice.run, "audit", "verify")
+        found += complaint(self.house.sluice.run, "completeness", "--settled-s", "0")
+        found += behind(self.house.sluice.run)
         return [*found, *self._buried(), *self._receipts(), *self._ended()]
-
-    def _behind(self) -> list[str]:
-        """Who is behind. What comes late, a webhook again for one, is soon done."""
-        until = time.monotonic() + DONE_WITHIN_S
-        while (found := self._said("lag", "--over", "0")) and time.monotonic() < until:
-            time.sleep(1)
-        return found
-
-    def _said(self, *command: str) -> list[str]:
-        """What a command says that found something wrong."""
-        done = self.house.sluice.run(*command)
-        said = (done.stdout + done.stderr).strip()
-        return [f"sluice {' '.join(command)}: {said[-500:]}"] if done.returncode else []
 
     def _records(self) -> Records:
         load, tenant = self.house.load, self.house.access.tenant_id

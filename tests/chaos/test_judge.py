@@ -3,12 +3,14 @@
 import random  # noqa: TID251 - seeded
 from collections import Counter
 from collections.abc import Sequence
+from subprocess import CompletedProcess
 from typing import Any
 
 import pytest
 
 from demo.launch import Access
 from schemas.ids import RequestId
+from tests.chaos import judge
 from tests.chaos.house import Death
 from tests.chaos.judge import answers, calls, ends, webhooks
 from tests.chaos.load import Load, Sent
@@ -132,3 +134,26 @@ def test_a_plan_kills_everything_as_often_and_is_the_seed_s(kills: int) -> None:
     assert all(len({*blow.victims}) == len(blow.victims) for blow in blows)
     assert blows == plan(7, kills)
     assert kills == 1 or blows != plan(8, kills)
+
+
+@pytest.mark.parametrize(
+    ("codes", "within_s", "complains"),
+    [([0], 0.0, False), ([1, 0], 9.0, False), ([1], 0.0, True)],
+    ids=["nobody behind", "behind for a moment", "behind for good"],
+)
+def test_who_stays_behind_is_found(
+    monkeypatch: pytest.MonkeyPatch,
+    codes: list[int],
+    within_s: float,
+    *,
+    complains: bool,
+) -> None:
+    monkeypatch.setattr(judge, "DONE_WITHIN_S", within_s)
+
+    def run(*command: str) -> CompletedProcess[str]:
+        code = codes.pop(0)
+        return CompletedProcess(command, code, "4 records to do" if code else "", "")
+
+    found = judge.behind(run)
+    assert complains == bool(found)
+    assert [] == codes
