@@ -14,6 +14,7 @@ from consumers.delivery import (
     Bounds,
     Burial,
     Delivery,
+    Holding,
     Means,
     Subscription,
     concurrent,
@@ -145,6 +146,7 @@ class Groups:
     def provider(self) -> Subscription:
         """The provider call."""
         opened = self._opened
+        holding = Holding(opened.clock)
         consumer = ProviderConsumer(
             bench=opened.bench,
             contents=opened.contents,
@@ -153,6 +155,7 @@ class Groups:
             recipe=self._recipe(),
             clock=opened.clock,
             turn=Turns(opened.clock).next,
+            holding=holding.one,
             recognisers=self._outside,
         )
         return concurrent(
@@ -162,6 +165,7 @@ class Groups:
             lane=provider.lane,
             overflow=consumer.overflow,
             deadline=provider.deadline,
+            holding=holding,
             bounds=Bounds(),
         )
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -53,6 +53,7 @@ LEAVES_WITHIN_S: Final = 0.001
 """By then a result is on its way to the database."""
 
 Turn = Callable[[], Awaitable[None]]
+Holding = Callable[[], AbstractContextManager[object]]
 Told = Callable[[Result], Awaitable[Sequence[Outgoing[Any]]]]
 """What follows from a result."""
 
@@ -63,6 +64,7 @@ class ProviderConsumer:
 
     Attributes:
         turn: awaited before an answer is looked at: many may come at once.
+        holding: open as long as a result is not stored.
     """
 
     bench: Bench
@@ -72,6 +74,7 @@ class ProviderConsumer:
     recipe: Recipe
     clock: Clock
     turn: Turn
+    holding: Holding
     recognisers: Recognisers = NOBODY
 
     async def prepare(self, events: Sequence[Event[RequestRedacted]]) -> Work:
@@ -158,10 +161,11 @@ class ProviderConsumer:
 
         While the claims are away, ours is held on to: let go, it would be paid twice.
         """
-        while self.clock.now() < deadline:
-            with suppress(RetryableError):
-                return await self.calls.done(key.tenant_id, key.request_id, ours)
-            await self.clock.sleep(RETRY_PAUSE_S)
+        with self.holding():
+            while self.clock.now() < deadline:
+                with suppress(RetryableError):
+                    return await self.calls.done(key.tenant_id, key.request_id, ours)
+                await self.clock.sleep(RETRY_PAUSE_S)
         return await self.calls.done(key.tenant_id, key.request_id, ours)
 
     async def _attempts(

@@ -8,6 +8,7 @@ See docs/delivery.md.
 
 from consumers.delivery.attempts import Reason
 from consumers.delivery.dead import Burial
+from consumers.delivery.holding import Holding
 from consumers.delivery.means import Means
 from consumers.delivery.serving import Delivery, Releases
 from consumers.delivery.signals import Signals
@@ -25,6 +26,7 @@ __all__ = [
     "Bounds",
     "Burial",
     "Delivery",
+    "Holding",
     "Means",
     "Reason",
     "Releases",

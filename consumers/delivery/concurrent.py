@@ -146,10 +146,9 @@ class Concurrent(Listener):
     @property
     def waiting_since(self) -> float | None:
         """When the longest wait began; None: nothing waits."""
-        since = [*self._waiting.values()]
-        if self.stops.waiting_since is not None:
-            since.append(self.stops.waiting_since)
-        return min(since, default=None)
+        held = self._work.holding.since if self._work.holding else None
+        since = [self.stops.waiting_since, held, *self._waiting.values()]
+        return min((each for each in since if each is not None), default=None)
 
     async def _let_go(self, seconds: float) -> None:
         self._leaving = True

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeAlias, TypeVar, overload
 
+from consumers.delivery.holding import Holding
 from pipeline.ports.bus import Record
 from schemas.events import Data, Event
 from schemas.topics import Outgoing, Topic
@@ -62,6 +63,7 @@ class Lanes:
     lane: Callable[[Event[Any]], Hashable]
     overflow: Callable[[Event[Any], Any], Published] | None
     deadline: Callable[[Event[Any]], datetime] | None
+    holding: Holding | None
     bounds: Bounds
 
 
@@ -177,6 +179,7 @@ def concurrent(
     lane: Callable[[Event[Data]], Hashable],
     overflow: Callable[[Event[Data], C], Published] | None = None,
     deadline: Callable[[Event[Data]], datetime] | None = None,
+    holding: Holding | None = None,
     bounds: Bounds | None = None,
 ) -> Subscription:
     """Handle many events at once, in any order; commit what is contiguous.
@@ -185,7 +188,7 @@ def concurrent(
     Events of one ``lane`` share ``bounds.per_lane``, so one that hangs holds up its
     own lane alone. ``overflow`` ends an event that found its lane's queue full; without
     it, the event waits. A handler that runs 30 s beyond the event's ``deadline`` makes
-    the process not alive.
+    the process not alive. What it tells ``holding`` counts as waiting.
     """
     work = Lanes(
         prepare=prepare,
@@ -193,6 +196,7 @@ def concurrent(
         lane=lane,
         overflow=overflow,
         deadline=deadline,
+        holding=holding,
         bounds=bounds or Bounds(),
     )
     return Subscription(topic=topic, work=work)

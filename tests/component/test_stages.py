@@ -12,6 +12,7 @@ import orjson
 import pytest
 from typing_extensions import override
 
+from consumers.delivery import Holding
 from consumers.delivery.turns import LONG_S, Turns
 from consumers.outcomes import OutcomesConsumer
 from consumers.provider import LEASE, ProviderConsumer
@@ -104,6 +105,7 @@ class House:
         self.contents = Contents(ENTROPY)
         self.requests = MemoryRequests()
         self.upstream = Upstream()
+        self.holding = Holding(self.clock)
         bench = Bench(keystore=self.keys, tenants=self.tenants)
         parts: dict[str, Any] = {
             "bench": bench,
@@ -118,6 +120,7 @@ class House:
             calls=MemoryProviderCalls(self.clock, self.requests),
             providers=self.upstream,
             turn=Turns(self.clock).next,
+            holding=self.holding.one,
         )
         self.tenant = new_tenant()
 
@@ -497,6 +500,20 @@ async def test_what_follows_from_a_result_is_made_while_that_is_stored(
     calls.durable.set()
 
     assert Outcome.COMPLETED == one(await called, RequestFinished).data.outcome
+
+
+async def test_whoever_holds_a_result_says_since_when(house: House) -> None:
+    calls, holding = SlowCalls(clock=house.clock), house.holding
+    house.provider = replace(house.provider, calls=calls)
+    event = await redacted(house)
+    began, before = house.clock.monotonic(), holding.since
+    called = asyncio.create_task(house.called(event))
+    await asyncio.wait({called}, timeout=0.05)
+    meanwhile = holding.since
+    calls.durable.set()
+    await called
+
+    assert (None, began, None) == (before, meanwhile, holding.since)
 
 
 async def test_where_another_result_stands_that_is_told(house: House) -> None:

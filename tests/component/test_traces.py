@@ -16,6 +16,7 @@ from consumers import provider, webhooks
 from consumers.admission import AdmissionConsumer
 from consumers.audit import AuditConsumer
 from consumers.delivery import (
+    Holding,
     Means,
     Subscription,
     concurrent,
@@ -103,6 +104,7 @@ class House:
             calls=MemoryProviderCalls(world.clock),
             providers=Upstream(),
             turn=Turns(world.clock).next,
+            holding=Holding(world.clock).one,
         )
         outcomes = OutcomesConsumer(
             requests=world.requests, deliveries=world.webhooks, clock=world.clock

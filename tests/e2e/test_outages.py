@@ -38,7 +38,7 @@ AWAY_S = 12.0
 """Longer than that, and longer than four sessions of a group."""
 WITHIN_S = 330.0
 PROCESSES = ("gateway", "workers", "timed", "checkpointer")
-MODELS = ("echo", "slow-0.5", "slow-2", "hanging", "garbage", "failing")
+MODELS = ("echo", "slow-0.5", "slow-2", "slow-5", "hanging", "garbage", "failing")
 PATIENT_S, IMPATIENT_S = 300, 10
 """Deadlines of two tenants' requests: outages must not end them, a provider may."""
 DISK_MIB = 400
@@ -260,7 +260,7 @@ async def test_the_broker_is_away_in_the_middle_of_calls(
     house: House, session: aiohttp.ClientSession
 ) -> None:
     kafka = house.services.kafka
-    calls = ["slow-2"] * 12
+    calls = ["slow-5"] * 12
     statuses = await outage(house, session, kafka.kill, kafka.start, under_way=calls)
 
     assert [200] * 16 == statuses
@@ -292,7 +292,7 @@ async def test_postgres_is_away_for_longer_than_a_poll_may_take(
     house: House, session: aiohttp.ClientSession
 ) -> None:
     postgres = house.services.postgres
-    calls = ["slow-2"] * 12
+    calls = ["slow-5"] * 12
     statuses = await outage(
         house, session, postgres.kill, postgres.start, under_way=calls
     )
@@ -306,7 +306,7 @@ async def test_the_keystore_alone_is_away(
     house: House, session: aiohttp.ClientSession
 ) -> None:
     url = house.services.postgres_url
-    calls = ["slow-2"] * 12
+    calls = ["slow-5"] * 12
     statuses = await outage(
         house,
         session,

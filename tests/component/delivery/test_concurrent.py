@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from consumers.delivery import Bounds, Subscription, concurrent
+from consumers.delivery import Bounds, Holding, Subscription, concurrent
 from consumers.delivery.brake import IN_A_ROW
 from pipeline.errors import IntegrityError, InvalidMessage, RetryableError
 from schemas.audit import AuditRecorded
@@ -272,6 +272,26 @@ async def test_while_one_waits_the_member_says_since_when(bench: Bench) -> None:
     assert first is not None
     assert (first, 1) == (later, waiting)
     assert (None, 0) == (member.mode.waiting_since, bench.seen.gauges["waiting"])
+
+
+async def test_what_a_handler_holds_in_its_hands_waits_too(bench: Bench) -> None:
+    upstream, holding, began = Upstream(), Holding(bench.clock), bench.clock.monotonic()
+    upstream.fails("b", *[RetryableError("away")] * 1000)
+    member = await bench.member(subscription(upstream, holding=holding))
+    told = [member.mode.waiting_since]
+    with holding.one():
+        await bench.clock.pass_by(5)
+        with holding.one():
+            told.append(member.mode.waiting_since)
+    told.append(member.mode.waiting_since)
+    bench.put("b")
+    await quiet(member)
+    in_its_lane = member.mode.waiting_since
+    with holding.one():
+        both = member.mode.waiting_since
+
+    assert [None, began, None] == told
+    assert both == in_its_lane is not None
 
 
 async def test_the_longer_it_waits_the_less_often_it_is_tried(bench: Bench) -> None:
