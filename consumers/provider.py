@@ -64,7 +64,7 @@ class ProviderConsumer:
 
     Attributes:
         turn: awaited before an answer is looked at: many may come at once.
-        holding: open as long as a result is not stored.
+        holding: open as long as the claims did not answer, or keep no result.
     """
 
     bench: Bench
@@ -105,7 +105,9 @@ class ProviderConsumer:
         self, event: Event[RequestRedacted], key: DataKey, asked: Opened, told: Told
     ) -> Sequence[Outgoing[Any]]:
         tenant, request = key.tenant_id, key.request_id
-        match await self.calls.take(tenant, request, LEASE):
+        with self.holding():
+            claim = await self.calls.take(tenant, request, LEASE)
+        match claim:
             case Done(result=sealed):
                 return await told(self._load(key, sealed))
             case Spent():

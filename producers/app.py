@@ -75,7 +75,12 @@ async def run_gateway(settings: Settings) -> None:
             readiness = _readiness(opened, box, admitting)
             looks = [loop_of(opened, readiness.timed())]
             health = health_routes(
-                lambda: box.alive and opened.publisher.alive and alive(looks),
+                lambda: (
+                    box.alive
+                    and opened.publisher.alive
+                    and readiness.alive
+                    and alive(looks)
+                ),
                 lambda: [*readiness.reasons(), *not_ready(looks)],
                 opened.metrics.registry,
             )
@@ -104,7 +109,7 @@ def _readiness(opened: Resources, box: ReplyBox, admitting: Admitting) -> Readin
     }
     if opened.settings.database.durable:
         parts["standby"] = partial(durable, opened.pool)
-    return Readiness(parts)
+    return Readiness(parts, opened.clock)
 
 
 def _gateway(

@@ -59,6 +59,7 @@ class Ordered(Listener):
         self._brake = Brake()
         self._epoch = 0
         self._leaving = False
+        self._went_on: float | None = None
         self._idle = asyncio.Event()
         self._idle.set()
         self.stops = Stops(group, partitions, means)
@@ -69,7 +70,8 @@ class Ordered(Listener):
         if self._leaving or self.stops.held:
             self._rewind(records)
             return
-        began, epoch = self._means.clock.monotonic(), self._epoch
+        began = self._went_on = self._means.clock.monotonic()
+        epoch = self._epoch
         self._idle.clear()
         try:
             lots = await self._lots(records, began)
@@ -77,6 +79,7 @@ class Ordered(Listener):
         except Exception as error:  # noqa: BLE001 - FastStream would lose the batch
             self._all_wait(records, error, epoch)
         finally:
+            self._went_on = None
             self._idle.set()
         took = self._means.clock.monotonic() - began
         self._means.signals.batch(self._subscription.group, took)
@@ -111,8 +114,13 @@ class Ordered(Listener):
 
     @property
     def waiting_since(self) -> float | None:
-        """When the longest wait began; None: nothing waits."""
-        return self.stops.waiting_since
+        """When the longest wait began; None: nothing waits.
+
+        A batch in hand counts from its last record that came to an end: what it leans
+        on may say nothing at all.
+        """
+        since = (self.stops.waiting_since, self._went_on)
+        return min((each for each in since if each is not None), default=None)
 
     async def _finish_the_record(self, seconds: float) -> None:
         self._leaving = True
@@ -121,6 +129,7 @@ class Ordered(Listener):
     async def _lots(self, records: Sequence[Record], began: float) -> list[Lot]:
         epoch = self._epoch
         items = with_spans(await self._items(records), self._subscription, self._means)
+        self._went_on = self._means.clock.monotonic()
         parts: dict[int, list[Item]] = {}
         for item in items:
             parts.setdefault(item.record.partition, []).append(item)
@@ -173,6 +182,7 @@ class Ordered(Listener):
                         self._partitions.rewind(lot.partition, item.record.offset)
                     return
             verdict = await self.trials.run(item.record, item.call)
+            self._went_on = self._means.clock.monotonic()
             if isinstance(verdict, Handled):
                 lot.handled.append((item.record, verdict.outgoing))
                 continue

@@ -5,11 +5,14 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final
 
 from infra.log import Word
+from pipeline.ports.system import Clock
 from producers.timed import Timed
 
 LOOK_EVERY_S: Final = 2.0
 ANSWERS_WITHIN_S: Final = 5.0
 LATE_S: Final = 30.0
+SILENT_S: Final = 120.0
+"""A part that says nothing for so long sits behind a dead connection, perhaps."""
 
 Answers = Callable[[], Awaitable[bool]]
 """True, False, or silence."""
@@ -25,13 +28,19 @@ class Readiness:
     """
 
     def __init__(
-        self, parts: Mapping[str, Answers], *, within_s: float = ANSWERS_WITHIN_S
+        self,
+        parts: Mapping[str, Answers],
+        clock: Clock,
+        *,
+        within_s: float = ANSWERS_WITHIN_S,
     ) -> None:
         self.stopping = False
+        self._clock = clock
         self._parts = parts
         self._within_s = within_s
         self._away: Sequence[str] | None = None
         self._asked: dict[str, asyncio.Future[bool]] = {}
+        self._since: dict[str, float] = {}
 
     def timed(self) -> Timed:
         """What looks, as a timed worker."""
@@ -50,6 +59,7 @@ class Readiness:
         """
         for part in [each for each in self._parts if each not in self._asked]:
             self._asked[part] = asyncio.ensure_future(self._parts[part]())
+            self._since[part] = self._clock.monotonic()
         await self._silence()
         silent = {
             part: asked for part, asked in self._asked.items() if not asked.done()
@@ -69,6 +79,15 @@ class Readiness:
         if self._away is None:
             return ["gateway:starting"]
         return [f"gateway:{part}_away" for part in self._away]
+
+    @property
+    def alive(self) -> bool:
+        """False: one was silent so long that a new process may fare better.
+
+        Who refuses, or cannot be reached, is not silent.
+        """
+        latest = self._clock.monotonic() - SILENT_S
+        return all(self._since[part] > latest for part in self._asked)
 
     async def _silence(self) -> None:
         try:

@@ -450,14 +450,24 @@ async def test_a_repeat_that_waited_calls_nobody_for_what_was_erased_meanwhile(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SlowCalls(MemoryProviderCalls):
-    """Claims whose disk takes as long as the test wants.
+    """Claims that take as long as the test wants.
 
     Attributes:
         first: a result that came before ours.
+        silent: does a claim wait too?
     """
 
     durable: asyncio.Event = field(default_factory=asyncio.Event)
     first: bytes | None = None
+    silent: bool = False
+
+    @override
+    async def take(
+        self, tenant: TenantId, request: RequestId, lease: timedelta
+    ) -> Taken | Held | Done | Spent:
+        if self.silent:
+            await self.durable.wait()
+        return await MemoryProviderCalls.take(self, tenant, request, lease)
 
     @override
     async def done(self, tenant: TenantId, request: RequestId, result: bytes) -> bytes:
@@ -502,8 +512,11 @@ async def test_what_follows_from_a_result_is_made_while_that_is_stored(
     assert Outcome.COMPLETED == one(await called, RequestFinished).data.outcome
 
 
-async def test_whoever_holds_a_result_says_since_when(house: House) -> None:
-    calls, holding = SlowCalls(clock=house.clock), house.holding
+@pytest.mark.parametrize("silent", [False, True], ids=["no disk", "no word"])
+async def test_whoever_waits_for_the_claims_says_since_when(
+    house: House, *, silent: bool
+) -> None:
+    calls, holding = SlowCalls(clock=house.clock, silent=silent), house.holding
     house.provider = replace(house.provider, calls=calls)
     event = await redacted(house)
     began, before = house.clock.monotonic(), holding.since

@@ -28,7 +28,7 @@ from schemas.policies import PolicyDocument
 from tests.support.desk import desk, onboarded
 from tests.support.evidence import ended
 from tests.support.kafka import until as soon
-from tests.support.outages import keystore
+from tests.support.outages import frozen, keystore
 
 pytestmark = [pytest.mark.e2e, pytest.mark.long]
 
@@ -298,6 +298,24 @@ async def test_postgres_is_away_for_longer_than_a_poll_may_take(
     )
 
     assert AWAY_S > MAX_POLL_S
+    assert [200] * 16 == statuses
+
+
+@pytest.mark.timeout(600)
+async def test_postgres_takes_what_it_is_asked_and_says_nothing_more(
+    house: House, session: aiohttp.ClientSession
+) -> None:
+    """Connections stay, so nothing fails: whoever asked waits for its answer."""
+    pid = house.services.postgres.pid
+    assert pid is not None
+    statuses = await outage(
+        house,
+        session,
+        lambda: frozen(pid, on=True),
+        lambda: frozen(pid, on=False),
+        under_way=["slow-5"] * 12,
+    )
+
     assert [200] * 16 == statuses
 
 

@@ -1,7 +1,10 @@
 """Taking a part of Postgres away, and giving it back."""
 
+import os
+import signal
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 
 import asyncpg
 
@@ -27,6 +30,16 @@ async def read_only(superuser: str, *, on: bool) -> None:
             f"alter system set default_transaction_read_only = {on}"
         )
         await connection.execute("select pg_reload_conf()")
+
+
+def frozen(pid: int, *, on: bool) -> None:
+    """Let a server and its processes say nothing more, or go on; it stays connected."""
+    how = signal.SIGSTOP if on else signal.SIGCONT
+    os.kill(pid, how)
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+    for child in map(int, children.split()):
+        with suppress(ProcessLookupError):
+            os.kill(child, how)
 
 
 @asynccontextmanager

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from itertools import pairwise
+from itertools import groupby, pairwise
 from typing import Any
 
 import pytest
@@ -509,6 +509,53 @@ async def test_a_record_that_outlasts_a_rebalance_commits_nothing(
     assert early is None
     assert 2 == len(calls)
     assert 1 == bench.committed()
+
+
+def slow(bench: Bench) -> Subscription:
+    """What its records need is there after 20 s; each takes 40."""
+
+    async def prepare(_: Sequence[Audited]) -> None:
+        await bench.clock.sleep(20)
+
+    async def handle(event: Audited, _: None) -> Sequence[Outgoing[Any]]:
+        if event.attributes.id == BAD:
+            raise RetryableError("away")
+        await bench.clock.sleep(40)
+        return [onward(event)]
+
+    return ordered(SOURCE, handle, prepare=prepare)
+
+
+async def test_what_is_in_hand_waits_since_its_last_record_ended(
+    bench: Bench,
+) -> None:
+    """What a handler leans on may say nothing, and then nothing fails."""
+    bench.put("a", "b")
+    member = await bench.member(slow(bench))
+    told = [member.mode.waiting_since]
+    batch = asyncio.create_task(member.mode.batch(member.partitions.poll(500)))
+    while not batch.done():
+        await bench.clock.step()
+        told.append(member.mode.waiting_since)
+        await bench.clock.breathe()
+    told.append(member.mode.waiting_since)
+
+    assert [None, 0.0, 20.0, 60.0, None] == [each for each, _ in groupby(told)]
+
+
+async def test_of_all_that_waits_the_longest_is_told(bench: Bench) -> None:
+    bench.put("bad", partition=1)
+    member = await bench.member(slow(bench))
+    await member.poll()
+    stands = member.mode.waiting_since
+    bench.put("a")
+    batch = asyncio.create_task(member.mode.batch(member.partitions.poll(500)))
+    await bench.clock.pass_by(30)
+    told = member.mode.waiting_since
+    await bench.clock.run(batch)
+
+    assert stands is not None
+    assert stands == told
 
 
 async def test_a_cancelled_batch_commits_and_buries_nothing(bench: Bench) -> None:

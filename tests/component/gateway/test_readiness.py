@@ -1,8 +1,10 @@
 """The gateway says what it waits for."""
 
 import asyncio
+from datetime import timedelta
 
-from producers.gateway.readiness import Readiness
+from producers.gateway.readiness import SILENT_S, Readiness
+from tests.support.gateway import HeldClock
 
 
 class Part:
@@ -19,8 +21,8 @@ class Part:
         return bool(self.says)
 
 
-def made(**parts: Part) -> Readiness:
-    return Readiness(parts, within_s=0.02)
+def made(clock: HeldClock | None = None, /, **parts: Part) -> Readiness:
+    return Readiness(parts, clock or HeldClock(), within_s=0.02)
 
 
 async def test_it_is_not_ready_before_it_looked() -> None:
@@ -54,6 +56,24 @@ async def test_a_silent_part_is_asked_once_and_holds_up_no_other() -> None:
     assert ["gateway:silent_away"] == readiness.reasons()
 
 
+async def test_silence_for_long_needs_a_new_process_and_a_refusal_does_not() -> None:
+    silent, refusing, clock = Part(), Part(), HeldClock()
+    silent.says, refusing.says = None, False
+    readiness = made(clock, silent=silent, refusing=refusing)
+    told = []
+    for seconds in (0, SILENT_S - 1, 2):
+        clock.elapsed += timedelta(seconds=seconds)
+        await readiness.look()
+        told.append(readiness.alive)
+    readiness = made(clock, refusing=refusing)
+    for _ in range(2):
+        await readiness.look()
+        clock.elapsed += timedelta(seconds=SILENT_S)
+        told.append(readiness.alive)
+
+    assert [True, True, False, True, True] == told
+
+
 async def test_whoever_stops_is_not_ready_whatever_answers() -> None:
     readiness = made(kafka=Part())
     await readiness.look()
@@ -72,7 +92,7 @@ async def test_who_stops_looking_lets_go_of_whom_it_asked() -> None:
             ended.set()
         return True
 
-    looking = asyncio.create_task(Readiness({"kafka": silent}).look())
+    looking = asyncio.create_task(Readiness({"kafka": silent}, HeldClock()).look())
     await asyncio.sleep(0)  # noqa: TID251 - so that it asks
     await asyncio.sleep(0)  # noqa: TID251 - and the part begins
     looking.cancel()
