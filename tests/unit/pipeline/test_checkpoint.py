@@ -95,12 +95,26 @@ def test_another_name_cannot_sign_for_the_log() -> None:
         open_checkpoint(note, [witness])
 
 
+def test_a_note_that_nobody_known_signed_is_refused() -> None:
+    with pytest.raises(InvalidMessage):
+        open_note(note_by(NEW), [key_of(OLD)])
+
+
+def test_a_signature_has_more_than_a_key_s_id() -> None:
+    empty = b64encode(key_of(OLD).id).decode()
+
+    with pytest.raises(InvalidMessage, match="a key id and a signature"):
+        open_note(f"{note_by(NEW)}\u2014 {ORIGIN} {empty}\n", [key_of(NEW)])
+
+
 def test_many_signatures_are_read_and_too_many_are_not() -> None:
     lines = note_by(OLD).split("\n\n")[1]
 
     many = open_note(f"{CHECKPOINT.text}\n{lines * 16}", [key_of(OLD)])
 
-    assert (key_of(OLD),) == many.signed_by
+    most = open_note(f"{CHECKPOINT.text}\n{lines * MAX_SIGNATURES}", [key_of(OLD)])
+
+    assert (key_of(OLD),) == many.signed_by == most.signed_by
     with pytest.raises(InvalidMessage):
         open_note(f"{CHECKPOINT.text}\n{lines * (MAX_SIGNATURES + 1)}", [key_of(OLD)])
 
@@ -109,6 +123,23 @@ def test_many_signatures_are_read_and_too_many_are_not() -> None:
 def test_a_size_has_one_form(size: str) -> None:
     with pytest.raises(InvalidMessage):
         parse_checkpoint(CHECKPOINT.text.replace("\n1\n", f"\n{size}\n"))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        f"{ORIGIN}\n1\n",
+        CHECKPOINT.text[:-1],
+        CHECKPOINT.text.removeprefix(ORIGIN),
+        CHECKPOINT.text.replace("ZaDS", "Za!S"),
+        CHECKPOINT.text.replace("HTBU=", "HTBV="),
+    ],
+    ids=["nothing", "two", "no end", "no origin", "no base64", "another form"],
+)
+def test_a_checkpoint_has_its_three_lines(text: str) -> None:
+    with pytest.raises(InvalidMessage):
+        parse_checkpoint(text)
 
 
 def test_a_root_has_32_bytes() -> None:
@@ -126,3 +157,21 @@ def test_a_bent_key_is_refused(bend: int) -> None:
 
     with pytest.raises(InvalidMessage):
         parse_key(text[:at] + other + text[at + 1 :])
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [b"\1" + bytes(31), b"\1" + bytes(33), b"\4" + bytes(32), b""],
+    ids=["short", "long", "another kind", "empty"],
+)
+def test_a_key_is_of_its_kind_and_length(typed: bytes) -> None:
+    key = VerifyKey(ORIGIN, typed[1:], typed[0] if typed else 1)
+
+    with pytest.raises(InvalidMessage):
+        parse_key(f"{ORIGIN}+{key.id.hex()}+{b64encode(typed).decode()}")
+
+
+@pytest.mark.parametrize("text", ["", ORIGIN, f"{ORIGIN}+00000000"])
+def test_a_key_s_text_has_three_parts(text: str) -> None:
+    with pytest.raises(InvalidMessage):
+        parse_key(text)

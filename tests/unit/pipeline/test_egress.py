@@ -40,6 +40,51 @@ def test_a_public_name_is_taken_as_it_is_dialled() -> None:
     assert found.url == "https://hooks.example.com:8443/a/b?c=d%20e"
 
 
+@pytest.mark.parametrize(
+    ("rules", "url", "port"),
+    [
+        (RULES, "https://example.com/a", 443),
+        (EgressRules(http=True, ports=frozenset({80})), "http://example.com/a", 80),
+    ],
+)
+def test_the_port_of_a_scheme_is_not_written(
+    rules: EgressRules, url: str, port: int
+) -> None:
+    scheme = url.partition(":")[0]
+    found = target(url, rules)
+
+    assert Target(scheme, "example.com", port, "/a") == found
+    assert isinstance(found, Target)
+    assert url == found.url
+    assert found == target(url.replace("/a", f":{port}/a"), rules)
+
+
+def test_plain_http_needs_the_operators_word() -> None:
+    ports = frozenset({80})
+
+    assert isinstance(target("http://a.example/", EgressRules(ports=ports)), Forbidden)
+
+
+LONGEST_NAME = ".".join(["a" * 63, "b" * 63, "c" * 63, "d" * 61])
+
+
+def test_a_url_and_its_host_have_a_longest_form() -> None:
+    start = "https://a.example/"
+    url, host = start + "a" * (2048 - len(start)), f"https://{LONGEST_NAME}/"
+
+    assert isinstance(target(url, RULES), Target)
+    assert isinstance(target(url + "a", RULES), Forbidden)
+    assert isinstance(target(host, RULES), Target)
+    assert isinstance(target(host.replace("d/", "dd/"), RULES), Forbidden)
+
+
+@pytest.mark.parametrize(("port", "taken"), [(0, 0), (1, 1), (65_535, 1), (65_536, 0)])
+def test_loopback_has_ports_from_1_to_65535(port: int, *, taken: bool) -> None:
+    found = target(f"http://127.0.0.1:{port}/", DEVELOPMENT)
+
+    assert taken == isinstance(found, Target)
+
+
 def test_loopback_is_taken_in_development_alone() -> None:
     url = "http://127.0.0.1:9000/hook"
 
