@@ -12,8 +12,9 @@ from pipeline.admission import API_AUDIENCE, INBOX_AUDIENCE, SEND
 from pipeline.errors import RetryableError
 from pipeline.ports.tenants import Principal
 from pipeline.ports.tokens import Claims
+from producers.auth import ADDRESSES, WRONG_A_MINUTE, Attempts
 from tests.support.audit import TENANT
-from tests.support.gateway import CLIENT, World
+from tests.support.gateway import CLIENT, HeldClock, World
 
 WRONG = "sluice_live_000000000000_0000000000000000000000000000000000000000000000000"
 PATHS = ("/v1/requests/018f3c1a-7c00-7000-8000-0000000000ff", "/v1/chat/completions")
@@ -117,6 +118,43 @@ async def test_too_many_wrong_ones_are_slowed_and_right_ones_are_not(
 
     assert [401] * 20 + [429] == wrong
     assert (404, 401) == (right, later)
+
+
+def test_each_address_is_slowed_by_itself_and_a_minute_long() -> None:
+    clock = HeldClock()
+    attempts, told = Attempts(clock), []
+    for seconds in (5, 59, 1):
+        clock.elapsed += timedelta(seconds=seconds)
+        wrong = [attempts.again("a") for _ in range(WRONG_A_MINUTE + 1)]
+        told.append((wrong.count(True), attempts.again("b")))
+
+    assert [(WRONG_A_MINUTE, True), (0, True), (WRONG_A_MINUTE, True)] == told
+
+
+@pytest.mark.parametrize(("others", "forgotten"), [(-1, False), (0, True)])
+def test_addresses_without_end_take_no_memory_without_end(
+    others: int, *, forgotten: bool
+) -> None:
+    attempts = Attempts(HeldClock())
+    for _ in range(WRONG_A_MINUTE):
+        attempts.again("a")
+    for number in range(ADDRESSES + others):
+        attempts.again(str(number))
+
+    assert forgotten == attempts.again("a")
+
+
+async def test_callers_are_told_apart_by_their_address(world: World) -> None:
+    for _ in range(WRONG_A_MINUTE):
+        await get(world, bearer(WRONG))
+    elsewhere = httpx2.ASGITransport(world.gateway.app(), client=("192.0.2.1", 1))
+    async with httpx2.AsyncClient(
+        transport=elsewhere, base_url="http://sluice.test", headers=bearer(WRONG)
+    ) as client:
+        other = await client.get("/v1/requests/1")
+
+    assert 401 == other.status_code
+    assert 429 == (await get(world, bearer(WRONG))).status_code
 
 
 async def test_what_cannot_be_known_is_never_a_yes(world: World) -> None:

@@ -108,6 +108,7 @@ async def test_errors_are_those_of_rfc_6749(
     status = 401 if expected == "invalid_client" else 400
     assert (status, expected) == (answer.status_code, answer.json()["error"])
     assert "no-store" == answer.headers["cache-control"]
+    assert (status == 401) == ("www-authenticate" in answer.headers)
     assert CLIENT_SECRET not in answer.text
 
 

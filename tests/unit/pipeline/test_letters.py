@@ -1,6 +1,7 @@
 """Dead letters: what is told of one, and that it goes back as it came."""
 
 from dataclasses import replace
+from hashlib import sha256
 from typing import Any
 
 import pytest
@@ -66,6 +67,7 @@ def test_a_letter_tells_where_why_and_how_large() -> None:
     assert (ID, 3, 41, (3, 5)) == (found.id, found.partition, found.offset, found.place)
     assert ("audit", "invalid_message") == (found.group, found.reason)
     assert (1, 14) == (found.key_bytes, found.value_bytes)
+    assert sha256(b"secret content").hexdigest() == found.sha256
     assert found.tenant == TENANT
     assert "secret" not in repr(found)
 
@@ -78,7 +80,12 @@ def test_what_delivery_did_not_write_is_no_letter() -> None:
 
 
 def test_a_header_that_is_not_what_it_should_be_tells_its_size_alone() -> None:
-    odd = (("ce_subject", b"tell nobody"), ("ce_tenant", b"\xff"), ("x-note", b"psst"))
+    told: tuple[tuple[str, bytes | None], ...] = (
+        ("ce_subject", b"tell nobody"),
+        ("ce_tenant", b"\xff"),
+        ("x-note", b"psst"),
+    )
+    odd = (*told, ("ce_id", None))
 
     found = read(buried(headers=odd))
 

@@ -21,6 +21,7 @@ from pydantic import ValidationError
 from pipeline.inbox import key_at
 from pipeline.keystore import KeyId
 from pipeline.receipts import (
+    CLOCKS_DIFFER,
     KAFKA_BOUND,
     Destruction,
     exceptions,
@@ -201,6 +202,14 @@ def test_a_letter_is_an_exception_while_a_key_is_there_that_may_open_it() -> Non
     assert timestamp(NOON + 2 * HOUR) == found.due
     assert timestamp(NOON + timedelta(minutes=5) + KAFKA_BOUND) == found.until
     assert [] == gone
+
+
+@pytest.mark.parametrize(("early", "opens"), [(0, True), (1, False)])
+def test_a_producer_s_clock_may_be_a_little_ahead(early: int, *, opens: bool) -> None:
+    at = key_at(NOON, HOUR).begins - CLOCKS_DIFFER - timedelta(seconds=early)
+    found = exceptions({Arrival.LETTER: at}, [key_at(NOON, HOUR)], HOUR, NOON)
+
+    assert opens == bool(found)
 
 
 def test_exceptions_are_in_the_signed_receipt() -> None:
