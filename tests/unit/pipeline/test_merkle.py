@@ -21,6 +21,7 @@ from pipeline.merkle import (
     tree_at,
     verify_consistency,
     verify_inclusion,
+    verify_subtree,
 )
 
 leaves_of = st.lists(st.binary(max_size=8).map(leaf_hash), max_size=600)
@@ -148,6 +149,53 @@ def test_nothing_is_proved_of_the_empty_tree_or_the_future(old: int, size: int) 
         consistency_proof(naive_nodes(numbered(5)), old, size)
     with pytest.raises(InvalidMessage):
         verify_consistency(old, size, EMPTY_ROOT, naive_root(numbered(5)), [])
+
+
+ONE, TWO = numbered(2)
+PAIR = root_of([ONE, TWO])
+
+
+@pytest.mark.parametrize("leaf", [b"", ONE[:31], ONE + b"x"])
+def test_a_leaf_of_another_length_is_in_no_tree(leaf: bytes) -> None:
+    """A tree of one leaf is that leaf's hash: nothing above it would betray it."""
+    verify_inclusion(ONE, 0, 1, ONE, [])
+    with pytest.raises(InvalidMessage):
+        verify_inclusion(leaf, 0, 1, leaf, [])
+
+
+@pytest.mark.parametrize(("index", "size"), [(-1, 2), (2, 2), (0, 0)])
+def test_no_leaf_is_beside_the_tree(index: int, size: int) -> None:
+    with pytest.raises(InvalidMessage):
+        verify_inclusion(ONE, index, size, PAIR, [TWO])
+
+
+def test_where_one_hash_ends_and_the_next_begins_is_no_ones_choice() -> None:
+    """The bytes that are hashed would be the same."""
+    joined = ONE + TWO
+    verify_consistency(1, 2, ONE, PAIR, [TWO])
+
+    with pytest.raises(InvalidMessage):
+        verify_consistency(1, 2, joined[:31], PAIR, [joined[31:]])
+
+
+def test_trees_of_one_size_are_one_tree() -> None:
+    verify_consistency(2, 2, PAIR, PAIR, [])
+    verify_consistency(0, 0, EMPTY_ROOT, EMPTY_ROOT, [])
+    for old, root in ((ONE, PAIR), (PAIR, ONE)):
+        with pytest.raises(InvalidMessage):
+            verify_consistency(2, 2, old, root, [])
+    with pytest.raises(InvalidMessage):
+        verify_consistency(0, 0, EMPTY_ROOT, ONE, [])
+
+
+def test_of_the_empty_subtree_its_own_hash_is_all_there_is_to_say() -> None:
+    for at in range(3):
+        verify_subtree(at, at, 2, EMPTY_ROOT, PAIR, [])
+    for subtree, proof in ((ONE, []), (EMPTY_ROOT, [TWO])):
+        with pytest.raises(InvalidMessage):
+            verify_subtree(1, 1, 2, subtree, PAIR, proof)
+    with pytest.raises(InvalidMessage):
+        verify_subtree(3, 3, 2, EMPTY_ROOT, PAIR, [])
 
 
 def test_a_range_has_a_hash_for_each_bit_of_its_size() -> None:
