@@ -35,12 +35,13 @@ class Ledger(MemoryLedger):
     async def names(self, *names: str, tenant: TenantId = TENANT) -> None:
         await self.append([recorded(each, tenant=tenant) for each in names])
 
-    def rewrite(self, seq: int) -> None:
+    def rewrite(self, seq: int, tenant: TenantId = TENANT) -> None:
         """Change a row so that it holds for itself."""
-        entries = self._entries[TENANT]
-        body = entries[seq].body.replace(b"system:test", b"system:tess")
+        entries = self._entries[tenant]
+        body = entries[seq].body.replace(b'"system:', b'"person:')
         leaf = leaf_hash(body)
-        entries[seq] = entries[seq]._replace(body=body, leaf=leaf, actor="system:tess")
+        actor = entries[seq].actor.replace("system:", "person:")
+        entries[seq] = entries[seq]._replace(body=body, leaf=leaf, actor=actor)
 
     def cut(self, other: "Ledger") -> None:
         """Take the place of an older or another ledger."""
@@ -142,6 +143,25 @@ async def test_each_tenant_has_its_own(
     await checkpointer.round()
 
     assert [1, 1] == [len(await ledger.checkpoints(t)) for t in (TENANT, OTHER)]
+
+
+async def test_the_root_log_is_signed_and_held_against_what_was_signed(
+    checkpointer: Checkpointer, ledger: Ledger, keys: PublicKeys
+) -> None:
+    for name in ("a", "b"):
+        await ledger.names(name)
+        await checkpointer.round()
+    head, note = await ledger.head(ROOT), await ledger.latest(ROOT)
+    assert head is not None
+    assert note is not None
+
+    assert head.tree.size == open_checkpoint(note, keys.named(head.origin)).size
+
+    ledger.rewrite(head.size - 1, ROOT)
+
+    with pytest.raises(IntegrityError):
+        await checkpointer.round()
+    assert note == await ledger.latest(ROOT)
 
 
 async def other_ledger(ledger: Ledger, *names: str) -> Ledger:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -200,3 +200,27 @@ async def test_a_fresh_process_forgets_what_passed_before_it_began(
     await copy(world).round()
 
     assert isinstance((await world.keys.fetch([ref]))[ref], Destroyed)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked(MemoryRequests):
+    """Remembers of which times it was asked what passed."""
+
+    spans: list[tuple[datetime, datetime]] = field(default_factory=list)
+
+    @override
+    async def passing(self, since: datetime, until: datetime) -> Sequence[KeyRef]:
+        self.spans.append((since, until))
+        return await MemoryRequests.passing(self, since, until)
+
+
+async def test_a_round_goes_on_where_the_last_one_ended(world: World) -> None:
+    asked = Asked()
+    sweeper = replace(world.sweeper, sweep=asked)
+    for minutes in range(3):
+        at(world, GRACE + timedelta(minutes=minutes))
+        await sweeper.round()
+
+    ends = [until for _, until in asked.spans]
+    assert [DUE + timedelta(minutes=each) for each in range(3)] == ends
+    assert ends[:-1] == [since for since, _ in asked.spans[1:]]
