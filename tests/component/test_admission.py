@@ -9,6 +9,7 @@ import pytest
 from joserfc import jwe
 from joserfc.jwk import ECKey, JWKRegistry
 
+from consumers.admission import MAX_TOKEN_BYTES
 from pipeline.admission import API_AUDIENCE, INBOX_AUDIENCE, READ, No, Refused
 from pipeline.dialects import read
 from pipeline.errors import IntegrityError, InvalidMessage
@@ -22,7 +23,7 @@ from schemas.audit import AuditRecorded
 from schemas.events import Event
 from schemas.ids import Actor, RequestId, derived
 from schemas.policies import PolicyDocument
-from schemas.requests import Outcome, RequestAccepted, RequestFinished
+from schemas.requests import Arrival, Outcome, RequestAccepted, RequestFinished
 from schemas.topics import AUDIT_RECORDED, REQUESTS_ACCEPTED, Outgoing
 from tests.support.audit import TENANT
 from tests.support.gateway import BODY, CLIENT, CONTENTS, ROUTES, World, dumped
@@ -102,14 +103,17 @@ async def test_a_record_becomes_an_accepted_request(world: World) -> None:
     assert out.event.data.terms == row.terms
 
 
-async def test_a_letter_to_the_published_key_is_opened(world: World) -> None:
+def sealed_letter(world: World) -> bytes:
     published = world.inbox.published()
     protected = {"alg": published["alg"], "enc": "A256GCM", "kid": published["kid"]}
     key = JWKRegistry.import_key(dict(published))
-    letter = jwe.encrypt_compact(protected, dumped(), key).encode()
+    return jwe.encrypt_compact(protected, dumped(), key).encode()
+
+
+async def test_a_letter_to_the_published_key_is_opened(world: World) -> None:
     sealed = headers(world, **{"content-type": b"application/jose"})
 
-    (out,) = await handled(world, world.record(letter, sealed))
+    (out,) = await handled(world, world.record(sealed_letter(world), sealed))
 
     assert BODY == await content(world, out.event)
 
@@ -192,6 +196,18 @@ async def test_a_record_of_nobody_is_a_dead_letter(
     assert CANARY not in str(raised.value)
 
 
+@pytest.mark.parametrize("letter", [False, True])
+async def test_a_request_remembers_how_it_arrived(
+    world: World, *, letter: bool
+) -> None:
+    sealed = {"content-type": b"application/jose"} if letter else {}
+    value = sealed_letter(world) if letter else dumped()
+
+    (out,) = await handled(world, world.record(value, headers(world, **sealed)))
+
+    assert (Arrival.LETTER if letter else Arrival.PLAIN) == out.event.data.terms.arrival
+
+
 async def test_tokens_that_do_not_open_the_inbox_are_rejections(world: World) -> None:
     now = world.clock.now()
     hour = timedelta(hours=1)
@@ -217,6 +233,15 @@ async def test_a_tenant_whose_log_was_closed_is_nobody(world: World) -> None:
 
     with pytest.raises(InvalidMessage):
         await handled(world, record)
+
+
+async def test_only_a_bearer_s_token_counts(world: World) -> None:
+    """A right token by another scheme, or behind more than a token may be."""
+    right = token(world)
+    for text in (f"Basic {right}", f"Bearer {right}{' ' * MAX_TOKEN_BYTES}"):
+        record = world.record(dumped(), headers(world, authorization=text.encode()))
+        with pytest.raises(InvalidMessage):
+            await handled(world, record)
 
 
 async def test_a_backlog_expires_no_token(world: World) -> None:

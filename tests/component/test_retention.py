@@ -22,7 +22,7 @@ from pipeline.contents import Contents
 from pipeline.errors import RetryableError
 from pipeline.inbox import key_at
 from pipeline.keystore import KeyId, Partition, class_named
-from pipeline.ports.keys import Destroyed, KeyRef, NewKey, OfRequest
+from pipeline.ports.keys import Destroyed, KeyRef, NewKey, OfRequest, OfSubject
 from pipeline.receipts import sign
 from pipeline.sealing import DataKey, Purpose, key_id_of
 from producers.replay import Replay
@@ -67,6 +67,21 @@ class Forgetful(MemoryKeys):
     async def destroy_keys(
         self, tenant: TenantId, keys: Collection[KeyId]
     ) -> Collection[KeyId]:
+        return keys
+
+
+@dataclass(frozen=True, slots=True)
+class Sparing(MemoryKeys):
+    """A keystore that spares one key, and says that it did not."""
+
+    spared: list[KeyId] = field(default_factory=list)
+
+    @override
+    async def destroy_keys(
+        self, tenant: TenantId, keys: Collection[KeyId]
+    ) -> Collection[KeyId]:
+        left = [key for key in keys if key not in self.spared]
+        await MemoryKeys.destroy_keys(self, tenant, left)
         return keys
 
 
@@ -304,6 +319,20 @@ async def test_there_is_no_receipt_while_a_key_is_still_read() -> None:
 
     with pytest.raises(RetryableError):
         await here.erase(scope="request", ref=ref.request_id)
+
+    assert [] == await here.receipts()
+
+
+async def test_there_is_no_receipt_while_any_key_is_still_read() -> None:
+    """The canary lay under another."""
+    keys = Sparing(SystemClock())
+    here = await world(keys)
+    refs = [await here.request(ANNA) for _ in range(3)]
+    probed = (await here.keys.of(OfSubject(here.tenant, ANNA)))[0]
+    keys.spared.append(next(ref.key_id for ref in refs if ref != probed))
+
+    with pytest.raises(RetryableError, match="still read"):
+        await here.erase(scope="subject", ref=ANNA.hex())
 
     assert [] == await here.receipts()
 

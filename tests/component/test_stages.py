@@ -57,7 +57,7 @@ from schemas.requests import (
 from schemas.topics import MAX_RECORD_BYTES, Outgoing
 from tests.support.audit import NOON
 from tests.support.gateway import HeldClock
-from tests.support.installation import new_request_id, new_tenant, terms
+from tests.support.installation import admitted, new_request_id, new_tenant, terms
 from tests.support.keystore import erase
 
 ENTROPY = SystemEntropy()
@@ -650,6 +650,29 @@ def record(offset: int) -> Record:
         timestamp_ms=0,
         appended=True,
     )
+
+
+async def test_an_end_that_lost_its_terms_is_recorded_under_those_of_its_row(
+    house: House,
+) -> None:
+    """What was buried could not be read; of a request that is nowhere, nothing is."""
+    end = one(await house.through("Hello"), RequestFinished)
+    lost = Event(end.attributes, end.data.model_copy(update={"terms": None}))
+    outcomes = OutcomesConsumer(
+        requests=house.requests, deliveries=MemoryWebhooks(), clock=house.clock
+    )
+    nowhere = await outcomes.handle([(record(0), lost)])
+    await house.requests.admit(
+        replace(
+            admitted(house.tenant, RequestId(end.attributes.subject)),
+            terms=end.data.terms,
+        )
+    )
+    (told,) = await outcomes.handle([(record(0), lost)])
+
+    assert [] == nowhere
+    assert "request.completed" == told.event.data.action
+    assert end.data.terms.retention.day == told.event.data.retention.day
 
 
 def test_the_key_of_a_request_names_its_day() -> None:
