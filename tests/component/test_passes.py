@@ -1,16 +1,21 @@
 """A pass reads by portions: what it says does not depend on where one ends."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 from typing_extensions import override
 
 from infra.memory.ledger import MemoryLedger
 from infra.system import SystemEntropy
 from pipeline import passes
-from pipeline.merkle import TILE_WIDTH
+from pipeline.merkle import TILE_WIDTH, CompactRange
 from pipeline.ports import ledger as ports
+from pipeline.verification import Broken
 from schemas.ids import TenantId
 from tests.support.altered import ALTERED
-from tests.support.audit import TENANT, recorded
+from tests.support.audit import OTHER, TENANT, recorded
+from tests.support.passed import passed
 
 PORTIONS = (1, 2, 3, 4, 5, 6, 7)
 RECORDS = 7
@@ -57,6 +62,50 @@ async def test_a_missing_row_is_named(
         assert report is not None
         assert report.broken is not None
         assert seq == report.broken.seq
+
+
+async def test_a_head_without_its_rows_is_told(ledger: MemoryLedger) -> None:
+    ledger._entries[TENANT] = []
+    report = await passes.full_pass(ledger, TENANT, [])
+
+    assert report is not None
+    assert Broken(0, "a record is missing") == report.broken
+
+
+@pytest.mark.parametrize("at", range(3))
+async def test_a_head_whose_tree_was_altered_is_told(
+    ledger: MemoryLedger, at: int
+) -> None:
+    """The next append would go on from it."""
+    head = ledger._heads[TENANT]
+    hashes = [*head.tree.hashes]
+    hashes[at] = bytes(len(hashes[at]))
+    tree = CompactRange(head.size, tuple(hashes))
+    ledger._heads[TENANT] = replace(head, tree=tree)
+    report = await passes.full_pass(ledger, TENANT, [])
+
+    assert report is not None
+    assert report.broken is not None
+    assert RECORDS == report.broken.seq
+
+
+async def test_a_checkpoint_of_another_log_tells_nothing_of_this_one(
+    tmp_path: Path,
+) -> None:
+    """Whoever verifies may hold the keys of both."""
+    there = await passed(tmp_path)
+    heads = [await there.ledger.head(each) for each in (TENANT, OTHER)]
+    keys = [key for head in heads if head for key in there.keys.named(head.origin)]
+    foreign = await there.ledger.latest(OTHER)
+    assert foreign is not None
+    true = await passes.full_pass(there.ledger, TENANT, keys)
+    report = await passes.full_pass(there.ledger, TENANT, keys, [foreign])
+
+    assert true is not None
+    assert true.broken is None
+    assert report is not None
+    assert report.broken is not None
+    assert "a checkpoint is of another log" == report.broken.reason
 
 
 class Bent(MemoryLedger):

@@ -84,3 +84,24 @@ async def test_a_loop_that_ended_needs_a_new_process(clock: HeldClock) -> None:
         told = not_ready(loops)
 
     assert ["sweeper:hung"] == told
+
+
+async def test_a_round_that_ended_long_ago_is_late_and_hangs_nowhere(
+    clock: HeldClock,
+) -> None:
+    """The wait between two rounds is no round."""
+
+    async def well() -> bool:
+        return False
+
+    await clock.sleep(ALIVE_WITHIN_S)
+    loop = looped(well, clock)
+    told = [loop.ready]
+    await loop._round()
+    for seconds in (ALIVE_WITHIN_S - 1, 1, 2 * ALIVE_WITHIN_S):
+        await clock.sleep(seconds)
+        told.append(loop.ready)
+
+    assert [True, True, False, False] == told
+    assert loop.alive
+    assert 3 * ALIVE_WITHIN_S == loop.idle_s
