@@ -97,6 +97,7 @@ async def test_a_round_that_ended_long_ago_is_late_and_hangs_nowhere(
     await clock.sleep(ALIVE_WITHIN_S)
     loop = looped(well, clock)
     told = [loop.ready]
+    await clock.sleep(1)
     await loop._round()
     for seconds in (ALIVE_WITHIN_S - 1, 1, 2 * ALIVE_WITHIN_S):
         await clock.sleep(seconds)
