@@ -184,15 +184,36 @@ async def test_an_end_before_what_was_signed_ended_nothing(scene: Scene) -> None
         await scene.checkpointer.round()
 
 
-@pytest.mark.parametrize("left_out", ["closing", "signing"])
-async def test_what_is_not_closed_and_signed_is_not_kept(
-    scene: Scene, left_out: str
+@pytest.mark.parametrize(
+    ("left_out", "expected"),
+    [
+        ("closing", "a log that is closed"),
+        ("signing", "a checkpoint of the closed log"),
+        ("rooting", "the root log to commit"),
+        ("rooting right", "proofs that hold"),
+    ],
+)
+async def test_what_is_not_closed_signed_and_rooted_is_not_kept(
+    scene: Scene, left_out: str, expected: str
 ) -> None:
-    if left_out == "signing":
+    """What was not kept may not be deleted: nobody could tell it from what vanished."""
+    if left_out != "closing":
         await scene.ledger.append([closing(ACT).event])
+    if left_out.startswith("rooting"):
+        await scene.checkpointer.round()
+        rooted = scene.ledger._rooted.pop((TENANT, 7))
+        if left_out == "rooting right":
+            scene.ledger._rooted[TENANT, 7] = replace(rooted, salt=bytes(32))
 
-    with pytest.raises(IntegrityError):
+    with pytest.raises(IntegrityError, match=expected):
         await scene.kept()
+
+
+async def test_of_a_tenant_without_a_log_nothing_is_kept(scene: Scene) -> None:
+    del scene.ledger._heads[TENANT]
+
+    with pytest.raises(LookupError):
+        await kept_of(scene.ledger, TENANT, [])
 
 
 async def test_what_a_pass_finds_of_a_closed_log_stands_on_the_root(
