@@ -86,6 +86,19 @@ async def test_a_rotation_shows_the_new_secret(client: httpx2.AsyncClient) -> No
     assert bare.json()["signing_secret_hint"] == bare.json()["signing_secret"][-4:]
 
 
+@pytest.mark.parametrize("keep", [True, False])
+async def test_an_old_secret_signs_a_day_longer_or_not_at_all(
+    world: World, client: httpx2.AsyncClient, *, keep: bool
+) -> None:
+    made = await created(client)
+    asked = {"keep_old_secret_active_for_24_hours": keep}
+    await client.post(f"{PATH}/{made['id']}/rotate_secret", json=asked)
+    (place,) = world.webhooks._places.values()
+    _, *old = [each.not_after for each in place.secrets]
+
+    assert ([world.clock.now() + timedelta(days=1)] if keep else []) == old
+
+
 async def test_a_test_is_one_signed_attempt(
     world: World, client: httpx2.AsyncClient
 ) -> None:
