@@ -1,0 +1,292 @@
+"""What a member says of itself: is it ready, is it alive, is it behind."""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import pytest
+from typing_extensions import override
+
+from consumers.delivery import Delivery, ordered
+from consumers.delivery.progress import (
+    MOVES_WITHIN_S,
+    TURNS_WITHIN_S,
+    WAITS_WITHIN_S,
+)
+from consumers.delivery.serving import Member
+from infra.kafka.clients import KafkaClients
+from infra.memory.log import MemoryPartitions
+from pipeline.errors import RetryableError
+from schemas.events import Event
+from schemas.topics import REQUESTS_ACCEPTED, REQUESTS_SCREENED, Outgoing
+from tests.component.delivery.test_begin import Broker
+from tests.support.delivery import SOURCE, Bench
+
+
+class Bounds(MemoryPartitions):
+    """They are told, unless the broker is away."""
+
+    away = False
+
+    @override
+    async def bounds(self, partitions: Collection[int]) -> Mapping[int, range]:
+        if self.away:
+            raise RetryableError("expected an answer")
+        return await super().bounds(partitions)
+
+
+class Cluster(Broker):
+    """A broker that may not answer us, or nobody."""
+
+    def __init__(self, bench: Bench) -> None:
+        super().__init__(bench)
+        self.held: Bounds = Bounds(bench.log, SOURCE.name, "test", self.listener)
+        self.others = True
+
+    @override
+    async def answers(self) -> bool:
+        return self.others
+
+
+class Scene:
+    """One member of the source's group, and what it leans on."""
+
+    def __init__(self) -> None:
+        self.bench = Bench()
+        self.cluster = Cluster(self.bench)
+        subscription = ordered(SOURCE, handle)
+        self.member = Member(subscription, self.cluster, self.bench.means)
+        self.cluster.listener.listener = self.member
+
+    async def join(self) -> None:
+        await self.bench.clock.run(self.bench.log.join(self.cluster.held))
+
+    async def poll(self) -> None:
+        if records := self.cluster.held.poll(100):
+            await self.bench.clock.run(self.member.batch(records))
+        await self.member.mode.commits.settle()
+
+    async def looks(self, seconds: float, every: float = 5) -> None:
+        """Look as often as it does, for so long."""
+        for _ in range(int(seconds / every)):
+            await self.bench.clock.pass_by(every)
+            await self.member.look()
+
+
+async def handle(_: Event[Any], __: None) -> Sequence[Outgoing[Any]]:
+    return ()
+
+
+@pytest.fixture
+def scene() -> Scene:
+    return Scene()
+
+
+async def test_it_is_ready_once_it_was_assigned_something(scene: Scene) -> None:
+    before = scene.member.why_not_ready()
+    await scene.join()
+
+    assert ("not_assigned", None) == (before, scene.member.why_not_ready())
+
+
+async def test_what_stands_is_said_in_a_word(scene: Scene) -> None:
+    await scene.join()
+    stops, told = scene.member.mode.stops, []
+    for stop in (partial(stops.halt, 0, 0), stops.hold):
+        stop()
+        told.append(scene.member.why_not_ready())
+        scene.member.mode.release()
+        told.append(scene.member.why_not_ready())
+
+    assert ["halted", None, "held", None] == told
+
+
+async def test_what_waits_for_long_is_said(scene: Scene) -> None:
+    await scene.join()
+    scene.member.mode.stops.wait(0, 0)
+    told = []
+    for seconds in (0, WAITS_WITHIN_S, 1):
+        await scene.bench.clock.pass_by(seconds)
+        told.append(scene.member.why_not_ready())
+    scene.member.mode.stops.moved(0)
+
+    assert [None, None, "waiting"] == told
+    assert scene.member.why_not_ready() is None
+
+
+async def test_a_broker_that_does_not_tell_the_bounds_is_away(scene: Scene) -> None:
+    await scene.join()
+    told = []
+    for scene.cluster.held.away in (True, False):
+        await scene.member.look()
+        told.append(scene.member.why_not_ready())
+
+    assert ["kafka_away", None] == told
+
+
+async def test_how_far_it_is_behind_is_told(scene: Scene) -> None:
+    scene.bench.put("a", "b")
+    scene.bench.put("c", partition=1)
+    await scene.join()
+    told = []
+    for _ in range(2):
+        await scene.member.look()
+        told.append(scene.bench.seen.gauges["lag"])
+        await scene.poll()
+
+    assert [3, 0] == told
+
+
+async def test_what_it_finds_committed_is_not_behind(scene: Scene) -> None:
+    scene.bench.put("a", "b", "c")
+    scene.bench.log.commit(SOURCE.name, "test", 0, 2)
+    await scene.join()
+    await scene.member.look()
+
+    assert 1 == scene.bench.seen.gauges["lag"]
+
+
+@pytest.mark.parametrize(("stands", "stalled"), [(False, "stalled"), (True, None)])
+async def test_lag_without_a_move_or_a_known_reason_needs_a_new_process(
+    scene: Scene, stalled: str | None, *, stands: bool
+) -> None:
+    await scene.join()
+    scene.bench.put("a")
+    if stands:
+        scene.member.mode.stops.halt(0, 0)
+    await scene.looks(MOVES_WITHIN_S)
+    before = scene.member.why_not_alive()
+    await scene.looks(10)
+
+    assert (None, stalled) == (before, scene.member.why_not_alive())
+
+
+async def test_what_moves_is_alive_however_much_is_left(scene: Scene) -> None:
+    await scene.join()
+    for number in range(30):
+        scene.bench.put(str(number), "and one that stays")
+        taken = scene.cluster.held.poll(1)
+        await scene.bench.clock.run(scene.member.batch(taken))
+        await scene.looks(10)
+
+    assert scene.member.why_not_alive() is None
+
+
+@pytest.mark.parametrize(("others", "stalled"), [(True, "stalled"), (False, None)])
+async def test_a_broker_that_answers_others_and_not_us_is_a_stall(
+    scene: Scene, stalled: str | None, *, others: bool
+) -> None:
+    await scene.join()
+    scene.cluster.others, scene.cluster.held.away = others, True
+    await scene.looks(MOVES_WITHIN_S + 10)
+
+    assert stalled == scene.member.why_not_alive()
+
+
+async def test_what_another_has_now_is_no_stall_of_ours(scene: Scene) -> None:
+    await scene.join()
+    scene.bench.put("a")
+    await scene.looks(MOVES_WITHIN_S - 10)
+    other = MemoryPartitions(scene.bench.log, SOURCE.name, "test", Scene().member)
+    scene.bench.log._groups[SOURCE.name, "test"].insert(0, other)
+    await scene.bench.clock.run(scene.bench.log.rebalance(SOURCE.name, "test"))
+    await scene.looks(30)
+
+    assert 0 not in scene.cluster.held.assigned()
+    assert scene.member.why_not_alive() is None
+
+
+async def test_a_call_that_is_overdue_needs_a_new_process(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = scene.member.why_not_alive()
+    monkeypatch.setattr(scene.member.mode, "overdue", lambda: True)
+
+    assert (None, "overdue") == (before, scene.member.why_not_alive())
+
+
+@pytest.mark.parametrize(("begin", "lost"), [(1, 2), (3, 0), (None, 0)])
+async def test_records_that_expired_unread_are_told(
+    scene: Scene, begin: int | None, lost: int
+) -> None:
+    scene.bench.put(*"abcde")
+    if begin is not None:
+        scene.bench.log.commit(SOURCE.name, "test", 0, begin)
+    scene.bench.log.expire(SOURCE.name, 0, 3)
+    await scene.join()
+
+    assert lost == scene.bench.seen.counted["expired"]
+
+
+@pytest.fixture
+def bench() -> Bench:
+    return Bench()
+
+
+def two(bench: Bench, **more: Any) -> Delivery:
+    """Two groups in one process."""
+    topics = (REQUESTS_ACCEPTED, REQUESTS_SCREENED)
+    return Delivery(
+        [ordered(each, handle) for each in topics],
+        kafka=KafkaClients("127.0.0.1:1"),
+        means=bench.means,
+        **more,
+    )
+
+
+def held(delivery: Delivery) -> list[bool]:
+    return [each.mode.stops.held for each in delivery._members]
+
+
+async def test_a_release_is_one_group_s(bench: Bench) -> None:
+    delivery = two(bench)
+    for each in delivery._members:
+        each.mode.stops.hold()
+    delivery.release(str(REQUESTS_SCREENED.group))
+
+    assert [True, False] == held(delivery)
+
+
+async def test_what_was_released_since_the_last_look_is_heeded(bench: Bench) -> None:
+    """What was released before the start is nothing; who is away is asked again."""
+    first, second = (str(t.group) for t in (REQUESTS_ACCEPTED, REQUESTS_SCREENED))
+    answers: Iterator[Mapping[str, int] | None] = iter(
+        [None, {first: 7}, {first: 7}, {first: 8}, {first: 8, second: 1}]
+    )
+
+    async def releases() -> Mapping[str, int]:
+        if (found := next(answers)) is None:
+            raise RetryableError("expected an answer")
+        return found
+
+    delivery, told = two(bench, releases=releases), []
+    for _ in range(5):
+        for each in delivery._members:
+            each.mode.stops.hold()
+        await delivery._heed()
+        told.append(held(delivery))
+
+    both = [True, True]
+    assert [both, both, both, [False, True], [True, False]] == told
+
+
+async def test_a_loop_that_stood_still_is_not_alive(bench: Bench) -> None:
+    delivery, blocked = two(bench), "delivery:loop_blocked"
+    told = []
+    for seconds in (TURNS_WITHIN_S, 1):
+        await bench.clock.pass_by(seconds)
+        told.append((delivery.alive(), blocked in delivery.reasons()))
+    await delivery._turn()
+    told.append((delivery.alive(), blocked in delivery.reasons()))
+
+    assert [(True, False), (False, True), (True, False)] == told
+
+
+async def test_reasons_name_their_group(bench: Bench) -> None:
+    delivery = two(bench)
+
+    assert not delivery.ready()
+    assert [
+        f"{topic.group}:not_assigned"
+        for topic in (REQUESTS_ACCEPTED, REQUESTS_SCREENED)
+    ] == delivery.reasons()
