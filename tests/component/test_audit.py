@@ -1,6 +1,7 @@
 """What the ledger finds wrong is an alarm, and subscribers are told."""
 
 import json
+from dataclasses import replace
 
 from consumers.audit import AuditConsumer
 from infra.memory.ledger import MemoryLedger
@@ -59,3 +60,19 @@ async def test_an_append_without_incident_tells_nobody() -> None:
     )
 
     assert ([], []) == (list(told), alarms)
+
+
+async def test_what_was_appended_is_not_asked_for_again() -> None:
+    """Of each partition that is asked for, the place behind the last record."""
+    it = consumer(MemoryWebhooks(), [])
+    first, second, third = ends("first", "second", "third")
+    there = [replace(record(4), partition=1), replace(record(5), partition=1)]
+    await it.handle([(there[0], first), (there[1], second)])
+    before = await it.offsets([0, 1])
+    await it.handle([(record(7), third)])
+
+    assert {1: 6} == before
+    assert ({0: 8, 1: 6}, {1: 6}) == (
+        await it.offsets([0, 1, 2]),
+        await it.offsets([1]),
+    )
