@@ -67,7 +67,7 @@ class Concurrent(Listener):
         self._subscription = subscription
         self._partitions = partitions
         self._means = means
-        self.trials = Trials(group, means)
+        self._trials = Trials(group, means)
         self._brake = Brake()
         self._epoch = 0
         self._leaving = False
@@ -111,7 +111,7 @@ class Concurrent(Listener):
         self._epoch += 1
         self._windows.clear()
         self._paused.clear()
-        self.trials.clear()
+        self._trials.clear()
         self.commits.forget()
 
     @override
@@ -270,7 +270,7 @@ class Concurrent(Listener):
             self._later(job)
 
     async def _tried(self, job: Job) -> None:
-        match await self.trials.run(job.record, job.call):
+        match await self._trials.run(job.record, job.call):
             case Handled():
                 self._brake.handled()
                 self._ended(job)
@@ -304,7 +304,7 @@ class Concurrent(Listener):
             self._lanes.setdefault(job.lane, Lane()).queue.append(job)
 
     async def _bury(self, job: Job, verdict: Bury) -> None:
-        tried = self.trials.tried(job.record)
+        tried = self._trials.tried(job.record)
         corpse = Corpse(
             topic=self._subscription.topic,
             group=self._subscription.group,
@@ -327,7 +327,7 @@ class Concurrent(Listener):
         if job.epoch != self._epoch:
             return
         partition, window = job.record.partition, self._windows[job.record.partition]
-        self.trials.forget(job.record)
+        self._trials.forget(job.record)
         if self._waiting.pop(job, None) is not None:
             self.stops.tell()
         window.finish(job.record.offset)

@@ -54,7 +54,7 @@ class Ordered(Listener):
         self._subscription = subscription
         self._partitions = partitions
         self._means = means
-        self.trials = Trials(group, means)
+        self._trials = Trials(group, means)
         self._turns = Turns(means.clock)
         self._brake = Brake()
         self._epoch = 0
@@ -89,7 +89,7 @@ class Ordered(Listener):
         await self._finish_the_record(LEAVE_WITHIN_S)
         await self.commits.settle()
         self._epoch += 1
-        self.trials.clear()
+        self._trials.clear()
         self.commits.forget()
 
     @override
@@ -181,7 +181,7 @@ class Ordered(Listener):
                     if lot.epoch == self._epoch:
                         self._partitions.rewind(lot.partition, item.record.offset)
                     return
-            verdict = await self.trials.run(item.record, item.call)
+            verdict = await self._trials.run(item.record, item.call)
             self._went_on = self._means.clock.monotonic()
             if isinstance(verdict, Handled):
                 lot.handled.append((item.record, verdict.outgoing))
@@ -226,7 +226,7 @@ class Ordered(Listener):
     ) -> None:
         """One of them returned what no topic takes: find and bury it."""
         for record, outgoing in handled:
-            verdict = await self.trials.run(record, partial(self._sent, outgoing))
+            verdict = await self._trials.run(record, partial(self._sent, outgoing))
             match verdict:
                 case Handled():
                     await self._ended(lot, [record])
@@ -240,7 +240,7 @@ class Ordered(Listener):
         return ()
 
     async def _bury(self, lot: Lot, record: Record, verdict: Bury) -> None:
-        tried = self.trials.tried(record)
+        tried = self._trials.tried(record)
         corpse = Corpse(
             topic=self._subscription.topic,
             group=self._subscription.group,
@@ -264,7 +264,7 @@ class Ordered(Listener):
         """Their effects are durable: they may be committed."""
         lot.begin = records[-1].offset + 1
         for record in records:
-            self.trials.forget(record)
+            self._trials.forget(record)
             if handled:
                 self._brake.handled()
         self._means.signals.handled(self._subscription.group, len(records))

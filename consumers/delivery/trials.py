@@ -46,10 +46,6 @@ class Trials:
         self._means = means
         self._tried: dict[tuple[int, int], Tried] = {}
 
-    def __len__(self) -> int:
-        """How many records have had trouble, and no end yet."""
-        return len(self._tried)
-
     async def run(self, record: Record, call: Call) -> Verdict:
         """Try once, and three times more where that may help."""
         for pause in (*QUICK_S, None):
