@@ -13,6 +13,7 @@ from consumers.delivery.attempts import Again, Bury, Halt, Handled, Later, back_
 from consumers.delivery.brake import Brake
 from consumers.delivery.commits import Commits
 from consumers.delivery.dead import Corpse
+from consumers.delivery.holding import Holding, earliest
 from consumers.delivery.means import Means, within
 from consumers.delivery.offsets import Window
 from consumers.delivery.prepared import Item, each, firsts, read, with_spans
@@ -78,6 +79,7 @@ class Concurrent(Listener):
         self._waiting: dict[Job, float] = {}
         self._sleeping: set[asyncio.Task[None]] = set()
         self._halted: list[Job] = []
+        self._preparing = Holding(means.clock)
         self.stops = Stops(group, partitions, means, beside=self._waiting)
         self.commits = Commits(group, partitions, means)
 
@@ -88,7 +90,8 @@ class Concurrent(Listener):
             return
         epoch = self._epoch
         try:
-            await self._taken(records, epoch)
+            with self._preparing.one():
+                await self._taken(records, epoch)
         except Exception as error:  # noqa: BLE001 - FastStream would lose the batch
             self._means.signals.retried(self._subscription.group, type(error).__name__)
             if epoch == self._epoch:
@@ -147,8 +150,8 @@ class Concurrent(Listener):
     def waiting_since(self) -> float | None:
         """When the longest wait began; None: nothing waits."""
         held = self._work.holding.since if self._work.holding else None
-        since = [self.stops.waiting_since, held, *self._waiting.values()]
-        return min((each for each in since if each is not None), default=None)
+        own = self.stops.waiting_since, self._preparing.since
+        return earliest((*own, held, *self._waiting.values()))
 
     async def _let_go(self, seconds: float) -> None:
         self._leaving = True

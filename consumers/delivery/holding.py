@@ -1,6 +1,6 @@
 """What handlers hold in their hands, because nobody takes it just now."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from pipeline.ports.system import Clock
@@ -29,4 +29,9 @@ class Holding:
     @property
     def since(self) -> float | None:
         """Monotonic seconds at which the longest began; None: nothing is held."""
-        return min(self._since.values(), default=None)
+        return earliest(self._since.values())
+
+
+def earliest(times: Iterable[float | None]) -> float | None:
+    """The earliest of these, of which some may be none; None: all are."""
+    return min((each for each in times if each is not None), default=None)

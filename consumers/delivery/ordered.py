@@ -12,6 +12,7 @@ from consumers.delivery.attempts import Again, Bury, Halt, Handled, Later
 from consumers.delivery.brake import Brake
 from consumers.delivery.commits import Commits
 from consumers.delivery.dead import Corpse
+from consumers.delivery.holding import earliest
 from consumers.delivery.means import Means, within
 from consumers.delivery.prepared import Item, each, firsts, many, read, with_spans
 from consumers.delivery.stops import Stops
@@ -119,8 +120,7 @@ class Ordered(Listener):
         A batch in hand counts from its last record that came to an end: what it leans
         on may say nothing at all.
         """
-        since = (self.stops.waiting_since, self._went_on)
-        return min((each for each in since if each is not None), default=None)
+        return earliest((self.stops.waiting_since, self._went_on))
 
     async def _finish_the_record(self, seconds: float) -> None:
         self._leaving = True

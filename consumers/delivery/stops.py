@@ -5,6 +5,7 @@ from collections.abc import Collection, Sized
 from dataclasses import dataclass
 
 from consumers.delivery.attempts import back_off
+from consumers.delivery.holding import earliest
 from consumers.delivery.means import Means
 from pipeline.ports.partitions import Partitions
 
@@ -49,8 +50,7 @@ class Stops:
     @property
     def waiting_since(self) -> float | None:
         """When the longest wait began; None: nothing waits."""
-        since = (wait.since for wait in self._waits.values())
-        return min((each for each in since if each is not None), default=None)
+        return earliest(wait.since for wait in self._waits.values())
 
     def stands(self, partition: int) -> bool:
         """Does it stand still for a reason that we know?"""

@@ -294,6 +294,25 @@ async def test_what_a_handler_holds_in_its_hands_waits_too(bench: Bench) -> None
     assert both == in_its_lane is not None
 
 
+async def test_what_is_being_prepared_waits_since_it_was_taken(bench: Bench) -> None:
+    """A keystore that says nothing makes nothing fail."""
+
+    async def prepare(_: Sequence[Audited]) -> None:
+        await bench.clock.sleep(20)
+
+    await bench.clock.pass_by(5)
+    bench.put("a")
+    member = await bench.member(
+        concurrent(SOURCE, Upstream().handle, prepare=prepare, lane=one_lane)
+    )
+    batch = asyncio.create_task(member.mode.batch(member.partitions.poll(500)))
+    await bench.clock.pass_by(10)
+    meanwhile = member.mode.waiting_since
+    await bench.clock.run(batch)
+
+    assert (5.0, None) == (meanwhile, member.mode.waiting_since)
+
+
 async def test_the_longer_it_waits_the_less_often_it_is_tried(bench: Bench) -> None:
     upstream, hour = Upstream(), 3600
     upstream.fails("a", *[RetryableError("away")] * 10_000)
