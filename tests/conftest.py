@@ -10,6 +10,7 @@ from typing_extensions import override
 from xdist.scheduler import LoadFileScheduling
 
 from demo import stack as local
+from tests.support.waiting import waiting
 
 HOUSE = "tests/e2e/house"
 CI = os.environ.get("CI") == "true"  # noqa: TID251 - tests ask the machine, not Sluice
@@ -25,9 +26,14 @@ settings.load_profile("untimed")
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Iterator[None]:
-    """In CI a skipped test is a failed one: an absence must not look like success."""
+    """In CI a skipped test is a failed one: an absence must not look like success.
+
+    Whose time is up says what its tasks were waiting for.
+    """
     outcome = yield
     report = outcome.get_result()  # type: ignore[attr-defined]
+    if "from pytest-timeout" in str(report.longrepr):
+        report.sections.append(("Tasks", waiting()))
     if CI and report.skipped and not hasattr(report, "wasxfail"):
         report.outcome = "failed"
         report.longrepr = f"skipped in CI: {report.longrepr}"
