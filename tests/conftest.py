@@ -28,12 +28,12 @@ def pytest_runtest_makereport(
 ) -> Iterator[None]:
     """In CI a skipped test is a failed one: an absence must not look like success.
 
-    Whose time is up says what its tasks were waiting for.
+    Whose time is up says at once what its tasks wait for: its end may hang as well.
     """
     outcome = yield
     report = outcome.get_result()  # type: ignore[attr-defined]
     if "from pytest-timeout" in str(report.longrepr):
-        report.sections.append(("Tasks", waiting()))
+        os.write(2, f"\n{item.nodeid} hangs\n{waiting()}".encode())
     if CI and report.skipped and not hasattr(report, "wasxfail"):
         report.outcome = "failed"
         report.longrepr = f"skipped in CI: {report.longrepr}"

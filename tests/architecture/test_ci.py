@@ -1,4 +1,4 @@
-"""How the tests are run: nothing is skipped in CI, nothing serial beside others."""
+"""How the tests are run: nothing is skipped in CI or hangs, nothing serial beside."""
 
 import os
 import re
@@ -20,8 +20,34 @@ SKIPS = {
     "by an import": "import pytest\npytest.importorskip('nowhere')\n"
     "def test_one(): ...",
 }
+HANGS = """import asyncio
+from contextlib import asynccontextmanager
+@asynccontextmanager
+async def inner():
+    await asyncio.Event().wait()
+    yield
+async def outer():
+    async with inner(): ...
+async def test_one():
+    await asyncio.gather(outer())
+"""
 OPTIONS = ("-p", "tests.conftest", "-c", os.devnull, "-q", "-rA")
 KEEPS_ON = "--continue-on-collection-errors"
+
+
+def pytested(
+    folder: Path, *options: str, ci: str = "true"
+) -> subprocess.CompletedProcess[str]:
+    """How pytest goes over a folder, with our hooks."""
+    where = (f"--rootdir={folder}", str(folder))
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", *OPTIONS, *options, *where],
+        env={**os.environ, "CI": ci},  # noqa: TID251 - a child's own
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
 
 def ran(folder: Path, ci: str) -> dict[str, str]:
@@ -29,22 +55,7 @@ def ran(folder: Path, ci: str) -> dict[str, str]:
     files = {f"test_{at}.py": name for at, name in enumerate((*SKIPS, NOTHING))}
     for file, name in files.items():
         (folder / file).write_text(SKIPS.get(name, "def test_one(): ..."))
-    done = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "pytest",
-            *OPTIONS,
-            KEEPS_ON,
-            f"--rootdir={folder}",
-            folder,
-        ],
-        env={**os.environ, "CI": ci},  # noqa: TID251 - a child's own
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = pytested(folder, KEEPS_ON, ci=ci)
     lines = re.findall(r"^([A-Z]+)\b.*?(test_\d\.py)", done.stdout, re.MULTILINE)
     return {files[file]: word for word, file in lines}
 
@@ -56,6 +67,20 @@ def test_a_skip_is_a_failure_in_ci_alone(tmp_path: Path) -> None:
     assert {"FAILED", "ERROR"} >= {*in_ci.values()}
     assert dict.fromkeys(SKIPS, "SKIPPED") == elsewhere
     assert in_ci.keys() == elsewhere.keys()
+
+
+def test_what_hangs_fails_and_says_what_it_waits_for(
+    tmp_path: Path, pytestconfig: pytest.Config
+) -> None:
+    (tmp_path / "test_one.py").write_text(HANGS)
+    done = pytested(tmp_path, "-o", "asyncio_mode=auto", "-o", "timeout=1")
+    told = re.findall(r"^  .*?(test_one\.py:\d+ \w+)$", done.stderr, re.MULTILINE)
+
+    assert 1 == done.returncode
+    assert "test_one.py::test_one hangs" in done.stderr
+    assert ["test_one.py:10 test_one", "test_one.py:8 outer"] == told[:2]
+    assert "test_one.py:5 inner" == told[2]
+    assert 0 < float(pytestconfig.getini("timeout"))
 
 
 @pytest.mark.parametrize("target", ["test", "unit"])

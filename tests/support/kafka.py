@@ -84,12 +84,13 @@ async def until(
     Raises:
         TimeoutError: it did not become so.
     """
-    async with asyncio.timeout(within_s):
-        while True:
+    async with asyncio.timeout(within_s) as limit:
+        while not limit.expired():  # a client may keep the one cancellation to itself
             answer = true()
             if answer if isinstance(answer, bool) else await answer:
                 return
             await asyncio.sleep(0.05)  # noqa: TID251 - polls another process
+    raise TimeoutError
 
 
 def subjects(records: Sequence[Record]) -> list[str]:
