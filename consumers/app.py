@@ -223,6 +223,7 @@ class Groups:
         opened = self._opened
         if self._sender is None:
             raise ValueError("webhooks: expected a sender")
+        holding = Holding(opened.clock)
         consumer = WebhooksConsumer(
             deliveries=PostgresDeliveries(pool=opened.pool),
             secrets=EndpointSecrets(
@@ -232,6 +233,7 @@ class Groups:
             rules=egress_rules(opened.settings),
             clock=opened.clock,
             entropy=opened.entropy,
+            holding=holding.one,
         )
         return concurrent(
             WEBHOOKS_DUE,
@@ -239,6 +241,7 @@ class Groups:
             prepare=nothing,
             lane=webhooks.lane,
             overflow=consumer.overflow,
+            holding=holding,
             bounds=WEBHOOK_BOUNDS,
         )
 

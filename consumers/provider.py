@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import AbstractContextManager, asynccontextmanager, suppress
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -19,7 +19,7 @@ from pipeline.errors import RetryableError
 from pipeline.ports.providers import Answered, Providers, Refused, Unanswered
 from pipeline.ports.recognisers import NOBODY, Recognisers
 from pipeline.ports.requests import Done, Held, ProviderCalls, Spent, Taken
-from pipeline.ports.system import Clock
+from pipeline.ports.system import Clock, Holding
 from pipeline.provider import (
     ATTEMPTS,
     Released,
@@ -53,7 +53,6 @@ LEAVES_WITHIN_S: Final = 0.001
 """By then a result is on its way to the database."""
 
 Turn = Callable[[], Awaitable[None]]
-Holding = Callable[[], AbstractContextManager[object]]
 Told = Callable[[Result], Awaitable[Sequence[Outgoing[Any]]]]
 """What follows from a result."""
 

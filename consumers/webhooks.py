@@ -9,7 +9,7 @@ from pipeline.announcements import due, named, of_disabled
 from pipeline.egress import EgressRules, Forbidden, target
 from pipeline.endpoint_secrets import EndpointSecrets
 from pipeline.errors import KeyDestroyed, NotYet
-from pipeline.ports.system import Clock, Entropy
+from pipeline.ports.system import Clock, Entropy, Holding
 from pipeline.ports.webhooks import Claimed, Deliveries, Due, Sender, Settled
 from pipeline.webhooks import SCHEDULE, Again, Attempt, by_topic, headers
 from schemas.events import Event
@@ -34,7 +34,11 @@ _TOPICS: Final[dict[timedelta | None, Topic[WebhookDue]]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WebhooksConsumer:
-    """One attempt an event. Keys and address are those of the moment."""
+    """One attempt an event. Keys and address are those of the moment.
+
+    Attributes:
+        holding: open as long as a database did not answer; an endpoint takes its time.
+    """
 
     deliveries: Deliveries
     secrets: EndpointSecrets
@@ -42,46 +46,54 @@ class WebhooksConsumer:
     rules: EgressRules
     clock: Clock
     entropy: Entropy
+    holding: Holding
 
     async def handle(
         self, event: Event[WebhookDue], _: None = None
     ) -> Sequence[Outgoing[Any]]:
         """What follows: the next attempt where a topic brings it back."""
         now = self.clock.now()
-        claimed = await self.deliveries.claim(named(event), now, LEASE)
+        with self.holding():
+            claimed = await self.deliveries.claim(named(event), now, LEASE)
         if claimed is None:
             return ()
         began = self.clock.monotonic()
         try:
             seen = await self._attempt(claimed)
         except KeyDestroyed:
-            await self.deliveries.end(claimed.due, "erased")
+            with self.holding():
+                await self.deliveries.end(claimed.due, "erased")
             return ()
         took = timedelta(seconds=self.clock.monotonic() - began)
-        settled = await self.deliveries.settle(
-            claimed.due,
-            seen,
-            took=took,
-            now=self.clock.now(),
-            jitter=self.entropy.uniform(0, 1),
-        )
-        return [*self._again(claimed.due, settled), *await self._told(claimed, settled)]
+        with self.holding():
+            settled = await self.deliveries.settle(
+                claimed.due,
+                seen,
+                took=took,
+                now=self.clock.now(),
+                jitter=self.entropy.uniform(0, 1),
+            )
+            told = await self._told(claimed, settled)
+        return [*self._again(claimed.due, settled), *told]
 
     async def overflow(
         self, event: Event[WebhookDue], _: None = None
     ) -> Sequence[Outgoing[Any]]:
         """Its endpoint's lane is full: it spills into the database."""
         spread = timedelta(seconds=self.entropy.uniform(*SPILL))
-        await self.deliveries.park(named(event), self.clock.now() + spread)
+        with self.holding():
+            await self.deliveries.park(named(event), self.clock.now() + spread)
         return ()
 
     async def _attempt(self, claimed: Claimed) -> Attempt:
         tenant, endpoint = claimed.due.tenant_id, claimed.due.endpoint_id
-        url = await self.secrets.url(tenant, endpoint, claimed.url_sealed)
+        with self.holding():
+            url = await self.secrets.url(tenant, endpoint, claimed.url_sealed)
         place = target(url, self.rules)
         if isinstance(place, Forbidden):
             return Attempt(status=None, error="target_forbidden")
-        keys = await self.secrets.opened(tenant, claimed.secrets)
+        with self.holding():
+            keys = await self.secrets.opened(tenant, claimed.secrets)
         signed = headers(keys, claimed.message_id, self.clock.now(), claimed.body)
         return await self.sender.send(place.url, signed, claimed.body)
 

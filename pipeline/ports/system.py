@@ -1,7 +1,12 @@
 """Time and randomness, as arguments."""
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Protocol
+
+Holding = Callable[[], AbstractContextManager[object]]
+"""Open as long as something is held that nobody takes: its holder waits in sight."""
 
 
 class Clock(Protocol):

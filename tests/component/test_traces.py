@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -16,7 +17,6 @@ from consumers import provider, webhooks
 from consumers.admission import AdmissionConsumer
 from consumers.audit import AuditConsumer
 from consumers.delivery import (
-    Holding,
     Means,
     Subscription,
     concurrent,
@@ -104,7 +104,7 @@ class House:
             calls=MemoryProviderCalls(world.clock),
             providers=Upstream(),
             turn=Turns(world.clock).next,
-            holding=Holding(world.clock).one,
+            holding=nullcontext,
         )
         outcomes = OutcomesConsumer(
             requests=world.requests, deliveries=world.webhooks, clock=world.clock
@@ -116,6 +116,7 @@ class House:
             rules=EgressRules(),
             clock=world.clock,
             entropy=ENTROPY,
+            holding=nullcontext,
         )
         audit = AuditConsumer(
             ledger=world.ledger,

@@ -1,14 +1,17 @@
 """Attempts: signed, sent, settled; what comes back, spills, or is over."""
 
 import json
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from openai import OpenAI
 from standardwebhooks import Webhook as StandardWebhook
 from svix.webhooks import Webhook as SvixWebhook
 
+from consumers.delivery import Holding
 from consumers.webhooks import LEASE, RetriesConsumer, WebhooksConsumer, lane
 from infra.memory.keystore import MemoryKeys
 from infra.memory.secrets import MemorySecrets
@@ -81,6 +84,7 @@ async def world() -> World:
         rules=EgressRules(),
         clock=clock,
         entropy=ENTROPY,
+        holding=nullcontext,
     )
     return World(clock, keys, rows, secrets, sender, consumer)
 
@@ -97,6 +101,7 @@ async def test_what_is_sent_verifies_elsewhere() -> None:
         rules=EgressRules(),
         clock=clock,
         entropy=ENTROPY,
+        holding=nullcontext,
     )
     made, kept, secret = await real(TENANT, secrets)
     await rows.create(made, kept, holder(TENANT))
@@ -252,6 +257,51 @@ async def test_a_disabled_endpoint_is_what_the_others_are_told_of(
     _, _, raw = world.sender.sent[-1]
     assert "endpoint.disabled" == json.loads(raw)["type"]
     assert {"id": made.id, "reason": "gone"} == json.loads(raw)["data"]
+
+
+class Watched:
+    """Another, of which each call is noted with whether it is waited for in sight."""
+
+    def __init__(self, other: Any, holding: Holding, seen: dict[str, bool]) -> None:
+        self._other, self._holding, self._seen = other, holding, seen
+
+    def __getattr__(self, name: str) -> Any:
+        async def asked(*args: Any, **named: Any) -> Any:
+            self._seen[name] = self._holding.since is not None
+            return await getattr(self._other, name)(*args, **named)
+
+        return asked
+
+
+async def test_a_database_is_waited_for_in_sight_and_an_endpoint_is_not(
+    world: World,
+) -> None:
+    holding = Holding(world.clock)
+    seen: dict[str, bool] = {}
+
+    def watched(other: Any) -> Any:
+        return Watched(other, holding, seen)
+
+    consumer = replace(
+        world.consumer,
+        deliveries=watched(world.rows),
+        secrets=EndpointSecrets(watched(world.secrets)),
+        sender=watched(world.sender),
+        holding=holding.one,
+    )
+    await world.endpoint()
+    first = await world.told()
+    await world.endpoint()
+    world.sender.answers = [Attempt(status=410)]
+
+    (told,) = await consumer.handle(world.event(first))
+    await consumer.overflow(told.event)
+    await world.keys.terminate(TENANT)
+    await consumer.handle(told.event)
+
+    waited = {"claim", "open", "settle", "announce", "park", "end"}
+    assert {**dict.fromkeys(waited, True), "send": False} == seen
+    assert holding.since is None
 
 
 async def test_a_delaying_topic_gives_back_what_is_due(world: World) -> None:

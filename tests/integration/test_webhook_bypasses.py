@@ -1,6 +1,7 @@
 """Every bypass is refused where it is registered, and again where it is dialled."""
 
 from collections.abc import AsyncIterator
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -85,6 +86,7 @@ class Outside:
             rules=rules,
             clock=self.world.clock,
             entropy=SystemEntropy(),
+            holding=nullcontext,
         )
 
     @property

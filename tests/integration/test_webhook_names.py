@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -220,6 +220,7 @@ class Endpoint:
             rules=RULES,
             clock=self.clock,
             entropy=SystemEntropy(),
+            holding=nullcontext,
         )
 
     async def begin(self) -> "Endpoint":
