@@ -136,11 +136,14 @@ class Member:
         self.progress.keep(frozenset(partitions))
         self.assigned_once = True
 
+    async def join(self) -> None:
+        """Join the group; it may take as long as another member needs to let go."""
+        await self._subscriber.start()
+
     async def leave(self, seconds: float) -> None:
         """Finish what is in hand, and leave the group."""
         await self.mode.leave(seconds)
-        if self._subscriber is not None:
-            await self._subscriber.stop()
+        await self._subscriber.stop()
 
     async def look(self) -> None:
         """Ask how much there is to do, and note what moved."""
@@ -286,7 +289,6 @@ class Delivery:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Deliver until ``stop`` is set; then drain, commit and leave the groups."""
-        await self._broker.start()
         watching = [
             asyncio.create_task(self._repeat(TURN_EVERY_S, self._turn)),
             asyncio.create_task(self._repeat(LOOK_EVERY_S, self._heed)),
@@ -298,7 +300,7 @@ class Delivery:
             looking = self._repeat(LOOK_EVERY_S, member.look)
             watching += map(asyncio.create_task, (settling, looking))
         try:
-            await stop.wait()
+            await self._until(stop)
         finally:
             self._stopping = True
             for task in watching:
@@ -306,6 +308,28 @@ class Delivery:
             leaving = (member.leave(self._drain_s) for member in self._members)
             await asyncio.gather(*leaving)
             await self._broker.stop()
+
+    async def _until(self, stop: asyncio.Event) -> None:
+        """Join the groups and go on; asked to stop, it stops also where it cannot join.
+
+        No group waits for another's rebalance.
+        """
+        await self._broker.connect()
+        pending: set[asyncio.Task[Any]]
+        stopping = asyncio.create_task(stop.wait())
+        pending = {asyncio.create_task(member.join()) for member in self._members}
+        pending.add(stopping)
+        try:
+            while not stopping.done():
+                done, pending = await asyncio.wait(
+                    pending, return_when=asyncio.FIRST_COMPLETED
+                )
+                for task in done:
+                    task.result()
+        finally:
+            for task in pending:
+                task.cancel()
+            await asyncio.gather(*pending, return_exceptions=True)
 
     def alive(self) -> bool:
         """False: restart this process."""

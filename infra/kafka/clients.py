@@ -12,6 +12,7 @@ from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssigno
 from aiokafka.errors import KafkaError
 
 from infra.kafka.connections import survive_closed_transports
+from infra.kafka.consumer import Consumer
 from infra.kafka.partitioner import KeyPartitioner
 from infra.kafka.partitions import KafkaPartitions
 from infra.kafka.records import tolerate_header_names
@@ -103,9 +104,9 @@ class KafkaClients:
             **PRODUCER,
         )
 
-    def reader(self) -> AIOKafkaConsumer:
+    def reader(self) -> Consumer:
         """A consumer of no group, that was not started yet."""
-        return AIOKafkaConsumer(
+        return Consumer(
             bootstrap_servers=self.bootstrap,
             client_id="sluice",
             enable_auto_commit=False,

@@ -9,12 +9,13 @@ returns at once when something is there.
 from functools import partial
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer
 from faststream.kafka import KafkaBroker
 from typing_extensions import override
 
+from infra.kafka.consumer import Consumer
 
-class PatientConsumer(AIOKafkaConsumer):  # type: ignore[misc]
+
+class PatientConsumer(Consumer):
     """Polls until there are records, or it is stopped.
 
     Each slice is a poll of the group: ``max_poll_interval_ms`` counts from the last.

@@ -6,17 +6,19 @@ import signal
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from aiokafka import AIOKafkaProducer
+from aiokafka import AIOKafkaProducer, ConsumerRebalanceListener, TopicPartition
 from typing_extensions import override
 
 from consumers.delivery import concurrent, ordered
 from demo import stack as local
 from demo.stack import Stack
+from infra.kafka import consumer
 from infra.kafka.clients import KafkaClients
 from infra.kafka.publisher import KafkaPublisher
 from infra.kafka.replies import ReplyBox
@@ -27,9 +29,10 @@ from schemas.audit import AuditRecorded
 from schemas.events import Attributes, Event
 from schemas.ids import EventId, RequestId, derived
 from schemas.requests import Outcome, RequestReplied
-from schemas.topics import REPLIES, Outgoing
+from schemas.topics import REPLIES, Outgoing, Topic
 from tests.support.audit import NOON, TENANT, recorded
 from tests.support.kafka import (
+    QUICK,
     clients,
     delivering,
     everything,
@@ -86,7 +89,8 @@ async def test_a_broker_that_dies_and_comes_back_costs_nothing(
         else concurrent(source, handle, prepare=nothing, lane=lambda _: "one")
     )
     async with delivering(kafka, chosen) as running:
-        await asyncio.sleep(0.7)  # noqa: TID251 - in the middle of it
+        await until(running.delivery.ready)
+        await asyncio.sleep(0.5)  # noqa: TID251 - in the middle of it
         assert mortal.kafka_pid is not None
         os.kill(mortal.kafka_pid, signal.SIGKILL)
         away = f"{source.group}:kafka_away"
@@ -101,6 +105,97 @@ async def test_a_broker_that_dies_and_comes_back_costs_nothing(
     found = await everything(kafka, sink.name)
     assert alive
     assert named([*NAMES, "after"]) == set(subjects(found))
+
+
+class Keeps(ConsumerRebalanceListener):  # type: ignore[misc]
+    """Holds a rebalance up: it does not let go of what it has."""
+
+    def __init__(self) -> None:
+        self.asked, self.lets_go = asyncio.Event(), asyncio.Event()
+
+    @override
+    async def on_partitions_revoked(self, revoked: Any) -> None:
+        if revoked:
+            self.asked.set()
+            await self.lets_go.wait()
+
+    @override
+    async def on_partitions_assigned(self, assigned: Any) -> None: ...
+
+
+@asynccontextmanager
+async def keeping(kafka: str, source: Topic[Any]) -> AsyncIterator[Keeps]:
+    """Another member that holds up whoever wants to join, until it lets go."""
+    keeps = Keeps()
+    other = consumer.Consumer(
+        bootstrap_servers=kafka,
+        group_id=source.group,
+        enable_auto_commit=False,
+        **{**QUICK, "rebalance_timeout_ms": 60_000},
+    )
+    other.subscribe([source.name], listener=keeps)
+    await other.start()
+    try:
+        yield keeps
+    finally:
+        keeps.lets_go.set()
+        await asyncio.wait_for(other.stop(), 60)
+
+
+async def pass_on(event: Audited, _: None) -> Sequence[Outgoing[Any]]:
+    return ()
+
+
+async def test_asked_to_stop_it_stops_although_it_cannot_join(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(consumer, "STOPS_WITHIN_S", 0.5)
+    kafka = stack.kafka_bootstrap
+    source = await new_topic(kafka, "source")
+
+    async with keeping(kafka, source) as other:
+        async with delivering(kafka, ordered(source, pass_on)) as running:
+            await asyncio.wait_for(other.asked.wait(), 30)
+            reasons = running.delivery.reasons()
+            await asyncio.wait_for(running.end(), 10)
+
+        assert not other.lets_go.is_set()
+    assert [f"{source.group}:not_assigned"] == reasons
+
+
+async def test_asked_to_stop_it_stops_although_the_broker_is_away(
+    mortal: Stack,
+) -> None:
+    kafka = mortal.kafka_bootstrap
+    source = await new_topic(kafka, "source")
+
+    reader = clients(kafka).reader()
+    await reader.start()
+    reader.assign([TopicPartition(source.name, 0)])
+    async with delivering(kafka, ordered(source, pass_on)) as running:
+        await until(running.delivery.ready)
+        await asyncio.to_thread(mortal.kafka.kill)
+        await until(lambda: not running.delivery.ready(), 20)
+        await asyncio.wait_for(running.end(), 20)
+    await asyncio.wait_for(reader.stop(), 20)
+
+
+async def test_a_broker_that_dies_while_a_member_joins_costs_nothing(
+    mortal: Stack,
+) -> None:
+    kafka = mortal.kafka_bootstrap
+    source = await new_topic(kafka, "source")
+    await put(kafka, source, *NAMES)
+
+    async with (
+        keeping(kafka, source) as other,
+        delivering(kafka, ordered(source, pass_on)) as running,
+    ):
+        await asyncio.wait_for(other.asked.wait(), 30)
+        await asyncio.to_thread(mortal.kafka.kill)
+        other.lets_go.set()
+        await asyncio.to_thread(mortal.kafka.start)
+        await until(running.delivery.ready, 60)
 
 
 @pytest.mark.parametrize("mode", ["ordered", "batch", "concurrent"])

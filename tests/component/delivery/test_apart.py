@@ -20,7 +20,7 @@ TURNS = 5
 class NoBroker:
     """Nobody is asked here."""
 
-    async def start(self) -> None: ...
+    async def connect(self) -> None: ...
 
     async def stop(self) -> None: ...
 
@@ -33,7 +33,7 @@ async def nothing(_: float) -> None:
     """Nobody is there to be left."""
 
 
-@pytest.mark.parametrize("hangs", ["settle", "look"])
+@pytest.mark.parametrize("hangs", ["join", "settle", "look"])
 async def test_a_group_whose_answer_never_comes_holds_up_no_other(
     hangs: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -57,9 +57,11 @@ async def test_a_group_whose_answer_never_comes_holds_up_no_other(
     for member in delivery._members:
         group = str(member.subscription.group)
         first = group == REQUESTS_ACCEPTED.group
+        join = asked(group, "join", hang=first and hangs == "join")
         settle = asked(group, "settle", hang=first and hangs == "settle")
         look = asked(group, "look", hang=first and hangs == "look")
         member.mode.commits.owing.set()
+        monkeypatch.setattr(member, "join", join)
         monkeypatch.setattr(member.mode.commits, "settle", settle)
         monkeypatch.setattr(member, "look", look)
         monkeypatch.setattr(member, "leave", nothing)
@@ -67,11 +69,14 @@ async def test_a_group_whose_answer_never_comes_holds_up_no_other(
     running = asyncio.create_task(delivery.run(stop))
     for _ in range(TURNS):
         await bench.clock.pass_by(30.0)
+    alive = delivery.alive()
     stop.set()
     await running
 
     other = REQUESTS_SCREENED.group
+    assert alive
     assert 1 == calls[str(REQUESTS_ACCEPTED.group), hangs]
+    assert 1 == calls[str(other), "join"]
     assert TURNS <= calls[str(other), "settle"]
     assert TURNS <= calls[str(other), "look"]
 
