@@ -203,17 +203,20 @@ class Subscriber:
         self._most = most
         self._batch: Any = None
         self._tasks: list[asyncio.Task[None]] = []
+        self._joined = asyncio.Event()
         self.consumer = self
 
     def __call__(self, batch: Any) -> None:
         self._batch = batch
 
-    def start(self) -> None:
+    async def start(self) -> None:
+        """As aiokafka's: it waits until it was assigned something."""
         loop = asyncio.get_running_loop()
         self._tasks = [
             loop.create_task(self._coordinate()),
             loop.create_task(self._consume()),
         ]
+        await self._joined.wait()
 
     async def stop(self) -> None:
         for task in self._tasks:
@@ -240,6 +243,7 @@ class Subscriber:
             partitions.assigned_in(*await joined)
             held = {TopicPartition(group.topic, p) for p in partitions.assigned()}
             await self._told(self._listener.on_partitions_assigned(held))
+            self._joined.set()
             await partitions.rebalancing.wait()
 
     @staticmethod
@@ -276,21 +280,17 @@ class SimBroker:
 
     def __init__(self, kafka: "SimKafka") -> None:
         self._kafka = kafka
-        self._subscribers: list[Subscriber] = []
 
     def subscriber(self, topic: str, **settings: Any) -> Subscriber:
-        made = Subscriber(
+        return Subscriber(
             self._kafka.world,
             self._kafka.held[topic],
             settings["listener"],
             settings["max_records"],
         )
-        self._subscribers.append(made)
-        return made
 
-    async def start(self) -> None:
-        for subscriber in self._subscribers:
-            subscriber.start()
+    async def connect(self) -> None:
+        """Each subscriber is started by its member."""
 
     async def stop(self) -> None:
         """Each subscriber was stopped by its member."""
