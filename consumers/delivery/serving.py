@@ -315,10 +315,9 @@ class Delivery:
         No group waits for another's rebalance.
         """
         await self._broker.connect()
-        pending: set[asyncio.Task[Any]]
-        stopping = asyncio.create_task(stop.wait())
-        pending = {asyncio.create_task(member.join()) for member in self._members}
-        pending.add(stopping)
+        stopping: asyncio.Task[Any] = asyncio.create_task(stop.wait())
+        joining = [asyncio.create_task(member.join()) for member in self._members]
+        pending = {stopping, *joining}
         try:
             while not stopping.done():
                 done, pending = await asyncio.wait(
@@ -327,9 +326,9 @@ class Delivery:
                 for task in done:
                     task.result()
         finally:
-            for task in pending:
+            for task in (stopping, *joining):
                 task.cancel()
-            await asyncio.gather(*pending, return_exceptions=True)
+            await asyncio.gather(stopping, *joining, return_exceptions=True)
 
     def alive(self) -> bool:
         """False: restart this process."""

@@ -14,7 +14,7 @@ STOPS_WITHIN_S = 5.0
 
 
 class Consumer(AIOKafkaConsumer):  # type: ignore[misc]
-    """aiokafka's, otherwise."""
+    """aiokafka's, but for its stop."""
 
     @override
     async def stop(self) -> None:

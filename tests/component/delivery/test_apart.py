@@ -1,13 +1,16 @@
 """An answer of Kafka's that never comes holds up its own group, and no other."""
 
 import asyncio
+import gc
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import pytest
+from aiokafka.errors import KafkaConnectionError
 
 from consumers.delivery import Delivery, ordered
+from consumers.delivery.serving import DRAIN_S
 from infra.kafka import clients
 from infra.kafka.clients import KafkaClients
 from schemas.events import Event
@@ -79,6 +82,35 @@ async def test_a_group_whose_answer_never_comes_holds_up_no_other(
     assert 1 == calls[str(other), "join"]
     assert TURNS <= calls[str(other), "settle"]
     assert TURNS <= calls[str(other), "look"]
+
+
+async def test_where_no_group_can_be_joined_it_ends_and_says_so_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    bench, left = Bench(), list[float]()
+    topics = (REQUESTS_ACCEPTED, REQUESTS_SCREENED)
+    delivery = Delivery(
+        [ordered(each, handle) for each in topics],
+        kafka=KafkaClients("127.0.0.1:1"),
+        means=bench.means,
+    )
+    monkeypatch.setattr(delivery, "_broker", NoBroker())
+
+    async def refused() -> None:
+        raise KafkaConnectionError
+
+    async def leave(seconds: float) -> None:
+        left.append(seconds)
+
+    for member in delivery._members:
+        monkeypatch.setattr(member, "join", refused)
+        monkeypatch.setattr(member, "leave", leave)
+    with pytest.raises(KafkaConnectionError):
+        await delivery.run(asyncio.Event())
+    gc.collect()
+
+    assert [DRAIN_S] * 2 == left
+    assert [] == caplog.records
 
 
 async def test_a_broker_that_takes_a_connection_and_says_nothing_does_not_answer(
