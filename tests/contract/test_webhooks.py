@@ -274,6 +274,17 @@ class DeliveriesContract:
         assert await claims(due, house.now + LEASE - SECOND, LEASE) is None
         assert await claims(due, house.now + LEASE, LEASE) is not None
 
+    async def test_of_several_who_claim_at_once_one_may(
+        self, house: House, tenant: TenantId
+    ) -> None:
+        await house.endpoint(tenant)
+        told = [due for each in "abcd" for due in await house.told(tenant, each)]
+        for due in told:
+            claims = (house.deliveries.claim(due, house.now, LEASE) for _ in range(4))
+            made = await asyncio.gather(*claims)
+
+            assert 1 == sum(each is not None for each in made)
+
     async def test_another_tenant_claims_nothing(
         self, house: House, tenant: TenantId, other: TenantId
     ) -> None:
@@ -364,6 +375,18 @@ class DeliveriesContract:
         assert await claim(one, opens, LEASE) is None
         await house.deliveries.settle(two, OK, took=TOOK, now=opens, jitter=0)
         assert await claim(one, opens, LEASE) is not None
+
+    async def test_failures_at_once_all_count(
+        self, house: House, tenant: TenantId
+    ) -> None:
+        await house.endpoint(tenant)
+        causes = ["one", "two", "three", "four", "five"]
+        told = [due for each in causes for due in await house.told(tenant, each)]
+        (last,) = await house.told(tenant, "last")
+
+        await asyncio.gather(*(house.tried(due, BAD) for due in told))
+
+        assert await house.deliveries.claim(last, house.now + SECOND, LEASE) is None
 
     async def test_a_probe_that_never_ended_is_followed_by_another(
         self, house: House, tenant: TenantId
