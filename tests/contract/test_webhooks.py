@@ -140,11 +140,25 @@ class EndpointsContract:
         changed = await house.endpoints.update(
             made.id, Change(name="other"), later, holder(tenant)
         )
+        fewer = Change(event_types=(Kind.REQUEST_COMPLETED,))
+        again = await house.endpoints.update(made.id, fewer, later, holder(tenant))
 
-        assert replace(made, name="other", updated_at=later) == changed
-        assert ["endpoint.created", "endpoint.updated"] == list(
+        other = replace(made, name="other", updated_at=later)
+        assert other == changed
+        assert replace(other, event_types=fewer.event_types or ()) == again
+        assert ["endpoint.created", "endpoint.updated", "endpoint.updated"] == list(
             await house.acts(tenant)
         )
+
+    async def test_the_newest_comes_first(self, house: House, tenant: TenantId) -> None:
+        for seconds in (1, 0, 2):
+            created, secret = bare(tenant, made=house.now + seconds * SECOND)
+            assert await house.endpoints.create(created, secret, holder(tenant))
+
+        found = await house.endpoints.all(holder(tenant))
+
+        ages = [(each.created_at - house.now) / SECOND for each in found]
+        assert [2, 1, 0] == ages
 
     async def test_what_was_deleted_is_told_of_nothing(
         self, house: House, tenant: TenantId
@@ -436,6 +450,20 @@ class DeliveriesContract:
         assert changed is not None
         assert changed.disabled_reason is None
         assert 1 == len(await house.told(tenant, "two"))
+
+    async def test_what_is_enabled_again_begins_anew(
+        self, house: House, tenant: TenantId
+    ) -> None:
+        made = await house.endpoint(tenant)
+        (one,) = await house.told(tenant, "one")
+        one = await house.failed(one, 4)
+        await house.tried(one, Attempt(status=410))
+        await house.endpoints.update(
+            made.id, Change(name="again"), house.now, holder(tenant)
+        )
+        (two,) = await house.told(tenant, "two")
+
+        assert await house.deliveries.claim(two, house.now, LEASE) is not None
 
     async def test_five_days_without_success_disable(
         self, house: House, tenant: TenantId
