@@ -20,13 +20,22 @@ from producers.expired import Expired
 from schemas.ids import EventId, TenantId
 from schemas.requests import Arrival
 from schemas.retention import Forgotten
-from tests.support.expired import ANSWER, LONG_AGO, NOW, TODAY, World, in_postgres
+from tests.support.expired import (
+    ANSWER,
+    LONG_AGO,
+    NOW,
+    TODAY,
+    World,
+    a_day_ago,
+    in_postgres,
+)
 from tests.support.installation import ENTROPY, new_tenant
 from tests.support.ledger import Database, database
 
 pytestmark = pytest.mark.integration
 
 HOLD = "select from sluice.request where id = $1 for update"
+HOLD_CALL = "select from sluice.provider_call where request_id = $1 for update"
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +67,20 @@ async def test_a_batch_leaves_what_another_holds(
     assert [2, 2, 0, 0] == batches
     assert [True] + [False] * 4 == [await world.answered(each) for each in requests]
     assert 1 == await world.expire(2)
+
+
+async def test_a_call_that_another_holds_is_left_for_later(
+    world: World, pool: asyncpg.Pool
+) -> None:
+    calls = [await world.called(timedelta(days=2)) for _ in range(3)]
+
+    async with as_tenant(pool, world.tenant) as other:
+        await other.fetch(HOLD_CALL, UUID(calls[0]))
+        deleted = await world.rows.calls(world.tenant, a_day_ago(), 10)
+
+    begun = [await world.calls.begun(world.tenant, each) for each in calls]
+    assert 2 == deleted
+    assert [True, False, False] == begun
 
 
 async def test_a_round_does_all_tenants_to_the_end(world: World) -> None:
