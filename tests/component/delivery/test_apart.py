@@ -36,18 +36,24 @@ async def nothing(_: float) -> None:
     """Nobody is there to be left."""
 
 
+def of_two(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Delivery:
+    """Two groups, and no broker."""
+    topics = (REQUESTS_ACCEPTED, REQUESTS_SCREENED)
+    made = Delivery(
+        [ordered(each, handle) for each in topics],
+        kafka=KafkaClients("127.0.0.1:1"),
+        means=bench.means,
+    )
+    monkeypatch.setattr(made, "_broker", NoBroker())
+    return made
+
+
 @pytest.mark.parametrize("hangs", ["join", "settle", "look"])
 async def test_a_group_whose_answer_never_comes_holds_up_no_other(
     hangs: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bench, calls = Bench(), Counter[tuple[str, str]]()
-    topics = (REQUESTS_ACCEPTED, REQUESTS_SCREENED)
-    delivery = Delivery(
-        [ordered(each, handle) for each in topics],
-        kafka=KafkaClients("127.0.0.1:1"),
-        means=bench.means,
-    )
-    monkeypatch.setattr(delivery, "_broker", NoBroker())
+    delivery = of_two(bench, monkeypatch)
 
     def asked(group: str, what: str, *, hang: bool) -> Callable[[], Awaitable[None]]:
         async def call() -> None:
@@ -87,14 +93,8 @@ async def test_a_group_whose_answer_never_comes_holds_up_no_other(
 async def test_where_no_group_can_be_joined_it_ends_and_says_so_once(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    bench, left = Bench(), list[float]()
-    topics = (REQUESTS_ACCEPTED, REQUESTS_SCREENED)
-    delivery = Delivery(
-        [ordered(each, handle) for each in topics],
-        kafka=KafkaClients("127.0.0.1:1"),
-        means=bench.means,
-    )
-    monkeypatch.setattr(delivery, "_broker", NoBroker())
+    left = list[float]()
+    delivery = of_two(Bench(), monkeypatch)
 
     async def refused() -> None:
         raise KafkaConnectionError
