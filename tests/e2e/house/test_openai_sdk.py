@@ -174,6 +174,8 @@ async def test_a_disconnected_client_loses_nothing(
     """Its retries, under the same key, are the same request, and are answered."""
     headers = {"idempotency-key": "gone-1"}
     body = {"model": "echo", "messages": [{"role": "user", "content": "hello"}]}
+    async with http.get("/livez") as answer:  # it is gone, not: it never came
+        await answer.read()
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.005):
             await http.post("/v1/chat/completions", json=body, headers=headers)
