@@ -56,10 +56,11 @@ def attempts(subscriber: Subscriber, request: str) -> list[str]:
 async def test_a_kill_and_an_outage_in_mid_flight_lose_nothing(tmp_path: Path) -> None:
     """What was answered while nobody could write that down comes once more."""
     async with installation(tmp_path) as (sluice, access), serving() as subscriber:
-        sdk = OpenAI(base_url=access.gateway + "/v1", api_key=access.api_key)
-        await asyncio.to_thread(
-            sdk.webhooks.create, name="one", url=subscriber.url, event_types=KINDS
-        )
+        url = access.gateway + "/v1"
+        with OpenAI(base_url=url, api_key=access.api_key) as sdk:
+            await asyncio.to_thread(
+                sdk.webhooks.create, name="one", url=subscriber.url, event_types=KINDS
+            )
         killed = await inside(access, subscriber)
         sluice.processes["webhooks"].kill()
         released(subscriber)

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -90,8 +90,10 @@ def own(sluice: tuple[Sluice, Access]) -> Access:
 
 
 @pytest.fixture
-def sdk(own: Access) -> OpenAI:
-    return OpenAI(base_url=own.gateway + "/v1", api_key=own.api_key, max_retries=0)
+def sdk(own: Access) -> Iterator[OpenAI]:
+    url = own.gateway + "/v1"
+    with OpenAI(base_url=url, api_key=own.api_key, max_retries=0) as client:
+        yield client
 
 
 async def ask(own: Access, text: str, model: str = "echo") -> str:
