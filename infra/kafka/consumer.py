@@ -21,8 +21,10 @@ class Consumer(AIOKafkaConsumer):  # type: ignore[misc]
         """Leave the group, where there is one, and hang up."""
         stopping = asyncio.ensure_future(super().stop())
         await asyncio.wait({stopping}, timeout=STOPS_WITHIN_S)
-        if not stopping.done() or stopping.cancelled():
+        if not stopping.done():
             await self._client.close()
-        await asyncio.wait({stopping})
-        if not stopping.cancelled():
+            await asyncio.wait({stopping})
+        if stopping.cancelled():
+            await self._client.close()
+        else:
             stopping.result()
