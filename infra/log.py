@@ -4,8 +4,10 @@ An event's name is a ``Literal``; its values are ids, numbers and enums. A plain
 does not type-check, so a prompt cannot be logged.
 """
 
+import json
 import logging
 import sys
+from datetime import UTC, datetime
 from enum import Enum
 from typing import Literal, TypeAlias
 
@@ -13,6 +15,7 @@ import structlog
 from typing_extensions import override
 
 from pipeline.errors import place
+from schemas.events import timestamp
 from schemas.ids import EndpointId, EventId, RequestId, TenantId
 
 EventName = Literal[
@@ -73,7 +76,7 @@ class Log:
 
 
 class _Line(logging.Formatter):
-    """What a library says, in one line.
+    """What a library says, in one line that reads as ours do.
 
     An error is its class and its place: its text, which tracebacks end with and asyncio
     repeats below its first line, may hold what was handled.
@@ -81,10 +84,17 @@ class _Line(logging.Formatter):
 
     @override
     def format(self, record: logging.LogRecord) -> str:
-        said = record.getMessage().partition("\n")[0]
         error = record.exc_info[1] if record.exc_info else None
-        where = f" ({place(error)})" if error else ""
-        return f"{record.levelname}:{record.name}:{said}{where}"
+        return json.dumps(
+            {
+                "library": record.name,
+                "said": record.getMessage().partition("\n")[0],
+                **({"place": place(error)} if error else {}),
+                "event": "library_spoke",
+                "level": record.levelname.lower(),
+                "timestamp": timestamp(datetime.fromtimestamp(record.created, UTC)),
+            }
+        )
 
 
 def configure(level: str) -> None:

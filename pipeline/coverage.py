@@ -18,8 +18,16 @@ _THROUGH: Final = "request.completed"
 # What was blocked or failed went no further, so later guards had nothing to judge.
 
 
+def missing(found: AuditRecord | AuditRecorded) -> frozenset[str]:
+    """The required guards that a request came through without, by its last record.
+
+    Of every other record none: later stages may still run them.
+    """
+    return not_run(found) if found.action == _THROUGH else frozenset()
+
+
 def not_run(found: AuditRecord | AuditRecorded) -> frozenset[str]:
-    """The required guards that did not run, by a request's last record.
+    """The required guards that did not run, up to this record.
 
     A guard that failed open did not run, whatever it is listed as. Recognisers run
     under ``ner.<name>@<version>`` and are required by name.
@@ -35,8 +43,8 @@ def uncovered(event: Event[AuditRecorded]) -> Event[AuditRecorded] | None:
     Law: the same event gives the same incident.
     """
     data = event.data
-    missing = sorted(not_run(data)) if data.action == _THROUGH else []
-    if not missing:
+    guards = sorted(missing(data))
+    if not guards:
         return None
     attributes = after(
         event.attributes,
@@ -51,7 +59,7 @@ def uncovered(event: Event[AuditRecorded]) -> Event[AuditRecorded] | None:
         request_id=data.request_id,
         decision=tuple(
             Decision(stage="ledger", control=guard, verdict="not_run")
-            for guard in missing
+            for guard in guards
         ),
         guards_required=data.guards_required,
         guards_ran=data.guards_ran,

@@ -9,7 +9,7 @@ from io import StringIO
 from typing import Final
 
 from pipeline.audit import Entry, record
-from pipeline.coverage import not_run
+from pipeline.coverage import missing
 from pipeline.errors import InvalidMessage
 from schemas.audit import CLOSED, AuditRecord, Erase
 from schemas.events import timestamp
@@ -59,7 +59,7 @@ COLUMNS: Final = (
     "request_id",
     "event_id",
     "decisions",
-    "guards_not_run",
+    "guards_missing",
     "model",
     "policy",
     "input_tokens",
@@ -104,7 +104,7 @@ def _cells(entry: Entry, erased: Collection[Erase]) -> Iterator[str]:
         ":".join(filter(None, (each.stage, each.control, each.verdict, each.rule)))
         for each in found.decision
     )
-    yield " ".join(sorted(not_run(found)))
+    yield " ".join(sorted(missing(found)))
     yield found.model or ""
     yield f"{policy.id}@{policy.version}" if policy else ""
     yield str(usage.input_tokens) if usage else ""

@@ -212,6 +212,8 @@ def shown(found: Any, *, as_json: bool) -> None:
         _lines(found)
     elif found:
         _table(found)
+    else:
+        click.echo("none")
 
 
 def _table(found: Sequence[Mapping[str, Any]]) -> None:

@@ -11,7 +11,7 @@ from rich.table import Column, Table
 from infra.exports import Written, export
 from infra.signer.ed25519 import public_keys
 from pipeline.audit import record
-from pipeline.coverage import not_run
+from pipeline.coverage import missing
 from producers.cli.books import (
     HOLDS,
     database,
@@ -72,7 +72,6 @@ def print_records(bodies: Sequence[bytes], *, raw: bool) -> None:
     names = ("seq", "time", "what", "status", "decisions", "found", "guards missing")
     table = Table(*(Column(name, overflow="fold") for name in names))
     for found in map(record, bodies):
-        missing = " ".join(sorted(not_run(found)))
         table.add_row(
             str(found.seq),
             found.ts,
@@ -80,7 +79,7 @@ def print_records(bodies: Sequence[bytes], *, raw: bool) -> None:
             found.status or "",
             "\n".join(map(_decision, found.decision)),
             "\n".join(map(_looked, found.looked)),
-            missing,
+            " ".join(sorted(missing(found))),
         )
     Console().print(table)
 

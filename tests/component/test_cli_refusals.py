@@ -154,6 +154,12 @@ def test_a_list_is_shown_whole_however_narrow_the_screen_is(
     assert [2, 2, 2] == [printed.count(value) for value in row.values()]
 
 
+def test_an_empty_list_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    shown([], as_json=False)
+
+    assert "none\n" == capsys.readouterr().out
+
+
 @pytest.mark.parametrize("line", ["lag", "dead list", "completeness"])
 def test_without_kafka_nothing_but_our_line_is_printed(line: str) -> None:
     """In a process of its own: only there Python prints what libraries log."""

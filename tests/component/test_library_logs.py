@@ -1,7 +1,9 @@
-"""What libraries log in a process of ours: a line, and no error's text."""
+"""What libraries log in a process of ours: a JSON line, and no error's text."""
 
+import json
 import subprocess
 import sys
+from datetime import datetime
 
 from tests.support.started import ROOT
 
@@ -35,7 +37,13 @@ def test_a_librarys_error_is_a_line_without_its_text() -> None:
         check=True,
     )
 
+    lines = [json.loads(line) for line in done.stderr.splitlines()]
+    assert "zq-canary" not in done.stderr
     assert [
-        "ERROR:library:it failed (ValueError <string>:15)",
-        "ERROR:asyncio:Task exception was never retrieved (ValueError <string>:6)",
-    ] == done.stderr.splitlines()
+        ("library", "it failed", "ValueError <string>:15"),
+        ("asyncio", "Task exception was never retrieved", "ValueError <string>:6"),
+    ] == [(line["library"], line["said"], line["place"]) for line in lines]
+    assert {("library_spoke", "error")} == {
+        (line["event"], line["level"]) for line in lines
+    }
+    assert all(datetime.fromisoformat(line["timestamp"]).tzinfo for line in lines)

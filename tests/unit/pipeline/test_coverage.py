@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipeline.coverage import INCIDENT, not_run, uncovered
+from pipeline.coverage import INCIDENT, missing, not_run, uncovered
 from schemas.requests import Decision
 from tests.support.audit import recorded
 
@@ -38,11 +38,20 @@ def test_a_guard_that_failed_open_did_not_run_though_it_is_listed() -> None:
     assert incident == uncovered(event)
 
 
-@pytest.mark.parametrize("action", ["request.blocked", "request.failed"])
+@pytest.mark.parametrize(
+    "action", ["request.accepted", "request.blocked", "request.failed"]
+)
 def test_what_went_no_further_missed_no_guard(action: str) -> None:
     event = recorded("a", action, guards_required=GUARDS)
 
     assert None is uncovered(event)
+    assert frozenset() == missing(event.data)
+
+
+def test_what_came_through_without_a_guard_missed_it() -> None:
+    event = recorded("a", "request.completed", guards_required=GUARDS)
+
+    assert set(GUARDS) == missing(event.data)
 
 
 def test_a_guard_that_nobody_required_is_no_matter() -> None:

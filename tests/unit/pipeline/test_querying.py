@@ -20,8 +20,8 @@ CONTENT = ContentCommitment(
 )
 
 
-def entry(**data: Any) -> Entry:
-    event = recorded("a", request="r", **data)
+def entry(action: str = "request.completed", **data: Any) -> Entry:
+    event = recorded("a", action, request="r", **data)
     (made,) = chain(empty("ledger.test.example/x"), [event]).entries
     return made
 
@@ -47,7 +47,7 @@ def test_a_record_is_a_row() -> None:
 
     assert list(COLUMNS) == list(row)
     assert "screening:phrases:blocked:r-1" == row["decisions"]
-    assert "pii" == row["guards_not_run"]
+    assert "pii" == row["guards_missing"]
     assert "default@3" == row["policy"]
     assert ("5", "7", "request") == (
         row["input_tokens"],
