@@ -155,7 +155,7 @@ class Groups:
             recipe=self._recipe(),
             clock=opened.clock,
             turn=Turns(opened.clock).next,
-            holding=holding.one,
+            hold=holding.one,
             recognisers=self._outside,
         )
         return concurrent(
@@ -233,7 +233,7 @@ class Groups:
             rules=egress_rules(opened.settings),
             clock=opened.clock,
             entropy=opened.entropy,
-            holding=holding.one,
+            hold=holding.one,
         )
         return concurrent(
             WEBHOOKS_DUE,

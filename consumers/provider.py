@@ -19,7 +19,7 @@ from pipeline.errors import RetryableError
 from pipeline.ports.providers import Answered, Providers, Refused, Unanswered
 from pipeline.ports.recognisers import NOBODY, Recognisers
 from pipeline.ports.requests import Done, Held, ProviderCalls, Spent, Taken
-from pipeline.ports.system import Clock, Holding
+from pipeline.ports.system import Clock, Hold
 from pipeline.provider import (
     ATTEMPTS,
     Released,
@@ -63,7 +63,7 @@ class ProviderConsumer:
 
     Attributes:
         turn: awaited before an answer is looked at: many may come at once.
-        holding: open as long as the claims did not answer, or keep no result.
+        hold: open as long as the claims did not answer, or keep no result.
     """
 
     bench: Bench
@@ -73,7 +73,7 @@ class ProviderConsumer:
     recipe: Recipe
     clock: Clock
     turn: Turn
-    holding: Holding
+    hold: Hold
     recognisers: Recognisers = NOBODY
 
     async def prepare(self, events: Sequence[Event[RequestRedacted]]) -> Work:
@@ -104,7 +104,7 @@ class ProviderConsumer:
         self, event: Event[RequestRedacted], key: DataKey, asked: Opened, told: Told
     ) -> Sequence[Outgoing[Any]]:
         tenant, request = key.tenant_id, key.request_id
-        with self.holding():
+        with self.hold():
             claim = await self.calls.take(tenant, request, LEASE)
         match claim:
             case Done(result=sealed):
@@ -162,7 +162,7 @@ class ProviderConsumer:
 
         While the claims are away, ours is held on to: let go, it would be paid twice.
         """
-        with self.holding():
+        with self.hold():
             while self.clock.now() < deadline:
                 with suppress(RetryableError):
                     return await self.calls.done(key.tenant_id, key.request_id, ours)

@@ -9,7 +9,7 @@ from pipeline.announcements import due, named, of_disabled
 from pipeline.egress import EgressRules, Forbidden, target
 from pipeline.endpoint_secrets import EndpointSecrets
 from pipeline.errors import KeyDestroyed, NotYet
-from pipeline.ports.system import Clock, Entropy, Holding
+from pipeline.ports.system import Clock, Entropy, Hold
 from pipeline.ports.webhooks import Claimed, Deliveries, Due, Sender, Settled
 from pipeline.webhooks import SCHEDULE, Again, Attempt, by_topic, headers
 from schemas.events import Event
@@ -37,7 +37,7 @@ class WebhooksConsumer:
     """One attempt an event. Keys and address are those of the moment.
 
     Attributes:
-        holding: open as long as a database did not answer; an endpoint takes its time.
+        hold: open as long as a database did not answer; an endpoint takes its time.
     """
 
     deliveries: Deliveries
@@ -46,14 +46,14 @@ class WebhooksConsumer:
     rules: EgressRules
     clock: Clock
     entropy: Entropy
-    holding: Holding
+    hold: Hold
 
     async def handle(
         self, event: Event[WebhookDue], _: None = None
     ) -> Sequence[Outgoing[Any]]:
         """What follows: the next attempt where a topic brings it back."""
         now = self.clock.now()
-        with self.holding():
+        with self.hold():
             claimed = await self.deliveries.claim(named(event), now, LEASE)
         if claimed is None:
             return ()
@@ -61,11 +61,11 @@ class WebhooksConsumer:
         try:
             seen = await self._attempt(claimed)
         except KeyDestroyed:
-            with self.holding():
+            with self.hold():
                 await self.deliveries.end(claimed.due, "erased")
             return ()
         took = timedelta(seconds=self.clock.monotonic() - began)
-        with self.holding():
+        with self.hold():
             settled = await self.deliveries.settle(
                 claimed.due,
                 seen,
@@ -81,18 +81,18 @@ class WebhooksConsumer:
     ) -> Sequence[Outgoing[Any]]:
         """Its endpoint's lane is full: it spills into the database."""
         spread = timedelta(seconds=self.entropy.uniform(*SPILL))
-        with self.holding():
+        with self.hold():
             await self.deliveries.park(named(event), self.clock.now() + spread)
         return ()
 
     async def _attempt(self, claimed: Claimed) -> Attempt:
         tenant, endpoint = claimed.due.tenant_id, claimed.due.endpoint_id
-        with self.holding():
+        with self.hold():
             url = await self.secrets.url(tenant, endpoint, claimed.url_sealed)
         place = target(url, self.rules)
         if isinstance(place, Forbidden):
             return Attempt(status=None, error="target_forbidden")
-        with self.holding():
+        with self.hold():
             keys = await self.secrets.opened(tenant, claimed.secrets)
         signed = headers(keys, claimed.message_id, self.clock.now(), claimed.body)
         return await self.sender.send(place.url, signed, claimed.body)

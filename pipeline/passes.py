@@ -105,7 +105,7 @@ class Refused(IntegrityError):
 def open_all(
     notes: Collection[str], keys: Sequence[VerifyKey], head: Head
 ) -> list[Checkpoint]:
-    """The checkpoints, by size.
+    """The checkpoints, by size; one that two places keep is one.
 
     A key that was handed over does not come back: of two checkpoints the longer one is
     signed by a key at least as new. So a key that was stolen after its time is told.
@@ -114,7 +114,7 @@ def open_all(
         Refused: one does not open, or is of another log.
     """
     opened = []
-    for note in notes:
+    for note in dict.fromkeys(notes):
         try:
             checkpoint = open_checkpoint(note, keys)
             signed_by = open_note(note, keys).signed_by

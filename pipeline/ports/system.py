@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Protocol
 
-Holding = Callable[[], AbstractContextManager[object]]
+Hold = Callable[[], AbstractContextManager[object]]
 """Open as long as something is held that nobody takes: its holder waits in sight."""
 
 

@@ -120,7 +120,7 @@ class House:
             calls=MemoryProviderCalls(self.clock, self.requests),
             providers=self.upstream,
             turn=Turns(self.clock).next,
-            holding=self.holding.one,
+            hold=self.holding.one,
         )
         self.tenant = new_tenant()
 

@@ -104,7 +104,7 @@ class House:
             calls=MemoryProviderCalls(world.clock),
             providers=Upstream(),
             turn=Turns(world.clock).next,
-            holding=nullcontext,
+            hold=nullcontext,
         )
         outcomes = OutcomesConsumer(
             requests=world.requests, deliveries=world.webhooks, clock=world.clock
@@ -116,7 +116,7 @@ class House:
             rules=EgressRules(),
             clock=world.clock,
             entropy=ENTROPY,
-            holding=nullcontext,
+            hold=nullcontext,
         )
         audit = AuditConsumer(
             ledger=world.ledger,

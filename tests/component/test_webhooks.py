@@ -84,7 +84,7 @@ async def world() -> World:
         rules=EgressRules(),
         clock=clock,
         entropy=ENTROPY,
-        holding=nullcontext,
+        hold=nullcontext,
     )
     return World(clock, keys, rows, secrets, sender, consumer)
 
@@ -101,7 +101,7 @@ async def test_what_is_sent_verifies_elsewhere() -> None:
         rules=EgressRules(),
         clock=clock,
         entropy=ENTROPY,
-        holding=nullcontext,
+        hold=nullcontext,
     )
     made, kept, secret = await real(TENANT, secrets)
     await rows.create(made, kept, holder(TENANT))
@@ -287,7 +287,7 @@ async def test_a_database_is_waited_for_in_sight_and_an_endpoint_is_not(
         deliveries=watched(world.rows),
         secrets=EndpointSecrets(watched(world.secrets)),
         sender=watched(world.sender),
-        holding=holding.one,
+        hold=holding.one,
     )
     await world.endpoint()
     first = await world.told()

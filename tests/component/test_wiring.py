@@ -31,7 +31,7 @@ def test_who_calls_others_waits_for_databases_in_sight(group: str) -> None:
     consumer: Any = getattr(work.handle, "__self__", None)
 
     before = work.holding.since
-    with consumer.holding():
+    with consumer.hold():
         meanwhile = work.holding.since
 
     assert before is None

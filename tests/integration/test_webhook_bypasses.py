@@ -86,7 +86,7 @@ class Outside:
             rules=rules,
             clock=self.world.clock,
             entropy=SystemEntropy(),
-            holding=nullcontext,
+            hold=nullcontext,
         )
 
     @property

@@ -220,7 +220,7 @@ class Endpoint:
             rules=RULES,
             clock=self.clock,
             entropy=SystemEntropy(),
-            holding=nullcontext,
+            hold=nullcontext,
         )
 
     async def begin(self) -> "Endpoint":
