@@ -92,9 +92,10 @@ class FileInboxKeys(Letters, InboxKeys):
     @override
     def open(self, letter: bytes) -> bytes | None:
         for name in self._named(letter):
-            with suppress(KeyDestroyed, IntegrityError, *_UNREADABLE):
-                key = self._key(name)
-                return jwe.decrypt_compact(letter, key, registry=_REGISTRY).plaintext
+            with suppress(KeyDestroyed, IntegrityError):
+                plaintext = _opened(letter, self._key(name))
+                if plaintext is not None:
+                    return plaintext
         return None
 
     @override
@@ -135,6 +136,14 @@ class FileInboxKeys(Letters, InboxKeys):
 
     def _key(self, name: InboxKey) -> ECKey:
         return private_key(name, self.folder.key(_ref(name)))
+
+
+def _opened(letter: bytes, key: ECKey) -> bytes | None:
+    """What is in it; None: with this key it does not open."""
+    try:
+        return jwe.decrypt_compact(letter, key, registry=_REGISTRY).plaintext
+    except Exception:  # noqa: BLE001 - whatever the library stumbles over, a stranger wrote
+        return None
 
 
 def _ref(key: InboxKey) -> KekRef:

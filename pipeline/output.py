@@ -12,16 +12,26 @@ LEAKED: Final = 0.4
 MIN_SHINGLES: Final = 4
 
 _WORD: Final = re.compile(r"\w+")
-_CARRYING: Final = re.compile(
-    r"(?:!\[[^\]\n]{0,200}\]\(|<img[^>\n]{0,200}src\s?=\s?[\"']?)\s?https?://[^\s)\"'>]{1,200}"
-    r"[?&/=][^\s)\"'>]{0,200}(?:<[A-Z_]{4,12}_[0-9A-Z]{4}_S?\d+>?|=[A-Za-z0-9+/%_-]{40,})",
-    re.IGNORECASE,
+_PICTURED: Final = re.compile(
+    r"!\[[^\]\n]{0,200}+\]\(\s?https?://([^\s)\"'>]++)", re.IGNORECASE
+)
+_SOURCE: Final = re.compile(
+    r"src\s?=\s?[\"']?\s?https?://([^\s)\"'>]++)", re.IGNORECASE
+)
+_IMAGE: Final = re.compile(r"<img", re.IGNORECASE)
+_DIVIDER: Final = re.compile(r"[?&/=]")
+_CARRIED: Final = re.compile(
+    r"<[A-Z_]{4,12}_[0-9A-Z]{4}_S?\d+|=[A-Za-z0-9+/%_-]{40}", re.IGNORECASE
 )
 _ACTIVE: Final = re.compile(
-    r"<\s?(?:script|iframe|object|embed)\b[^>\n]{0,300}>|<[a-z]{1,10}\b[^>\n]{0,300}\son[a-z]{3,16}\s?=|"
+    r"<\s?(?:script|iframe|object|embed)\b[^>\n]{0,300}+>|"
     r"\]\(\s?(?:javascript|vbscript|data:text/html)",
     re.IGNORECASE,
 )
+_HANDLER: Final = re.compile(r"\son[a-z]{3,16}+\s?=", re.IGNORECASE)
+_TAG: Final = re.compile(r"<[a-z]{1,10}\b", re.IGNORECASE)
+_TAG_CHARS: Final = 312
+"""So far behind its beginning a tag's attributes are looked for."""
 _FENCED: Final = re.compile(r"```.*?(?:```|\Z)|`[^`\n]{1,400}`", re.DOTALL)
 
 
@@ -39,12 +49,40 @@ def look(text: str, prompts: Sequence[str]) -> Iterator[OutputHit]:
     HTML in code is quoted, not active, so code is left out there.
     """
     if "<" in text or "](" in text:  # neither begins otherwise
-        if _CARRYING.search(text):
+        if any(map(_carries, _fetched(text))):
             yield OutputHit("output.link", "security.exfiltration")
-        if _ACTIVE.search(_FENCED.sub(" ", text)):
+        shown = _FENCED.sub(" ", text)
+        if _ACTIVE.search(shown) or _handles(shown):
             yield OutputHit("output.active", "security.exfiltration")
     if any(repeats(text, prompt) for prompt in prompts):
         yield OutputHit("output.prompt", "security.prompt_extraction")
+
+
+def _fetched(text: str) -> Iterator[str]:
+    """Addresses, from the host on, that are asked for as soon as the text is shown."""
+    for found in _PICTURED.finditer(text):
+        yield found[1]
+    for found in _SOURCE.finditer(text):
+        if _within(_IMAGE, text, found.start()):
+            yield found[1]
+
+
+def _carries(address: str) -> bool:
+    """Whether behind its host it holds a token, or much that is encoded."""
+    divider = _DIVIDER.search(address, 1)
+    return divider is not None and bool(_CARRIED.search(address, divider.end()))
+
+
+def _handles(text: str) -> bool:
+    """Whether a tag has a handler."""
+    handlers = _HANDLER.finditer(text)
+    return any(_within(_TAG, text, found.start()) for found in handlers)
+
+
+def _within(tag: re.Pattern[str], text: str, place: int) -> bool:
+    """Whether such a tag is open here; looked for backwards, it costs what is near."""
+    before = text[max(0, place - _TAG_CHARS) : place]
+    return bool(tag.search(before, max(before.rfind(">"), before.rfind("\n")) + 1))
 
 
 def repeats(text: str, prompt: str) -> bool:

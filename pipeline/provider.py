@@ -1,5 +1,6 @@
 """The provider call: what its answer means, and what of it reaches the caller."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -35,6 +36,8 @@ from schemas.policies import Place, PolicyDocument, Reveal
 from schemas.requests import Decision, Dialect, Looked, Outcome, Usage
 
 ATTEMPTS: Final = 2
+_MODEL: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:@/-]{0,127}")
+"""A name, as records hold it; whatever else a provider says there is none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -248,6 +251,5 @@ def _is_json(part: TextPart) -> bool:
 
 def _name(value: Any) -> str | None:
     """A model's name as a record may hold it."""
-    if not isinstance(value, str) or not value.isprintable():
-        return None
-    return value[:128] or None
+    named = isinstance(value, str) and _MODEL.fullmatch(value)
+    return value if named else None

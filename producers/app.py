@@ -1,13 +1,12 @@
 """The composition root of the gateway."""
 
 import asyncio
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from functools import partial
 from typing import Final
 
-from starlette.requests import Request
 from starlette.routing import BaseRoute
 
 from infra.exports import vkeys
@@ -36,12 +35,10 @@ from infra.signer.ed25519 import read_public
 from infra.signer.receipts import RECEIPTS, published
 from infra.system import settled
 from infra.webhooks.sender import HttpSender
-from pipeline.admission import READ
 from pipeline.endpoint_secrets import EndpointSecrets
 from pipeline.ports.admissions import Admissions
 from producers.auth import Attempts, Door
-from producers.evidence import Readable, evidence
-from producers.faults import Fault
+from producers.evidence import evidence, own_logs
 from producers.gateway.admitting import Admitting
 from producers.gateway.answering import Answering
 from producers.gateway.app import Gateway
@@ -56,7 +53,6 @@ from producers.gateway.responses import Responses
 from producers.gateway.taken import Transients
 from producers.process import loop_of, stopping
 from producers.timed import alive, not_ready, running
-from schemas.ids import TenantId
 
 SOURCE: Final = "/sluice/gateway"
 
@@ -182,7 +178,7 @@ def _gateway(
         ),
         evidence=evidence(
             PostgresLogs(pool=opened.pool, role="sluice_tenant"),
-            _readable(door),
+            own_logs(door),
             PostgresAnchors(pool=opened.pool, role="sluice_tenant"),
             _vkeys(opened.settings.ledger),
         ),
@@ -217,13 +213,3 @@ def _answering(
         metrics=opened.metrics,
         places=asyncio.Semaphore(found.max_waiting),
     )
-
-
-def _readable(door: Door) -> Readable:
-    """A credential reads its own tenant's log."""
-
-    async def readable(request: Request) -> Collection[TenantId] | None:
-        found = await door.principal(request, READ)
-        return None if isinstance(found, Fault) else [found.tenant_id]
-
-    return readable

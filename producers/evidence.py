@@ -12,6 +12,7 @@ operator's auditor alone. What may not be read is answered like what is not ther
 """
 
 import json
+import re
 from base64 import b64encode
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route, Router
 
+from pipeline.admission import READ
 from pipeline.anchors.rooting import prove_root
 from pipeline.checkpoint import parse_note
 from pipeline.errors import InvalidMessage
@@ -30,12 +32,14 @@ from pipeline.ports.anchors import Anchors, Kind
 from pipeline.ports.ledger import Logs
 from pipeline.proofs import prove
 from pipeline.tiles import Tile, bundle, parse_path
+from producers.auth import Door
+from producers.faults import INVALID_REQUEST, NOT_FOUND, Fault
+from producers.gateway.errors import as_problem
 from producers.records import FORMATS, asked, link, page, written
 from schemas.ids import TenantId
-from schemas.problems import Problem, problem
 
-Readable: TypeAlias = Callable[[Request], Awaitable[Collection[TenantId] | None]]
-"""Whose logs the caller may read; None: we do not know who calls."""
+Readable: TypeAlias = Callable[[Request], Awaitable[Collection[TenantId] | Fault]]
+"""Whose logs the caller may read, or why none."""
 Answer: TypeAlias = Callable[["Log", Request], Awaitable[Response | None]]
 
 # A checkpoint is news within seconds; a tile, once it is there, never changes.
@@ -44,6 +48,8 @@ FOREVER: Final = {"cache-control": "private, max-age=31536000, immutable"}
 TEXT: Final = "text/plain; charset=utf-8"
 BYTES: Final = "application/octet-stream"
 JSON: Final = "application/json"
+_SEQ: Final = re.compile("[0-9]{1,16}")
+"""An integer that JSON can hold exactly has no more digits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,17 +79,19 @@ def evidence(
     def route(path: str, answer: Answer) -> Route:
         async def endpoint(request: Request) -> Response:
             tenants = await readable(request)
-            if tenants is None:
-                return _refused(_MISSING)
+            if isinstance(tenants, Fault):
+                return as_problem(request, tenants)
             log = await _find(logs, tenants, request.path_params["log"])
             found = await answer(log, request) if log else None
-            return found or _refused(_NOT_FOUND)
+            return found or as_problem(request, NOT_FOUND)
 
         return Route("/{log}" + path, endpoint, methods=["GET"])
 
     async def listed(request: Request) -> Response:
         tenants = await readable(request)
-        return _refused(_MISSING) if tenants is None else await _list(logs, tenants)
+        if isinstance(tenants, Fault):
+            return as_problem(request, tenants)
+        return await _list(logs, tenants)
 
     return Router(
         [
@@ -91,11 +99,22 @@ def evidence(
             route("/checkpoint", _checkpoint),
             route("/vkeys.json", partial(_vkeys, vkeys)),
             route("/tile/{path:path}", partial(_tile, logs)),
-            route("/proof/{seq:int}", partial(_proof, logs)),
+            route("/proof/{seq}", partial(_proof, logs)),
             route("/records", partial(_records, logs)),
             route("/root", partial(_root, logs, anchors)),
-        ]
+        ],
+        redirect_slashes=False,
     )
+
+
+def own_logs(door: Door) -> Readable:
+    """A credential that may read reads its own tenant's log."""
+
+    async def readable(request: Request) -> Collection[TenantId] | Fault:
+        found = await door.principal(request, READ)
+        return found if isinstance(found, Fault) else [found.tenant_id]
+
+    return readable
 
 
 async def _find(logs: Logs, tenants: Collection[TenantId], name: str) -> Log | None:
@@ -136,8 +155,8 @@ async def _content(logs: Logs, log: Log, tile: Tile) -> bytes:
 
 
 async def _proof(logs: Logs, log: Log, request: Request) -> Response | None:
-    seq: int = request.path_params["seq"]
-    if seq >= log.size:
+    named = _SEQ.fullmatch(request.path_params["seq"])
+    if named is None or (seq := int(named[0])) >= log.size:
         return None
     made = await prove(logs, log.tenant, seq, parse_note(log.note), log.note)
     return Response(made.text, media_type=TEXT, headers=FRESH)
@@ -158,7 +177,8 @@ async def _records(logs: Logs, log: Log, request: Request) -> Response:
     try:
         wanted = asked(request.query_params)
     except InvalidMessage as error:
-        return _refused(_unfit(error))
+        fault = INVALID_REQUEST.about(f"{error.where}: {error.reason}")
+        return as_problem(request, fault)
     entries, after = await page(logs, log.tenant, log.size, wanted)
     body = await written(logs, log.tenant, entries, wanted.form)
     headers = {"cache-control": "no-store"}
@@ -196,29 +216,3 @@ async def _root(
         "cosignatures": [each.evidence.decode() for each in lines],
     }
     return Response(json.dumps(told), media_type=JSON, headers=FRESH)
-
-
-def _unfit(error: InvalidMessage) -> Problem:
-    return problem(
-        "invalid-request",
-        422,
-        "The request is not valid",
-        "`errors` names the fields, and what was expected there.",
-        errors=(f"{error.where}: {error.reason}",),
-    )
-
-
-_MISSING: Final = problem(
-    "credential-missing", 401, "Who is asking?", "Present a credential that may read."
-)
-_NOT_FOUND: Final = problem(
-    "not-found", 404, "Not found", "There is no such log, or no such part of it."
-)
-
-
-def _refused(why: Problem) -> Response:
-    return Response(
-        why.model_dump_json(exclude_none=True),
-        status_code=why.status,
-        media_type="application/problem+json",
-    )

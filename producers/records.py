@@ -1,5 +1,6 @@
 """A log's records over HTTP: what is asked for, a page at a time, JSONL or CSV."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,6 +21,7 @@ PAGE: Final = 100
 NAMES: Final = frozenset(
     {"request", "actor", "action", "since", "until", "after", "limit", "format"}
 )
+_WORD: Final = re.compile(r"[!-~]{1,256}")
 FORMATS: Final = {
     "jsonl": "application/jsonl; charset=utf-8",
     "csv": "text/csv; charset=utf-8; header=present",
@@ -56,8 +58,8 @@ def asked(params: QueryParams) -> Asked:
         raise InvalidMessage("expected jsonl or csv", "format")
     query = Query(
         request=_request(found.get("request")),
-        actor=found.get("actor"),
-        action=found.get("action"),
+        actor=_word(found.get("actor"), "actor"),
+        action=_word(found.get("action"), "action"),
         since=moment(found.get("since"), "since"),
         until=moment(found.get("until"), "until"),
     )
@@ -75,6 +77,12 @@ def _request(text: str | None) -> RequestId | None:
         raise InvalidMessage("expected a request's id", "request") from None
 
 
+def _word(text: str | None, where: str) -> str | None:
+    if text is not None and not _WORD.fullmatch(text):
+        raise InvalidMessage("expected 1 to 256 visible characters of ASCII", where)
+    return text
+
+
 def moment(text: str | None, where: str) -> datetime | None:
     """A time in RFC 3339, with its offset.
 
@@ -85,11 +93,11 @@ def moment(text: str | None, where: str) -> datetime | None:
         return None
     try:
         found = datetime.fromisoformat(text)
-    except ValueError:
+        if found.tzinfo is None:
+            raise InvalidMessage("expected a time with its offset", where)
+        return found.astimezone(UTC)
+    except (ValueError, OverflowError):  # another offset may lead out of all years
         raise InvalidMessage("expected a time in RFC 3339", where) from None
-    if found.tzinfo is None:
-        raise InvalidMessage("expected a time with its offset", where)
-    return found.astimezone(UTC)
 
 
 def _number(text: str, where: str, least: int, most: int) -> int:

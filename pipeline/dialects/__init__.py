@@ -17,6 +17,8 @@ from schemas.ids import RequestId
 from schemas.requests import Dialect, Usage
 
 MAX_DEPTH: Final = 64
+MAX_VALUES: Final = 131_072
+"""In a body, at every depth: each stage walks over all of them."""
 
 Json = dict[str, Any]
 
@@ -91,7 +93,7 @@ SPEAKERS: Final[Mapping[Dialect, Speaker]] = {
 
 
 def read(raw: bytes) -> Json | Malformed:
-    """A JSON object (RFC 8259) of bounded depth.
+    """A JSON object (RFC 8259) of bounded depth and number of values.
 
     Lone surrogates and infinite numbers are refused; of equal names the last counts.
     What is sent on is :func:`written` from here, so it is what was screened.
@@ -102,16 +104,26 @@ def read(raw: bytes) -> Json | Malformed:
         return Malformed("a JSON object in UTF-8")
     if not isinstance(body, dict):
         return Malformed("a JSON object")
-    if _too_deep(body, MAX_DEPTH):
-        return Malformed(f"a JSON object nested at most {MAX_DEPTH} deep")
-    return body
+    return _beyond(body) or body
 
 
-def _too_deep(value: object, left: int) -> bool:
-    if not isinstance(value, dict | list):
-        return False
-    inner = value.values() if isinstance(value, dict) else value
-    return left == 0 or any(_too_deep(each, left - 1) for each in inner)
+def _beyond(body: Json) -> Malformed | None:
+    """What of it is more than we walk over, level by level."""
+    level: list[Json | list[Any]] = [body]
+    values = 0
+    for _ in range(MAX_DEPTH):
+        values += sum(map(len, level))
+        if values > MAX_VALUES:
+            return Malformed(f"a JSON object of at most {MAX_VALUES} values")
+        level = [
+            inner
+            for outer in level
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+            if isinstance(inner, dict | list)
+        ]
+        if not level:
+            return None
+    return Malformed(f"a JSON object nested at most {MAX_DEPTH} deep")
 
 
 def strings(value: object) -> int:

@@ -105,9 +105,15 @@ class OpenAIChat:
         """``stream: true``."""
         return body.get("stream") is True
 
-    def unsupported(self, _: Json) -> Sequence[str]:
-        """Nothing: a chat completion names nothing that is kept elsewhere."""
-        return ()
+    def unsupported(self, body: Json) -> Sequence[str]:
+        """Log probabilities: they spell the answer once more, in tokens and in bytes.
+
+        No guard reads a value that is cut into tokens.
+        """
+        found = ["logprobs: expected false"] if body.get("logprobs") else []
+        if body.get("top_logprobs") is not None:
+            found.append("top_logprobs: expected null")
+        return found
 
     def person(self, body: Json) -> str | None:
         """``safety_identifier``, or what it replaces, ``user``."""
@@ -145,8 +151,12 @@ class OpenAIChat:
         return tuple(texts(answer, (), Channel.COMPLETION, OWN))
 
     def answered(self, asked: Json, answer: Json, _: RequestId) -> Json:
-        """The provider's, and the model that was asked for."""
-        return {**answer, "model": self.model(asked)}
+        """The provider's, and the model that was asked for; no log probabilities."""
+        choices = [
+            {**choice, "logprobs": None} if choice.get("logprobs") else choice
+            for choice in answer["choices"]
+        ]
+        return {**answer, "choices": choices, "model": self.model(asked)}
 
     def usage(self, answer: Json) -> Usage:
         """``usage.prompt_tokens`` and ``usage.completion_tokens``."""

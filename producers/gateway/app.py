@@ -79,6 +79,8 @@ class Gateway:
                 Exception: self._unexpected,
             },
         )
+        # Where it leads is told by headers of the caller's, and may be in the clear.
+        inner.router.redirect_slashes = False
         edge = Edge(inner, self.entropy)
         if self.tracing is None:
             return edge

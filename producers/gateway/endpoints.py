@@ -1,5 +1,6 @@
 """``/v1/webhook_endpoints``: where a tenant wants to be told, by its own credential."""
 
+import re
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Final, TypeVar
@@ -52,6 +53,7 @@ MAX_BODY_BYTES: Final = 16 * 1024
 OVERLAP: Final = timedelta(hours=24)
 PAGE: Final = 20
 MAX_PAGE: Final = 100
+_LIMIT: Final = re.compile("[0-9]{1,3}")
 
 TARGET_FORBIDDEN: Final = Fault(
     code="webhook-target-forbidden",
@@ -148,20 +150,21 @@ class WebhookEndpoints:
         if isinstance(holder, Fault):
             return response(request, holder)
         given = request.query_params.get("limit", str(PAGE))
-        if not given.isdecimal() or not 1 <= int(given[:4]) <= MAX_PAGE:
+        limit = int(given) if _LIMIT.fullmatch(given) else 0
+        if not 1 <= limit <= MAX_PAGE:
             return response(request, INVALID_REQUEST.about("limit: expected 1 to 100"))
         found = list(await self.endpoints.all(holder))
         after = request.query_params.get("after")
         if after is not None:
             names: list[str] = [each.id for each in found]
             found = found[names.index(after) + 1 :] if after in names else []
-        page = [await self._document(each) for each in found[: int(given)]]
+        page = [await self._document(each) for each in found[:limit]]
         return _json(
             EndpointPage(
                 data=tuple(page),
                 first_id=page[0].id if page else None,
                 last_id=page[-1].id if page else None,
-                has_more=len(found) > int(given),
+                has_more=len(found) > limit,
             )
         )
 

@@ -76,8 +76,10 @@ def test_broad_excepts_stand_only_where_a_loop_of_ours_is_guarded() -> None:
 
     checks = {"pipeline/detection/scan.py", "pipeline/screening.py"}
     # A check or a model may be wrong about any input: that is its guard's failure.
+    letters = {"infra/inbox.py"}
+    # A library reads a stranger's letter: what it stumbles over holds nobody else up.
 
-    assert {"producers/timed.py", *checks} >= found - allowed
+    assert {"producers/timed.py", *checks, *letters} >= found - allowed
 
 
 def test_no_cache_outlives_what_somebody_wrote() -> None:

@@ -28,6 +28,8 @@ from pipeline.root import commitment
 from pipeline.tiles import split, tiles_of, unbundle
 from producers.checkpointer import Checkpointer
 from producers.evidence import evidence
+from producers.faults import CREDENTIAL_INVALID, Fault
+from producers.gateway.edge import Edge
 from schemas.ids import TenantId
 from tests.support.audit import NOON, OTHER, TENANT, recorded
 
@@ -60,8 +62,8 @@ class Scene:
         return head.origin.rpartition("/")[2]
 
 
-async def readable(request: Request) -> Collection[TenantId] | None:
-    return CALLERS.get(request.headers.get("caller", ""))
+async def readable(request: Request) -> Collection[TenantId] | Fault:
+    return CALLERS.get(request.headers.get("caller", ""), CREDENTIAL_INVALID)
 
 
 @pytest.fixture
@@ -80,7 +82,7 @@ async def scene(tmp_path: Path) -> AsyncIterator[Scene]:
     await ledger.append([recorded("a", tenant=OTHER)])
     await checkpointer.round()
     app = evidence(ledger, readable, MemoryAnchors(), partial(vkeys, keys))
-    transport = httpx.ASGITransport(app=app)
+    transport = httpx.ASGITransport(app=Edge(app, SystemEntropy()))
     async with httpx.AsyncClient(transport=transport, base_url="http://log") as http:
         yield Scene(ledger=ledger, keys=keys, checkpointer=checkpointer, http=http)
 
@@ -155,11 +157,20 @@ async def test_a_log_is_its_readers_alone(scene: Scene) -> None:
 
     allowed = {pair for pair, answer in asked.items() if answer.status_code == 200}
     assert {(one, "one"), (root, "operator")} == allowed
-    assert 401 == asked[one, "stranger"].status_code
+    stranger = asked[one, "stranger"]
+    told = stranger.json()
+    assert (401, "credential-invalid") == (stranger.status_code, told["code"])
+    assert stranger.headers["x-request-id"] == told["request_id"]
+    assert "Bearer" == stranger.headers["www-authenticate"]
     foreign = asked[one, "two"]
     unknown = await scene.http.get("/0/checkpoint", headers={"caller": "two"})
     assert (404, foreign.content) == (unknown.status_code, unknown.content)
     assert "application/problem+json" == foreign.headers["content-type"]
+
+
+@pytest.mark.parametrize("seq", [str(SIZE), "-1", "1e1", "\u0663", "9" * 17, ""])
+async def test_there_is_no_proof_of_what_is_no_place(scene: Scene, seq: str) -> None:
+    assert 404 == (await scene.get(f"proof/{seq}")).status_code
 
 
 @pytest.mark.parametrize("seq", [0, 255, 256, SIZE - 1])
@@ -301,6 +312,11 @@ async def test_records_of_another_tenant_are_not_there(scene: Scene) -> None:
         "format=xml",
         "actor=a&actor=b",
         "unknown=1",
+        "since=0001-01-01T00:00:00%2B10:00",
+        "until=9999-12-31T23:59:59-10:00",
+        "actor=%00",
+        "action=",
+        "action=a%20b",
     ],
 )
 async def test_an_unfit_question_is_refused_by_name(scene: Scene, query: str) -> None:

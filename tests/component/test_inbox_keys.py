@@ -1,7 +1,8 @@
 """Letters open while their key is there; it goes once admission has handled them."""
 
+import json
 import shutil
-from base64 import urlsafe_b64encode
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -195,6 +196,20 @@ def test_a_letter_to_a_key_that_never_was_is_not_opened(
     published = keys.published()
 
     assert keys.open(letter(published, b"hello", kid=kid)) is None
+
+
+@pytest.mark.parametrize(
+    "bent", [{"crv": "P-257"}, {"crv": 7}, {"crv": None}, {"kty": "x"}, {"x": [1]}, {}]
+)
+def test_a_letter_whose_own_key_is_none_is_not_opened(
+    keys: FileInboxKeys, bent: Mapping[str, Any]
+) -> None:
+    head, *rest = letter(keys.published(), b"hello").split(b".")
+    told = json.loads(urlsafe_b64decode(head + b"=="))
+    told["epk"] = {**told["epk"], **bent} if bent else {}
+    head = urlsafe_b64encode(json.dumps(told).encode()).rstrip(b"=")
+
+    assert keys.open(b".".join([head, *rest])) is None
 
 
 def test_no_algorithm_but_ours_is_taken(keys: FileInboxKeys) -> None:

@@ -15,12 +15,14 @@ from infra.exports import vkeys
 from infra.served import ServedLogs, serving_logs
 from infra.server import serving
 from infra.signer.ed25519 import PublicKeys
-from infra.system import SystemClock
+from infra.system import SystemClock, SystemEntropy
 from pipeline.errors import RetryableError
 from pipeline.merkle import HASH_BYTES
 from pipeline.passes import Report, full_pass
 from producers.cli.judging import Trust, verify_one
 from producers.evidence import evidence
+from producers.faults import CREDENTIAL_INVALID, Fault
+from producers.gateway.edge import Edge
 from schemas.ids import TenantId
 from tests.support.audit import TENANT
 from tests.support.exports import SIZE, signed
@@ -29,9 +31,9 @@ pytestmark = pytest.mark.integration
 CREDENTIAL = "made-up-for-this-test"
 
 
-async def readable(request: Request) -> Collection[TenantId] | None:
+async def readable(request: Request) -> Collection[TenantId] | Fault:
     known = request.headers.get("authorization") == f"Bearer {CREDENTIAL}"
-    return (TENANT,) if known else None
+    return (TENANT,) if known else CREDENTIAL_INVALID
 
 
 @dataclass
@@ -51,7 +53,8 @@ class Gateway:
 @pytest.fixture
 async def gateway(tmp_path: Path) -> AsyncIterator[Gateway]:
     ledger, keys = await signed(tmp_path)
-    app = evidence(ledger, readable, vkeys=partial(vkeys, keys))
+    served = evidence(ledger, readable, vkeys=partial(vkeys, keys))
+    app = Edge(served, SystemEntropy())
     port = free_port()
     made = Gateway(f"http://127.0.0.1:{port}", keys)
 

@@ -11,7 +11,6 @@ from typing import Any
 
 import httpx2
 from prometheus_client import CollectorRegistry
-from starlette.routing import Router
 from typing_extensions import override
 
 from consumers.admission import SOURCE, AdmissionConsumer
@@ -48,6 +47,7 @@ from pipeline.retention import ahead
 from pipeline.sealing import DataKey, Purpose
 from pipeline.trail import ended
 from producers.auth import Attempts, Door
+from producers.evidence import evidence, own_logs
 from producers.gateway.answering import Answering
 from producers.gateway.app import Gateway
 from producers.gateway.asking import Asking
@@ -394,7 +394,7 @@ class World:
             health=health_routes(
                 lambda: self.alive, lambda: self.not_ready, self.registry
             ),
-            evidence=Router([]),
+            evidence=evidence(self.ledger, own_logs(self.door)),
             entropy=ENTROPY,
             log=Log("gateway"),
         )

@@ -21,6 +21,14 @@ PATHS = (
     "/oauth/token",
     "/.well-known/jwks.json",
     "/readyz",
+    "/v1/webhook_endpoints",
+    "/ledger/",
+)
+PATH = st.sampled_from(PATHS) | st.text(max_size=20).map(lambda text: "/" + text)
+LEDGER = st.sampled_from(["proof", "tile/0", "tile/entries", "records", "root"])
+PATH |= st.builds("/ledger/x/{}/{}".format, LEDGER, st.text(max_size=9))
+ASKED = st.sampled_from(
+    ["", "?limit=1&after=" + "9" * 5_000, "?limit=000" + "9" * 5_000, "?actor=%00"]
 )
 VALUE = st.binary(max_size=40).map(lambda raw: bytes(b for b in raw if b >= 0x20))
 NAMES = (
@@ -64,13 +72,14 @@ async def status(
     headers: list[tuple[bytes, bytes]],
     body: bytes,
 ) -> int:
+    path, _, query = path.partition("?")
     scope: dict[str, Any] = {
         "type": "http",
         "http_version": "1.1",
         "method": method,
         "scheme": "http",
         "path": path,
-        "query_string": b"",
+        "query_string": query.encode(),
         "root_path": "",
         "headers": headers,
         "client": ("192.0.2.1", 1),
@@ -95,7 +104,7 @@ async def status(
 )
 @given(
     method=st.sampled_from(["GET", "POST", "HEAD", "PUT", "DELETE", "OPTIONS"]),
-    path=st.sampled_from(PATHS) | st.text(max_size=20).map(lambda text: "/" + text),
+    path=st.builds("{}{}".format, PATH, ASKED),
     headers=HEADERS,
     body=BODIES,
     known=st.booleans(),
@@ -134,3 +143,18 @@ async def test_a_length_that_is_none_is_not_believed(
     found = await status(world, "POST", PATHS[0], headers, dumped())
 
     assert found in {200, 413}
+
+
+async def test_a_place_beyond_all_numbers_is_not_there(tmp_path: Path) -> None:
+    world = await World(tmp_path).begin()
+    path = "/ledger/x/proof/" + "9" * 4_301
+
+    for headers, answer in ([], 401), ([(b"x-api-key", world.key().encode())], 404):
+        assert answer == await status(world, "GET", path, headers, b"")
+
+
+@pytest.mark.parametrize("path", [PATHS[0], "/v1/requests", "/ledger/x/root"])
+async def test_nobody_is_led_elsewhere(tmp_path: Path, path: str) -> None:
+    world = await World(tmp_path).begin()
+
+    assert 404 == await status(world, "GET", path + "/", [], b"")

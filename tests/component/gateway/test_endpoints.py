@@ -147,7 +147,20 @@ async def test_pages_are_newest_first(world: World, client: httpx2.AsyncClient) 
     assert (names[0], names[1]) == (first["first_id"], first["last_id"])
 
 
-@pytest.mark.parametrize("limit", ["0", "101", "-1", "many", "9" * 99])
+@pytest.mark.parametrize(
+    "limit",
+    [
+        "0",
+        "101",
+        "0101",
+        "00011",
+        "-1",
+        "many",
+        "\u0663",
+        "9" * 99,
+        "0001" + "9" * 5_000,
+    ],
+)
 async def test_a_page_has_a_size(client: httpx2.AsyncClient, limit: str) -> None:
     assert (422, "invalid-request") == code(
         await client.get(PATH, params={"limit": limit})

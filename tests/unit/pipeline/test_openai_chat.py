@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from pipeline.dialects import (
     MAX_DEPTH,
+    MAX_VALUES,
     SPEAKERS,
     Malformed,
     opened,
@@ -18,6 +19,7 @@ from pipeline.dialects import (
 from pipeline.dialects.openai_chat import CHANNELS, FIELDS
 from pipeline.errors import InvalidMessage
 from pipeline.text import Channel, TextPart
+from schemas.ids import RequestId
 from schemas.requests import Dialect, Usage
 
 SPEAKER = SPEAKERS[Dialect.OPENAI_CHAT]
@@ -259,7 +261,10 @@ def test_a_wrong_message_is_named_with_what_was_expected(
         b"\xef\xbb\xbf{}",
         b'{"a":' * MAX_DEPTH + b"{}" + b"}" * MAX_DEPTH,
         b"[" * 1_000_000,
+        b'{"a": [' + b"[[]]," * (MAX_VALUES // 2) + b"[]]}",
+        b'{"a": [' + b"0," * MAX_VALUES + b"0]}",
     ],
+    ids=lambda raw: raw[:16].decode("ascii", "replace"),
 )
 def test_what_is_no_json_object_is_refused(raw: bytes) -> None:
     assert isinstance(read(raw), Malformed)
@@ -269,6 +274,12 @@ def test_the_deepest_object_is_read() -> None:
     deepest = b'{"a":' * (MAX_DEPTH - 1) + b"{}" + b"}" * (MAX_DEPTH - 1)
 
     assert not isinstance(read(deepest), Malformed)
+
+
+def test_as_many_values_as_are_walked_over_are_read() -> None:
+    most = b'{"a": [' + b"0," * (MAX_VALUES - 2) + b"0]}"
+
+    assert not isinstance(read(most), Malformed)
 
 
 def test_of_equal_names_the_last_counts_and_the_first_is_not_sent() -> None:
@@ -350,3 +361,25 @@ def test_the_person_is_whom_the_body_names(
     fields: dict[str, str], expected: str | None
 ) -> None:
     assert expected == SPEAKER.person(body(**fields))
+
+
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        ({"logprobs": True}, ["logprobs: expected false"]),
+        ({"logprobs": False, "top_logprobs": None}, []),
+        ({"top_logprobs": 0}, ["top_logprobs: expected null"]),
+    ],
+)
+def test_log_probabilities_are_refused(more: dict[str, Any], told: list[str]) -> None:
+    assert told == SPEAKER.unsupported(body(**more))
+
+
+def test_log_probabilities_that_nobody_asked_for_are_not_passed_on() -> None:
+    spelt = {"content": [{"token": "No", "bytes": [78, 111], "logprob": -0.1}]}
+    choice = {"index": 0, "message": {"role": "assistant", "content": "No"}}
+    answer = {"choices": [{**choice, "logprobs": spelt}, choice], "model": "m"}
+
+    given = SPEAKER.answered(body(), answer, RequestId("r"))
+
+    assert [{**choice, "logprobs": None}, choice] == given["choices"]

@@ -123,8 +123,16 @@ def test_what_is_no_stored_result_is_a_contradiction(raw: bytes) -> None:
 
 @pytest.mark.parametrize(
     ("told", "name"),
-    [("m-1", "m-1"), ("m" * 200, "m" * 128), ("", None), ("a\nb", None), (7, None)],
-    ids=["as it is", "cut off", "empty", "not printable", "no text"],
+    [
+        ("gpt-4o-2024-08-06", "gpt-4o-2024-08-06"),
+        ("meta/llama:8b@1", "meta/llama:8b@1"),
+        ("m" * 128, "m" * 128),
+        ("m" * 129, None),
+        ("", None),
+        ("Nora Lind", None),
+        ("a\n", None),
+        (7, None),
+    ],
 )
 def test_a_record_names_the_model_that_answered_where_it_can(
     told: object, name: str | None
