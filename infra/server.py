@@ -11,6 +11,7 @@ import uvicorn
 from starlette.types import ASGIApp
 from typing_extensions import override
 
+from infra.heads import BoundedHeads
 from pipeline.errors import Misconfigured
 
 BACKLOG: Final = 2048
@@ -51,6 +52,7 @@ async def serving(app: ASGIApp, host: str, port: int) -> AsyncIterator[int]:
         # Longer than clients' pools and balancers keep an idle connection (5 to 60 s):
         # one that is closed just as it is used again costs its request.
         timeout_keep_alive=75,
+        http=BoundedHeads,
     )
     server = _Server(config)
     with _listening(host, port) as listener:

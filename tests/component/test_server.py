@@ -1,13 +1,19 @@
 """An HTTP server inside a process: where it listens, and what is said if it cannot."""
 
 import asyncio
+import json
 import socket
+from collections.abc import AsyncIterator
+from contextlib import suppress
 
 import httpx2
 import pytest
 from starlette.applications import Starlette
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from infra.server import serving
+from infra.system import SystemClock
 from pipeline.errors import Misconfigured
 
 LOOPBACK = "127.0.0.1"
@@ -29,3 +35,179 @@ async def test_any_free_port_is_told_and_given_back() -> None:
 
     assert 404 == answer.status_code
     socket.create_server((LOOPBACK, port)).close()
+
+
+async def everything(app: ASGIApp, *parts: bytes) -> bytes:
+    """What the server says to a client that sends these and then waits."""
+    async with asyncio.timeout(20), serving(app, LOOPBACK, 0) as port:
+        reader, writer = await asyncio.open_connection(LOOPBACK, port)
+        with suppress(ConnectionError):
+            for part in parts:
+                writer.write(part)
+                await writer.drain()
+        said = b""
+        with suppress(ConnectionError):
+            while more := await reader.read(65_536):
+                said += more
+        writer.close()
+        return said
+
+
+def told(said: bytes) -> tuple[int, str]:
+    """Status and code of the one answer, a problem document with the id of its head."""
+    head, _, body = said.partition(b"\r\n\r\n")
+    lines = head.decode().lower().split("\r\n")
+    found = json.loads(body)
+    assert f"x-request-id: {found['request_id']}" in lines
+    assert f"content-length: {len(body)}" in lines
+    assert {"content-type: application/problem+json", "connection: close"} < set(lines)
+    assert found["status"] == int(lines[0].split()[1])
+    return found["status"], found["code"]
+
+
+BEGUN = b"GET / HTTP/1.1\r\nHost: a\r\n"
+ENDLESS = {
+    "one header": [BEGUN + b"x: ", *[b"a" * 8_192] * 40],
+    "many headers": [BEGUN, *[b"x: y\r\n" * 1_024] * 40],
+    "a path": [b"GET /", *[b"a" * 8_192] * 40],
+}
+
+
+@pytest.mark.parametrize("parts", ENDLESS.values(), ids=ENDLESS)
+async def test_a_head_without_end_is_refused(parts: list[bytes]) -> None:
+    said = await everything(Starlette(), *parts)
+
+    assert not said or (431, "headers-too-large") == told(said)
+
+
+CHUNKED = BEGUN.replace(b"GET", b"POST") + b"Transfer-Encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        [CHUNKED + b"1;", *[b"a" * 8_192] * 40],
+        [CHUNKED + b"1\r\na\r\n0\r\nx: ", *[b"a" * 8_192] * 40],
+        [CHUNKED + b"1\r\na\r\n0\r\n", *[b"x: y\r\n" * 1_024] * 40],
+    ],
+    ids=["what follows a size", "a trailer", "trailers"],
+)
+async def test_nor_may_a_body_have_such(parts: list[bytes]) -> None:
+    waiting = asyncio.Event()
+
+    async def app(_: Scope, receive: Receive, __: Send) -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        waiting.set()
+
+    said = await everything(app, *parts)
+
+    await asyncio.wait_for(waiting.wait(), 5)
+    assert not said or (431, "headers-too-large") == told(said)
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [b"hello\r\n\r\n", b"GET /\xc3\xa9 HTTP/1.1\r\n\r\n", b"BREW / HTTP/1.1\r\n\r\n"],
+)
+async def test_what_is_no_http_is_told_as_everything_else(raw: bytes) -> None:
+    assert (400, "not-http") == told(await everything(Starlette(), raw))
+
+
+async def test_a_head_that_takes_too_long_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("infra.heads.HEAD_S", 0.3)
+
+    assert (408, "headers-too-slow") == told(await everything(Starlette(), BEGUN))
+
+
+async def test_nor_does_it_help_to_send_a_little_now_and_then(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("infra.heads.HEAD_S", 0.3)
+    async with serving(Starlette(), LOOPBACK, 0) as port:
+        reader, writer = await asyncio.open_connection(LOOPBACK, port)
+        answer = asyncio.create_task(reader.read())
+        for _ in range(100):
+            writer.write(b"\r\n")
+            await asyncio.wait([answer], timeout=0.05)
+            if answer.done():
+                break
+
+        assert answer.done()
+        assert (408, "headers-too-slow") == told(await answer)
+        writer.close()
+
+
+async def test_a_body_that_is_none_is_told_while_nothing_is_answered() -> None:
+    async def app(_: Scope, receive: Receive, __: Send) -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+
+    assert (400, "not-http") == told(await everything(app, CHUNKED + b"no size\r\n"))
+
+
+async def test_nothing_is_said_into_an_answer() -> None:
+    async def app(_: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        while (await receive())["type"] != "http.disconnect":
+            await send({"type": "http.response.body", "body": b"x", "more_body": True})
+
+    async with serving(app, LOOPBACK, 0) as port:
+        reader, writer = await asyncio.open_connection(LOOPBACK, port)
+        writer.write(CHUNKED + b"1\r\na\r\n")
+        begun = await reader.readuntil(b"x")
+        writer.write(b"no size\r\n")
+        rest = await asyncio.wait_for(reader.read(), 10)
+        writer.close()
+
+    assert begun.startswith(b"HTTP/1.1 200 OK")
+    assert b"not-http" not in rest
+
+
+async def test_who_never_begins_one_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("infra.heads.HEAD_S", 0.3)
+
+    assert b"" == await everything(Starlette())
+
+
+async def test_the_next_head_of_a_connection_is_waited_for_no_longer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("infra.heads.HEAD_S", 0.3)
+    async with serving(Starlette(), LOOPBACK, 0) as port:
+        reader, writer = await asyncio.open_connection(LOOPBACK, port)
+        writer.write(BEGUN + b"\r\n")
+        first = await reader.readuntil(b"\r\n\r\nNot Found")
+        await SystemClock().sleep(0.6)  # between two requests nobody is hurried
+        writer.write(BEGUN)
+        second = await asyncio.wait_for(reader.read(), 10)
+        writer.close()
+
+    assert b" 404 " in first
+    assert (408, "headers-too-slow") == told(second)
+
+
+async def test_a_slow_answer_and_a_slow_body_are_no_slow_head(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("infra.heads.HEAD_S", 0.2)
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        body = b""
+        while (message := await receive()).get("more_body"):
+            body += message["body"]
+        await SystemClock().sleep(0.5)
+        answer = PlainTextResponse(body + message["body"])
+        await answer(scope, receive, send)
+
+    async def slowly() -> AsyncIterator[bytes]:
+        for _ in range(3):
+            await SystemClock().sleep(0.2)
+            yield b"x" * 100_000
+
+    async with serving(app, LOOPBACK, 0) as port, httpx2.AsyncClient() as asker:
+        answer = await asker.post(f"http://{LOOPBACK}:{port}/", content=slowly())
+
+    assert (200, 300_000) == (answer.status_code, len(answer.content))
