@@ -15,6 +15,7 @@ from infra.inbox import FileInboxKeys
 from infra.kafka import topics
 from infra.kafka.clients import KafkaClients, consuming
 from infra.kafka.publisher import KafkaPublisher
+from infra.kafka.security import secured
 from infra.keystore.keks import KekCache
 from infra.keystore.loader import KekLoader
 from infra.keystore.secrets import KekSecrets, PostgresSubjects
@@ -126,10 +127,13 @@ async def open_resources(settings: Settings, name: str) -> AsyncIterator[Resourc
         keystore_pool = await _pool(stack, settings, "keystore_url")
         await refuse_unsafe(keystore_pool, KEYS)
         kafka = settings.kafka
-        await topics.check(kafka.bootstrap, replication=kafka.replication)
         clients = KafkaClients(
             kafka.bootstrap,
             consuming(kafka.session_timeout_s, kafka.max_poll_interval_s),
+            secured(kafka),
+        )
+        await topics.check(
+            kafka.bootstrap, replication=kafka.replication, security=clients.security
         )
         kms = file_kms(settings, clock, entropy)
         keks = KekLoader(keystore_pool, kms, KekCache(clock))

@@ -7,7 +7,7 @@ Environment variables begin with ``SLUICE_``; ``__`` steps into a concern, e.g.
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import (
     AnyHttpUrl,
@@ -16,6 +16,7 @@ from pydantic import (
     Field,
     SecretStr,
     ValidationError,
+    model_validator,
 )
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -39,6 +40,18 @@ class KafkaSettings(Concern):
 
     bootstrap: str = "127.0.0.1:9092"
     """``host:port[,host:port…]``."""
+    tls: bool = False
+    """Speak TLS 1.2 or later with the brokers, whose certificates must name them."""
+    ca: Path | None = None
+    """PEM of the authorities that sign them; without it, those of the system."""
+    certificate: Path | None = None
+    """PEM of the certificate that we show, with its chain."""
+    key: Path | None = None
+    """PEM of its private key, where that does not lie in ``certificate``."""
+    sasl: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = None
+    """The mechanism by which we say who we are; ``PLAIN`` only inside TLS."""
+    username: str | None = None
+    password: SecretStr | None = None
     replication: Annotated[int, Field(ge=1, le=7)] = 3
     """Copies of each partition. Three survive one loss at ``min.insync.replicas`` 2."""
     session_timeout_s: Annotated[float, Field(ge=1, le=300)] = 30
@@ -47,6 +60,20 @@ class KafkaSettings(Concern):
     max_poll_interval_s: Annotated[float, Field(ge=4, le=3600)] = 300
     """A consumer that does not come back to its poll for so long leaves its group. A
     batch works for a quarter of it, then commits what is finished and polls again."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        files = (self.ca, self.certificate, self.key)
+        if not self.tls and any(file is not None for file in files):
+            raise ValueError("expected TLS beside its files")
+        if self.key is not None and self.certificate is None:
+            raise ValueError("expected a certificate beside its key")
+        if self.sasl == "PLAIN" and not self.tls:
+            raise ValueError("expected TLS: PLAIN sends the password as it is")
+        names = (self.username, self.password)
+        if any((each is None) is not (self.sasl is None) for each in names):
+            raise ValueError("expected a mechanism, a user name and a password")
+        return self
 
 
 class DatabaseSettings(Concern):
@@ -236,6 +263,29 @@ class Settings(BaseSettings):
     """By the name that routes use: ``SLUICE_PROVIDERS__<NAME>__BASE_URL``."""
     recognisers: Mapping[RecogniserName, Setup] = {}
     """By the name that policies use: ``SLUICE_RECOGNISERS__<NAME>__KIND``."""
+
+
+class _Kafka(BaseSettings):
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        env_nested_delimiter="__",
+        extra="ignore",
+        hide_input_in_errors=True,
+    )
+
+    kafka: KafkaSettings = KafkaSettings()
+
+
+def load_kafka() -> KafkaSettings:
+    """The brokers alone, for commands that need nothing else of the environment.
+
+    Raises:
+        ValueError: a value is wrong; told as :func:`load` tells it.
+    """
+    try:
+        return _Kafka().kafka
+    except ValidationError as error:
+        raise ValueError("\n  ".join(_told(error))) from None
 
 
 def load(environment: Mapping[str, str] | None = None) -> Settings:

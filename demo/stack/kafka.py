@@ -4,7 +4,7 @@ import secrets
 import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from signal import SIGTERM
 
@@ -97,9 +97,11 @@ class Kafka(LocalPart):
     Attributes:
         archive: where it leaves its classes when it stops; None: it starts with those
             of an earlier start.
+        more: settings that differ from :data:`SETTINGS`.
     """
 
     archive: Path | None = None
+    more: Mapping[str, str] = field(default_factory=dict)
 
     @property
     @override
@@ -113,7 +115,7 @@ class Kafka(LocalPart):
             name: free_port(self.daemon.port(name)) for name in ("broker", "controller")
         }
         # Relative: a path may hold what a properties file cannot.
-        chosen = settings(self.data.name, listen=HOST, **ports)
+        chosen = {**settings(self.data.name, listen=HOST, **ports), **self.more}
         self._config.write_text(properties(chosen))
         if not (self.data / "meta.properties").exists():
             self._format()

@@ -69,15 +69,22 @@ class KafkaClients:
 
     Attributes:
         consumer: differences from :data:`CONSUMER`; tests shorten its timeouts.
+        security: how brokers are spoken to (``infra/kafka/security.py``).
     """
 
     bootstrap: str
     consumer: Mapping[str, Any] = field(default_factory=lambda: CONSUMER)
+    security: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         """Mend aiokafka in this process, once and for all that is made here."""
         tolerate_header_names()
         survive_closed_transports()
+
+    @property
+    def connection(self) -> Mapping[str, Any]:
+        """What each client of aiokafka is given to reach the brokers."""
+        return {"bootstrap_servers": self.bootstrap, **self.security}
 
     def broker(self) -> "KafkaBroker":
         """FastStream's broker, for delivery: it consumes only, and creates nothing."""
@@ -86,6 +93,7 @@ class KafkaClients:
 
         return PatientBroker(
             self.bootstrap,
+            secured=self.security,
             client_id="sluice",
             consumer_only=True,
             allow_auto_create_topics=False,
@@ -98,7 +106,7 @@ class KafkaClients:
     def producer(self) -> AIOKafkaProducer:
         """A producer that was not started yet."""
         return AIOKafkaProducer(
-            bootstrap_servers=self.bootstrap,
+            **self.connection,
             client_id="sluice",
             partitioner=KeyPartitioner(),
             **PRODUCER,
@@ -107,7 +115,7 @@ class KafkaClients:
     def reader(self) -> Consumer:
         """A consumer of no group, that was not started yet."""
         return Consumer(
-            bootstrap_servers=self.bootstrap,
+            **self.connection,
             client_id="sluice",
             enable_auto_commit=False,
             auto_offset_reset="latest",
@@ -135,9 +143,7 @@ class KafkaClients:
 
     async def answers(self) -> bool:
         """Does a broker answer a fresh connection?"""
-        client = AIOKafkaClient(
-            bootstrap_servers=self.bootstrap, request_timeout_ms=5_000
-        )
+        client = AIOKafkaClient(**self.connection, request_timeout_ms=5_000)
         try:
             async with asyncio.timeout(ANSWERS_WITHIN_S):
                 await client.bootstrap()

@@ -49,7 +49,7 @@ class KafkaInbox(InboxProgress):
         )
 
     async def _committed(self, parts: Sequence[TopicPartition]) -> list[int]:
-        admin = AIOKafkaAdminClient(bootstrap_servers=self.clients.bootstrap)
+        admin = AIOKafkaAdminClient(**self.clients.connection)
         try:
             await admin.start()
             found = await admin.list_consumer_group_offsets(self.topic.group)

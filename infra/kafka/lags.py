@@ -65,7 +65,7 @@ class Lags:
             await consumer.stop()
 
     async def _committed(self, topics: Sequence[Topic[Any]]) -> Offsets:
-        admin = AIOKafkaAdminClient(bootstrap_servers=self.clients.bootstrap)
+        admin = AIOKafkaAdminClient(**self.clients.connection)
         try:
             await admin.start()
             found: dict[TopicPartition, int] = {}

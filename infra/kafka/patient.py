@@ -6,6 +6,7 @@ turn thousands of times a second. So here a poll is not empty: it goes on in sli
 returns at once when something is there.
 """
 
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -34,12 +35,22 @@ class PatientConsumer(Consumer):
 
 
 class PatientBroker(KafkaBroker):
-    """FastStream's broker whose subscribers are given patient consumers."""
+    """FastStream's broker whose subscribers are given patient consumers.
+
+    Args:
+        secured: aiokafka's own options, which theirs lead to.
+    """
+
+    def __init__(
+        self, *servers: str, secured: Mapping[str, Any], **options: Any
+    ) -> None:
+        super().__init__(*servers, **options)
+        self._secured = secured
 
     @override
     async def _connect(self) -> Any:
         await super()._connect()
         config = self.config.broker_config
         made: Any = config.builder
-        config.builder = partial(PatientConsumer, **made.keywords)
+        config.builder = partial(PatientConsumer, **made.keywords, **self._secured)
         return config.builder

@@ -1,6 +1,7 @@
 """Topics as declared: created where they are missing, refused where they differ.
 
-``python -m infra.kafka.topics BOOTSTRAP [--replication N]``.
+``python -m infra.kafka.topics BOOTSTRAP [--replication N]``; TLS and who asks are the
+environment's, as for every process.
 """
 
 import argparse
@@ -15,6 +16,8 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
+from infra.kafka.security import secured
+from infra.settings import load_kafka
 from infra.system import SystemClock
 from pipeline.errors import RetryableError, SluiceError
 from schemas.topics import (
@@ -27,6 +30,8 @@ from schemas.topics import (
 )
 
 VISIBLE_WITHIN_S = 10.0
+OPEN: Mapping[str, Any] = {}
+"""Brokers that are spoken to in the clear."""
 
 
 class TopicsDiffer(SluiceError):
@@ -91,7 +96,11 @@ def differences(wanted: Layout, found: Layout | None) -> Iterator[str]:
 
 
 async def create(
-    bootstrap: str, *, replication: int, topics: Sequence[Topic[Any]] = TOPICS
+    bootstrap: str,
+    *,
+    replication: int,
+    topics: Sequence[Topic[Any]] = TOPICS,
+    security: Mapping[str, Any] = OPEN,
 ) -> None:
     """Create what is missing, then :func:`check`."""
     wanted = list(layouts(topics, replication))
@@ -99,19 +108,21 @@ async def create(
         NewTopic(at.name, at.partitions, at.replication, topic_configs=at.settings)
         for at in wanted
     ]
-    async with _connected(bootstrap) as admin:
+    async with _connected(bootstrap, security) as admin:
         answer = await admin.create_topics(new)
         for name, code, *_ in answer.topic_errors:
             _created(name, code)
-    await _visible(bootstrap, [layout.name for layout in wanted])
-    await check(bootstrap, replication=replication, topics=topics)
+    await _visible(bootstrap, [layout.name for layout in wanted], security)
+    await check(bootstrap, replication=replication, topics=topics, security=security)
 
 
-async def _visible(bootstrap: str, names: Sequence[str]) -> None:
+async def _visible(
+    bootstrap: str, names: Sequence[str], security: Mapping[str, Any]
+) -> None:
     """Wait until the broker knows what its controller has created."""
     clock = SystemClock()
     until = clock.monotonic() + VISIBLE_WITHIN_S
-    async with _connected(bootstrap) as admin:
+    async with _connected(bootstrap, security) as admin:
         while clock.monotonic() < until:
             described = await admin.describe_topics()
             there = {t["topic"] for t in described if _all_led(t["partitions"])}
@@ -132,7 +143,11 @@ def _created(name: str, code: int) -> None:
 
 
 async def check(
-    bootstrap: str, *, replication: int, topics: Sequence[Topic[Any]] = TOPICS
+    bootstrap: str,
+    *,
+    replication: int,
+    topics: Sequence[Topic[Any]] = TOPICS,
+    security: Mapping[str, Any] = OPEN,
 ) -> None:
     """Compare every topic with its declaration.
 
@@ -141,7 +156,7 @@ async def check(
         RetryableError: Kafka does not answer.
     """
     wanted = list(layouts(topics, replication))
-    async with _connected(bootstrap) as admin:
+    async with _connected(bootstrap, security) as admin:
         found = await _found(admin, [layout.name for layout in wanted])
     wrong = [text for at in wanted for text in differences(at, found.get(at.name))]
     if wrong:
@@ -178,9 +193,11 @@ async def _settings(
 
 
 @asynccontextmanager
-async def _connected(bootstrap: str) -> AsyncIterator[AIOKafkaAdminClient]:
+async def _connected(
+    bootstrap: str, security: Mapping[str, Any]
+) -> AsyncIterator[AIOKafkaAdminClient]:
     """An admin client for the length of a block; its errors become ours."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, **security)
     try:
         await admin.start()
         yield admin
@@ -197,8 +214,14 @@ def main() -> int:
     parser.add_argument("--replication", type=int, default=3)
     chosen = parser.parse_args()
     try:
-        asyncio.run(create(chosen.bootstrap, replication=chosen.replication))
-    except SluiceError as error:
+        asyncio.run(
+            create(
+                chosen.bootstrap,
+                replication=chosen.replication,
+                security=secured(load_kafka()),
+            )
+        )
+    except (SluiceError, ValueError) as error:
         sys.stderr.write(f"{error}\n")
         return 1
     return 0

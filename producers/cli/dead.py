@@ -15,6 +15,7 @@ from infra.postgres.admin import Admin
 from infra.postgres.requests import PostgresRequests
 from pipeline.letters import Letter, Refusal, again, dead_topics, letter
 from pipeline.ports.bus import RawOutgoing
+from producers.cli.brokers import brokers
 from producers.cli.desk import at_kafka, at_the_desk, expected
 from schemas.topics import TOPICS
 
@@ -84,7 +85,7 @@ async def replay(
             "expected letters' ids, or --all with --topic or --group"
         )
     wanted = None if every else {str(each) for each in letter_ids}
-    clients = KafkaClients(click.get_current_context().params["kafka"])
+    clients = brokers(click.get_current_context().params["kafka"])
     async with AsyncExitStack() as stack:
         publisher = await stack.enter_async_context(KafkaPublisher(clients))
         desk = Replays(admin=admin, publisher=publisher)

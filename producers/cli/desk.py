@@ -19,7 +19,6 @@ from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
 
-from infra.kafka.clients import KafkaClients
 from infra.kafka.publisher import KafkaPublisher
 from infra.keystore.keeper import PostgresKeyKeeper
 from infra.keystore.keks import KekCache
@@ -33,6 +32,7 @@ from infra.starting import told
 from infra.system import SystemClock, SystemEntropy
 from pipeline.errors import RetryableError, SluiceError
 from producers.cli.books import REFUSED, pool_of
+from producers.cli.brokers import brokers
 from producers.cli.words import AT_KAFKA
 from schemas.ids import Actor, TenantId
 
@@ -90,7 +90,7 @@ class Desk:
         secret is shown once.
         """
         try:
-            async with KafkaPublisher(KafkaClients(self.kafka)) as publisher:
+            async with KafkaPublisher(brokers(self.kafka)) as publisher:
                 await Outbox(pool=pool, publisher=publisher).round()
         except RetryableError:
             click.echo("Kafka is away: the ledger will be told later", err=True)
@@ -171,7 +171,7 @@ def at_kafka(
     """A command that needs Kafka alone: ``act(clients, …)``; shown as at the desk."""
 
     def command(*, kafka: str, as_json: bool, **arguments: Any) -> None:
-        found = _ran(lambda: act(KafkaClients(kafka), **arguments))
+        found = _ran(lambda: act(brokers(kafka), **arguments))
         shown(found, as_json=as_json)
 
     command.__name__, command.__doc__ = act.__name__, act.__doc__

@@ -14,10 +14,10 @@ import click
 from rich.console import Console
 from rich.table import Column, Table
 
-from infra.kafka.clients import KafkaClients
 from infra.kafka.lags import Lag, Lags
 from infra.system import SystemClock
 from pipeline.errors import RetryableError
+from producers.cli.brokers import brokers
 from producers.cli.desk import AWAY, kafka
 from producers.cli.words import Number
 from schemas.topics import TOPICS
@@ -68,7 +68,7 @@ async def _watch(
 ) -> bool:
     """Look until there is a reason to stop; is a group over it?"""
     clock = SystemClock()
-    lags = Lags(clients=KafkaClients(bootstrap), clock=clock)
+    lags = Lags(clients=brokers(bootstrap), clock=clock)
     while True:
         found = await lags.of(TOPICS)
         _show(found, every=every, as_json=as_json)
