@@ -10,6 +10,12 @@ from pipeline.text import Channel, TextPart
 Path = tuple[str | int, ...]
 
 _WORD: Final = re.compile(r"[A-Za-z][A-Za-z0-9_.:/-]{0,127}")
+_TELLING: Final = re.compile(
+    r"AKIA|ASIA|gh[pousr]_|github_pat_|glpat-|sk-|[rs]k_live_|xox[a-z]-|AIza|eyJ"
+    r"|[A-Z]{2}\d{2}[A-Z0-9]{11,30}$"
+)
+"""How secrets begin by which their issuers mark them, and an IBAN: no id of a dialect's
+looks like that."""
 _ENCODED: Final = re.compile(r"(data:[a-z0-9.+/-]+;base64,)?[A-Za-z0-9+/_-]{64,}={0,2}")
 """Bytes in base64: an image, a sound, a file. Their content is not text."""
 
@@ -30,10 +36,10 @@ class Own:
         """Is it a word or an id of the dialect, or encoded bytes?
 
         What only stands where such a thing could stand is text: nobody hides a
-        sentence in an ``id``.
+        sentence in an ``id``, nor a key of somebody's account.
         """
         if key in self.words:
-            return _WORD.fullmatch(value) is not None
+            return _WORD.fullmatch(value) is not None and not _TELLING.match(value)
         return key in self.encoded and _ENCODED.fullmatch(value) is not None
 
 
