@@ -17,7 +17,12 @@ from pipeline.ports.webhooks import Deliveries, Message
 from pipeline.querying import Query
 from schemas.ids import TenantId
 
-PASSES: Final = ("incident.full_pass", "incident.content")
+PASSES: Final = (
+    "incident.full_pass",
+    "incident.content",
+    "incident.second_terminal",
+    "incident.coverage",
+)
 """Incidents that are recorded by whoever tells nobody."""
 TOLD_FOR: Final = timedelta(hours=24)
 """Less than messages are kept: the same message again changes nothing."""

@@ -71,7 +71,7 @@ class Concurrent(Listener):
         self._trials = Trials(group, means)
         self._brake = Brake()
         self._epoch = 0
-        self._leaving = False
+        self._leaving = self._gone = False
         self._windows: dict[int, Window] = {}
         self._paused: set[int] = set()
         self._lanes: dict[Hashable, Lane] = {}
@@ -119,11 +119,12 @@ class Concurrent(Listener):
 
     @override
     async def assigned(self, partitions: Collection[int]) -> None:
-        self._leaving = False
+        self._leaving = self._gone
         self.stops.restore(partitions)
 
     async def leave(self, seconds: float) -> None:
         """Start nothing more; what runs gets so long."""
+        self._gone = True
         self._partitions.pause(self._partitions.assigned())
         await self._let_go(seconds)
         self.stops.close()
@@ -139,6 +140,26 @@ class Concurrent(Listener):
             self._again(job)
         self._halted.clear()
         self._start()
+
+    def busy(self, partition: int) -> bool:
+        """Is there a reason why nothing of it moves?
+
+        It stands; a record of it waits, by itself or behind others of its lane; or a
+        call of it has time left, or waits for what is away.
+        """
+        lanes = (lane for lane in self._lanes.values() if lane.running)
+        queued = (job for lane in lanes for job in lane.queue)
+        running = (job for job in self._running.values() if self._may_run(job))
+        jobs = (*self._waiting, *queued, *running)
+        return self.stops.stands(partition) or any(
+            job.epoch == self._epoch and job.record.partition == partition
+            for job in jobs
+        )
+
+    def _may_run(self, job: Job) -> bool:
+        if self._work.holding is not None and self._work.holding.since is not None:
+            return True
+        return job.until is not None and self._means.clock.monotonic() <= job.until
 
     def overdue(self) -> bool:
         """Does a handler run long after its deadline?"""

@@ -59,7 +59,7 @@ class Ordered(Listener):
         self._turns = Turns(means.clock)
         self._brake = Brake()
         self._epoch = 0
-        self._leaving = False
+        self._leaving = self._gone = False
         self._went_on: float | None = None
         self._idle = asyncio.Event()
         self._idle.set()
@@ -95,11 +95,12 @@ class Ordered(Listener):
 
     @override
     async def assigned(self, partitions: Collection[int]) -> None:
-        self._leaving = False
+        self._leaving = self._gone
         self.stops.restore(partitions)
 
     async def leave(self, _: float) -> None:
         """The record in hand finishes and is committed; the rest is another's."""
+        self._gone = True
         await self._finish_the_record(LEAVE_WITHIN_S)
         self.stops.close()
         await self.commits.settle()
@@ -108,6 +109,10 @@ class Ordered(Listener):
         """An operator looked."""
         self._brake.release()
         self.stops.release()
+
+    def busy(self, partition: int) -> bool:
+        """Is there a reason why nothing of it moves?"""
+        return self.stops.stands(partition)
 
     def overdue(self) -> bool:
         """Handlers here have no deadline of their own; progress watches them."""

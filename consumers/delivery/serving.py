@@ -17,7 +17,7 @@ from consumers.delivery.ordered import Ordered
 from consumers.delivery.prepared import firsts
 from consumers.delivery.progress import TURNS_WITHIN_S, WAITS_WITHIN_S, Progress
 from consumers.delivery.subscriptions import Lanes, Subscription
-from pipeline.errors import RetryableError
+from pipeline.errors import RetryableError, place
 from pipeline.ports.bus import Record
 from pipeline.ports.partitions import Partitions
 
@@ -160,7 +160,7 @@ class Member:
         self._kafka_away = False
         lags = {p: max(0, at.stop - self._finished(p, at)) for p, at in bounds.items()}
         for partition, lag in lags.items():
-            self._saw(partition, lag, excused=self.mode.stops.stands(partition))
+            self._saw(partition, lag, excused=self.mode.busy(partition))
         self._means.signals.lag(self.subscription.group, sum(lags.values()))
 
     def why_not_ready(self) -> str | None:
@@ -203,9 +203,14 @@ class Member:
     async def _ask(self, partitions: Collection[int]) -> None:
         """Ask where to begin; nothing is handled before the handler's store said it."""
         self._unknown = self.subscription.offsets is not None
-        with suppress(RetryableError):
+        try:
             await self._begin_at(partitions)
-            self._unknown = False
+        except RetryableError:
+            return
+        except Exception as error:  # noqa: BLE001 - what is handed out would be lost
+            self._means.signals.unexpected(self.subscription.group, place(error))
+            return
+        self._unknown = False
 
     async def _hold_back(self, records: Sequence[Record]) -> None:
         """Ask again; these come again, behind what lies before them."""
@@ -303,11 +308,15 @@ class Delivery:
             await self._until(stop)
         finally:
             self._stopping = True
+            leaving = (member.leave(self._drain_s) for member in self._members)
+            left = await asyncio.gather(*leaving, return_exceptions=True)
+            # Not before: who drains is alive, and commits what comes to its end.
             for task in watching:
                 task.cancel()
-            leaving = (member.leave(self._drain_s) for member in self._members)
-            await asyncio.gather(*leaving)
             await self._broker.stop()
+            for error in left:
+                if error is not None:
+                    raise error
 
     async def _until(self, stop: asyncio.Event) -> None:
         """Join the groups and go on; asked to stop, it stops also where it cannot join.

@@ -106,8 +106,7 @@ class Stops:
         """An operator looked: try halted and held partitions again."""
         self.held = False
         self._halted.clear()
-        free = [p for p in self._partitions.assigned() if p not in self._waits]
-        self._partitions.resume(free)
+        self._partitions.resume(self._partitions.assigned() - set(self._asleep()))
         self.tell()
 
     def restore(self, assigned: Collection[int]) -> None:

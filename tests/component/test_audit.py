@@ -1,18 +1,26 @@
 """What the ledger finds wrong is an alarm, and subscribers are told."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
 
 from consumers.audit import AuditConsumer
 from infra.memory.ledger import MemoryLedger
 from infra.memory.webhooks import MemoryWebhooks
 from infra.system import SystemClock, SystemEntropy
+from pipeline.errors import RetryableError
+from producers.incidents import Incidents
 from schemas.audit import AuditRecorded
 from schemas.events import Event
 from schemas.topics import WEBHOOKS_DUE
 from schemas.webhooks import Kind
 from tests.component.test_stages import record
 from tests.support.audit import TENANT, recorded
+from tests.support.gateway import HeldClock
 from tests.support.webhooks import bare, holder
 
 
@@ -76,3 +84,29 @@ async def test_what_was_appended_is_not_asked_for_again() -> None:
         await it.offsets([0, 1, 2]),
         await it.offsets([1]),
     )
+
+
+async def test_an_incident_that_could_not_be_told_at_once_is_told_later(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What was appended is a repeat when it comes again, and an incident no more."""
+    rows, clock = MemoryWebhooks(), HeldClock()
+    endpoint, secret = bare(TENANT, Kind.LEDGER_INCIDENT)
+    await rows.create(endpoint, secret, holder(TENANT))
+    it = replace(consumer(rows, []), clock=clock)
+    batch = [(record(at), each) for at, each in enumerate(ends("first", "second"))]
+    with monkeypatch.context() as away:
+
+        async def refused(*_: object) -> Sequence[Any]:
+            raise RetryableError("expected an answer")
+
+        away.setattr(MemoryWebhooks, "announce", refused)
+        with pytest.raises(RetryableError):
+            await it.handle(batch)
+    await it.handle(batch)
+    logs: Any = it.ledger
+    for _ in range(2):
+        await Incidents(logs=logs, deliveries=rows, clock=clock).round()
+
+    due = await rows.sweep(clock.now() + timedelta(minutes=2), 9)
+    assert [endpoint.id] == [each.endpoint_id for each in due]

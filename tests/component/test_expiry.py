@@ -15,6 +15,8 @@ from pipeline.errors import RetryableError
 from pipeline.keystore import TRANSIENT, Partition, class_named
 from pipeline.ports.bus import Publisher
 from pipeline.ports.keys import Destroyed, KeyRef, NewKey
+from pipeline.ports.retention import ExpiredRows
+from producers.expired import BATCH, Expired
 from producers.expiry import Expiry
 from schemas.ids import RequestId, TenantId
 from schemas.retention import ErasureOrdered
@@ -181,3 +183,30 @@ async def test_who_had_transient_keys_gets_one_for_the_day(here: World) -> None:
     (due,) = here.published.of(RETENTION_DUE, FIRST)
     assert OTHER == due.event.attributes.tenant
     assert 0 == due.event.data.keys
+
+
+@dataclass
+class Rows(ExpiredRows):
+    """Nothing but results of calls, more than one batch of them."""
+
+    left: int
+
+    @override
+    async def answers(self, *_: object) -> int:
+        return 0
+
+    @override
+    async def calls(self, *_: object) -> int:
+        now, self.left = min(self.left, BATCH), max(0, self.left - BATCH)
+        return now
+
+
+async def test_results_of_calls_go_however_many_there_are() -> None:
+    rows = Rows(3 * BATCH)
+
+    async def tenants() -> list[TenantId]:
+        return [TenantId("00000000-0000-7000-8000-000000000001")]
+
+    await Expired(rows=rows, tenants=tenants, clock=SystemClock()).round()
+
+    assert 0 == rows.left

@@ -682,8 +682,8 @@ def test_the_key_of_a_request_names_its_day() -> None:
     assert day == partition_of(key.key_id)
 
 
-LONGER = b",".join([b"1e15"] * 200_000)
-"""Numbers that are four times as long when they are written out."""
+LONGER = b",".join([b"1e15"] * 120_000 + [b'"%b"' % (b"A" * 1_000_000)])
+"""Numbers that are four times as long when they are written out, beside a text."""
 
 
 def fits(outgoing: Sequence[Outgoing[Any]]) -> bool:
@@ -977,3 +977,24 @@ async def test_between_two_answers_the_loop_goes_round(house: House) -> None:
     await asyncio.gather(*map(house.called, asked))
 
     assert 3 == len(set(clock.rounds))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeldCalls(MemoryProviderCalls):
+    """Another's claim, for longer than the request may take."""
+
+    @override
+    async def take(
+        self, tenant: TenantId, request: RequestId, lease: timedelta
+    ) -> Taken | Held | Done | Spent:
+        return Held(self.clock.now() + timedelta(hours=5))
+
+
+async def test_who_waits_for_another_s_claim_waits_no_longer_than_its_deadline(
+    house: House,
+) -> None:
+    house.provider = replace(house.provider, calls=HeldCalls(clock=house.clock))
+    end = one(await house.through("Hello"), RequestFinished).data
+
+    assert Reason.DEADLINE_EXCEEDED == end.reason
+    assert house.clock.now() < NOON + timedelta(hours=1)

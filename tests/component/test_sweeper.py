@@ -12,6 +12,7 @@ from infra.memory.keystore import MemoryKeys
 from infra.memory.requests import MemoryRequests
 from infra.system import SystemEntropy
 from pipeline.contents import Contents
+from pipeline.errors import RetryableError
 from pipeline.keystore import TRANSIENT, Partition
 from pipeline.ports.bus import Publisher
 from pipeline.ports.keys import Destroyed, KeyRef, NewKey
@@ -224,3 +225,40 @@ async def test_a_round_goes_on_where_the_last_one_ended(world: World) -> None:
     ends = [until for _, until in asked.spans]
     assert [DUE + timedelta(minutes=each) for each in range(3)] == ends
     assert ends[:-1] == [since for since, _ in asked.spans[1:]]
+
+
+async def test_what_could_not_be_forgotten_is_forgotten_by_the_next_round(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ref, forget, away = await world.transient(), world.keys.forget, [True]
+
+    async def forgotten(keys: Sequence[KeyRef]) -> None:
+        if away and away.pop():
+            raise RetryableError("expected an answer")
+        await forget(keys)
+
+    monkeypatch.setattr(MemoryKeys, "forget", staticmethod(forgotten))
+    at(world, GRACE)
+    with pytest.raises(RetryableError):
+        await world.sweeper.round()
+    await world.sweeper.round()
+
+    assert isinstance((await world.keys.fetch([ref]))[ref], Destroyed)
+
+
+async def test_an_end_that_could_not_be_told_is_told_by_the_next_round(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await world.requests.admit(admitted(TENANT, new_request_id()))
+    at(world, 2 * GRACE)
+    with monkeypatch.context() as away:
+
+        async def refused(*_: object) -> None:
+            raise RetryableError("expected acknowledgements")
+
+        away.setattr(Published, "publish", refused)
+        with pytest.raises(RetryableError):
+            await world.sweeper.round()
+    await world.sweeper.round()
+
+    assert 1 == len(world.published.ends())

@@ -1,12 +1,16 @@
 """The loop of a timed worker: what makes it late, and what only a restart mends."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from infra.log import Log, Word
 from infra.system import SystemEntropy
+from producers import process
 from producers.timed import Job, Loop, Timed, alive, not_ready, running
 from tests.support.gateway import HeldClock
 
@@ -106,3 +110,23 @@ async def test_a_round_that_ended_long_ago_is_late_and_hangs_nowhere(
     assert [True, True, False, False] == told
     assert loop.alive
     assert 3 * ALIVE_WITHIN_S == loop.idle_s
+
+
+@pytest.mark.parametrize("publishes", [True, False])
+async def test_a_process_whose_publisher_is_stuck_is_not_alive(
+    monkeypatch: pytest.MonkeyPatch, *, publishes: bool
+) -> None:
+    told = list[bool]()
+
+    @asynccontextmanager
+    async def served(*_: object) -> AsyncIterator[int]:
+        yield 1
+
+    monkeypatch.setattr(process, "serving", served)
+    monkeypatch.setattr(process, "health_app", lambda alive, *_: told.append(alive()))
+    unused: Any = SimpleNamespace(registry=None)
+    settings: Any = SimpleNamespace(health=SimpleNamespace(host="", port=0))
+    async with process.looping(settings, [], unused, lambda: publishes):
+        pass
+
+    assert [publishes] == told

@@ -17,6 +17,7 @@ from infra.memory.keystore import MemoryKeys
 from infra.memory.secrets import MemorySecrets
 from infra.memory.webhooks import MemoryWebhooks
 from infra.system import SystemClock, SystemEntropy
+from infra.webhooks.sender import TOTAL_S
 from pipeline.announcements import due
 from pipeline.egress import EgressRules
 from pipeline.endpoint_secrets import EndpointSecrets
@@ -24,6 +25,7 @@ from pipeline.errors import NotYet
 from pipeline.ports.webhooks import Due, Endpoint, SealedSecret
 from pipeline.webhooks import Attempt, Secret
 from pipeline.wrapping import SecretPurpose, SecretRef
+from producers import webhooks
 from producers.webhooks import DueWebhooks
 from schemas.events import Event
 from schemas.ids import TenantId
@@ -315,3 +317,23 @@ async def test_a_delaying_topic_gives_back_what_is_due(world: World) -> None:
 
     assert 5 == early.value.seconds
     assert (WEBHOOKS_DUE, first.delivery) == (back.topic, back.event.data.delivery)
+
+
+def test_a_delivery_is_leased_for_longer_than_an_attempt_takes() -> None:
+    """Else another worker sends it while the first one still does."""
+    assert timedelta(seconds=2 * TOTAL_S) < LEASE
+
+
+async def test_a_full_batch_of_due_deliveries_asks_for_another_round(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(webhooks, "BATCH", 2)
+    await world.endpoint()
+    for cause in ("one", "two", "three"):
+        await world.told(cause)
+    world.clock.elapsed = timedelta(days=1)
+    worker = DueWebhooks(
+        deliveries=world.rows, publisher=Published(), clock=world.clock
+    )
+
+    assert [True, False] == [await worker.round() for _ in range(2)]

@@ -116,6 +116,21 @@ class OutboxContract:
         assert not await Outbox(pool=house.pool, publisher=out).round()
         assert set(ids(kept)) <= set(out.ids)
 
+    async def test_a_tenant_with_a_full_batch_holds_up_no_other(
+        self,
+        house: House,
+        tenant: TenantId,
+        other: TenantId,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        monkeypatch.setattr(outbox, "BATCH", 1)
+        kept = [event(tenant), event(other)]
+        await house.put(kept)
+        out = Kept()
+
+        assert await Outbox(pool=house.pool, publisher=out).round()
+        assert set(ids(kept)) <= set(out.ids)
+
     async def test_a_batch_is_no_larger_than_it_may_be(
         self, house: House, tenant: TenantId
     ) -> None:

@@ -138,3 +138,82 @@ async def test_a_broker_that_takes_a_connection_and_says_nothing_does_not_answer
     await left.wait()
 
     assert not answered
+
+
+async def test_who_drains_is_alive_and_commits_what_comes_to_an_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bench, settled = Bench(), Counter[str]()
+    delivery = of_two(bench, monkeypatch)
+
+    async def join() -> None: ...
+
+    async def settle() -> None:
+        settled["times"] += 1
+
+    for member in delivery._members:
+        member.mode.commits.owing.set()
+        monkeypatch.setattr(member, "join", join)
+        monkeypatch.setattr(member, "look", join)
+        monkeypatch.setattr(member, "leave", bench.clock.sleep)
+        monkeypatch.setattr(member.mode.commits, "settle", settle)
+    stop = asyncio.Event()
+    stop.set()
+    running = asyncio.create_task(delivery.run(stop))
+    await bench.clock.pass_by(DRAIN_S / 2)
+    alive = delivery.alive()
+    await bench.clock.run(running)
+
+    assert alive
+    assert settled["times"] > DRAIN_S / 2
+
+
+async def test_who_cannot_leave_cuts_off_no_other_s_calls(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bench = Bench()
+    delivery = of_two(bench, monkeypatch)
+
+    async def join() -> None: ...
+
+    async def fails(_: float) -> None:
+        raise KafkaConnectionError
+
+    first, second = delivery._members
+    for member, leave in ((first, fails), (second, bench.clock.sleep)):
+        monkeypatch.setattr(member, "join", join)
+        monkeypatch.setattr(member, "leave", leave)
+    stop = asyncio.Event()
+    stop.set()
+    with pytest.raises(KafkaConnectionError):
+        await bench.clock.run(delivery.run(stop))
+
+    assert DRAIN_S <= bench.clock.monotonic()
+
+
+async def test_a_commit_that_fails_as_nobody_expected_is_not_the_last(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bench, tries = Bench(), Counter[str]()
+    delivery = of_two(bench, monkeypatch)
+
+    async def nowhere() -> None: ...
+
+    async def settle() -> None:
+        tries["settle"] += 1
+        raise ValueError
+
+    for member in delivery._members:
+        member.mode.commits.owing.set()
+        monkeypatch.setattr(member, "join", nowhere)
+        monkeypatch.setattr(member, "look", nowhere)
+        monkeypatch.setattr(member, "leave", nothing)
+        monkeypatch.setattr(member.mode.commits, "settle", settle)
+    stop = asyncio.Event()
+    running = asyncio.create_task(delivery.run(stop))
+    await bench.clock.pass_by(30.0)
+    stop.set()
+    await running
+
+    assert tries["settle"] > 2 * len(delivery._members)
+    assert {"ValueError"} == set(bench.seen.places)

@@ -1,6 +1,7 @@
 """Where a member begins, when its handler keeps offsets of its own."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from consumers.delivery import ordered_batch
@@ -68,3 +69,58 @@ async def test_nothing_is_handled_before_the_store_says_where_to_begin() -> None
 
     assert [1, 2, 3] == seen
     assert 4 == bench.committed()
+
+
+async def test_a_store_that_fails_in_an_unknown_way_costs_no_record() -> None:
+    """Nothing catches what it raises: FastStream would go on behind the batch."""
+    bench = Bench()
+    bench.put("a", "b", "c")
+    seen, wrong = list[int](), [True] * 3
+
+    async def handle(
+        pairs: Sequence[tuple[Record, Event[AuditRecorded]]],
+    ) -> Sequence[Outgoing[Any]]:
+        seen.extend(record.offset for record, _ in pairs)
+        return ()
+
+    async def stored(_: Sequence[int]) -> Mapping[int, int]:
+        if wrong and wrong.pop():
+            raise ValueError("a bug")
+        return {}
+
+    broker = Broker(bench)
+    member = Member(ordered_batch(SOURCE, handle, offsets=stored), broker, bench.means)
+    broker.listener.listener = member
+    with suppress(ValueError):
+        await bench.clock.run(bench.log.join(broker.held))
+    for _ in range(10):
+        if records := broker.held.poll(1):
+            with suppress(ValueError):
+                await bench.clock.run(member.batch(records))
+        await bench.clock.step()
+
+    assert [0, 1, 2] == seen
+    assert 3 == len(bench.seen.places)
+
+
+async def test_of_a_topic_that_the_group_does_not_know_nothing_is_passed_over() -> None:
+    """Whatever was stored: it may be another topic of the same name."""
+    bench, seen = Bench(), list[int]()
+    bench.put("a", "b", "c")
+
+    async def handle(
+        pairs: Sequence[tuple[Record, Event[AuditRecorded]]],
+    ) -> Sequence[Outgoing[Any]]:
+        seen.extend(record.offset for record, _ in pairs)
+        return ()
+
+    async def stored(_: Sequence[int]) -> Mapping[int, int]:
+        return {0: 2}
+
+    broker = Broker(bench)
+    member = Member(ordered_batch(SOURCE, handle, offsets=stored), broker, bench.means)
+    broker.listener.listener = member
+    await bench.clock.run(bench.log.join(broker.held))
+    await bench.clock.run(member.batch(broker.held.poll(100)))
+
+    assert [0, 1, 2] == seen

@@ -95,3 +95,15 @@ async def test_nothing_is_owed_of_what_was_taken_away() -> None:
     assert not commits.owing.is_set()
     await commits.settle()
     assert None is bench.committed()
+
+
+async def test_what_comes_again_after_a_rebalance_is_committed_again() -> None:
+    """The commit before it was refused, so the group knows of less."""
+    bench = Bench()
+    commits = Commits("test", Repeating(bench), bench.means)
+    commits.finished(0, 5)
+    commits.forget()
+    commits.finished(0, 3)
+    await bench.clock.run(commits.settle())
+
+    assert 3 == bench.committed()

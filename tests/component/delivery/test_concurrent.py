@@ -650,3 +650,166 @@ async def test_a_batch_that_fails_after_a_rebalance_passes_over_nothing(
     assert sorted(subjects("a", "b")) == sorted(bench.sunk)
     assert 2 == bench.committed()
     assert member.mode.waiting_since is None
+
+
+async def test_who_leaves_begins_nothing_that_a_rebalance_brings(
+    bench: Bench,
+) -> None:
+    """What it began it would cut off: a provider's call is then paid twice."""
+    upstream = Upstream()
+    upstream.holds("a", "b", "c")
+    bench.put("a")
+    member = await bench.member(subscription(upstream, bounds=Bounds(per_lane=1)))
+    await member.poll()
+    leaving = asyncio.create_task(member.mode.leave(120))
+    await bench.clock.breathe()
+    bench.put("b", "c")
+    await bench.clock.run(bench.log.rebalance(SOURCE.name, "test"))
+    await member.poll()
+    begun = [*upstream.running]
+    upstream.lets_go("a")
+    await bench.clock.run(leaving)
+    await bench.clock.breathe()
+
+    assert [recorded("a").attributes.id] == begun
+    assert [] == upstream.running
+
+
+async def test_a_call_that_outlasts_a_rebalance_holds_up_no_other(bench: Bench) -> None:
+    upstream, took = Upstream(), []
+    upstream.holds("a")
+    bench.put("a")
+    member = await bench.member(subscription(upstream))
+    await member.poll()
+    for _ in range(2):
+        before = bench.clock.monotonic()
+        await bench.clock.run(bench.log.rebalance(SOURCE.name, "test"))
+        took.append(bench.clock.monotonic() - before)
+
+    assert [10, 0] == took
+
+
+async def test_held_it_begins_nothing_that_waits_in_a_lane(bench: Bench) -> None:
+    upstream = Upstream()
+    upstream.holds("a")
+    bench.put("a", "b")
+    member = await bench.member(subscription(upstream, bounds=Bounds(per_lane=1)))
+    await member.poll()
+    member.mode.stops.hold()
+    upstream.lets_go("a")
+    await bench.clock.breathe()
+    held = [*bench.sunk]
+    member.mode.release()
+    await quiet(member)
+
+    assert subjects("a") == held
+    assert subjects("a", "b") == bench.sunk
+
+
+async def test_what_was_being_prepared_when_its_partition_halted_comes_again(
+    bench: Bench,
+) -> None:
+    errors, wrong, ready = [IntegrityError("broken")], asyncio.Event(), asyncio.Event()
+    ready.set()
+
+    async def prepare(_: Sequence[Audited]) -> None:
+        await ready.wait()
+
+    async def handle(event: Audited, _: None) -> Sequence[Outgoing[Any]]:
+        if event.attributes.id == recorded("bad").attributes.id and errors:
+            await wrong.wait()
+            raise errors.pop()
+        return [onward(event)]
+
+    bench.put("bad")
+    member = await bench.member(
+        concurrent(SOURCE, handle, prepare=prepare, lane=one_lane)
+    )
+    await member.poll()
+    ready.clear()
+    bench.put("b")
+    late = asyncio.create_task(member.mode.batch(member.partitions.poll(500)))
+    await bench.clock.breathe()
+    wrong.set()
+    await bench.clock.breathe()
+    ready.set()
+    await bench.clock.run(late)
+    halted = (member.mode.stops.halted, [*bench.sunk])
+    member.mode.release()
+    await quiet(member)
+
+    assert (frozenset({0}), []) == halted
+    assert sorted(subjects("bad", "b")) == sorted(bench.sunk)
+    assert 2 == bench.committed()
+
+
+async def test_a_full_partition_that_halted_stays_paused_until_somebody_looked(
+    bench: Bench,
+) -> None:
+    """Else what comes behind the halted record is dropped, and then passed over."""
+    upstream = Upstream()
+    upstream.fails("bad", IntegrityError("broken"))
+    upstream.holds("b", "c", "d")
+    bench.put("bad", "b", "c", "d", "e")
+    bounds = Bounds(taken=4, per_lane=4)
+    member = await bench.member(subscription(upstream, bounds=bounds))
+    await bench.clock.run(member.mode.batch(member.partitions.poll(4)))
+    await bench.clock.breathe()
+    upstream.lets_go("b", "c", "d")
+    await bench.clock.breathe()
+    halted = (member.mode.stops.halted, await member.poll())
+    member.mode.release()
+    await quiet(member)
+
+    assert (frozenset({0}), 0) == halted
+    assert sorted(subjects("bad", "b", "c", "d", "e")) == sorted(bench.sunk)
+    assert 5 == bench.committed()
+
+
+async def test_a_full_partition_is_not_polled_while_it_leaves(bench: Bench) -> None:
+    upstream = Upstream()
+    upstream.holds("a", "b", "c", "d")
+    bench.put("a", "b", "c", "d", "e")
+    member = await bench.member(subscription(upstream, bounds=Bounds(taken=4)))
+    await bench.clock.run(member.mode.batch(member.partitions.poll(4)))
+    leaving = asyncio.create_task(member.mode.leave(120))
+    await bench.clock.breathe()
+    upstream.lets_go("a", "b", "c")
+    await bench.clock.breathe()
+    polled = [*member.partitions.poll(500)]
+    upstream.lets_go("d")
+    await bench.clock.run(leaving)
+
+    assert [] == polled
+    assert 4 == bench.committed()
+
+
+async def test_what_was_being_prepared_when_all_was_taken_away_is_begun_once(
+    bench: Bench,
+) -> None:
+    begun, slow, go_on = list[str](), [0.0, 5.0], asyncio.Event()
+
+    async def prepare(_: Sequence[Audited]) -> None:
+        if slow:
+            await bench.clock.sleep(slow.pop(0))
+
+    async def handle(event: Audited, _: None) -> Sequence[Outgoing[Any]]:
+        begun.append(event.attributes.subject)
+        await go_on.wait()
+        return [onward(event)]
+
+    bench.put("a")
+    member = await bench.member(
+        concurrent(SOURCE, handle, prepare=prepare, lane=one_lane)
+    )
+    await member.poll()
+    bench.put("b")
+    late = asyncio.create_task(member.mode.batch(member.partitions.poll(500)))
+    await bench.clock.breathe()
+    await bench.clock.run(bench.log.rebalance(SOURCE.name, "test"))
+    await bench.clock.run(late)
+    go_on.set()
+    await quiet(member)
+
+    assert subjects("b") == [each for each in begun if each in subjects("b")]
+    assert 2 == bench.committed()

@@ -1,13 +1,15 @@
 """What a member says of itself: is it ready, is it alive, is it behind."""
 
+import asyncio
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from datetime import timedelta
 from functools import partial
 from typing import Any
 
 import pytest
 from typing_extensions import override
 
-from consumers.delivery import Delivery, ordered
+from consumers.delivery import Delivery, concurrent, nothing, ordered
 from consumers.delivery.progress import (
     MOVES_WITHIN_S,
     TURNS_WITHIN_S,
@@ -20,6 +22,7 @@ from pipeline.errors import RetryableError
 from schemas.events import Event
 from schemas.topics import REQUESTS_ACCEPTED, REQUESTS_SCREENED, Outgoing
 from tests.component.delivery.test_begin import Broker
+from tests.support.audit import NOON
 from tests.support.delivery import SOURCE, Bench
 
 
@@ -290,3 +293,49 @@ async def test_reasons_name_their_group(bench: Bench) -> None:
         f"{topic.group}:not_assigned"
         for topic in (REQUESTS_ACCEPTED, REQUESTS_SCREENED)
     ] == delivery.reasons()
+
+
+def of_calls(handle: Any, **more: Any) -> Scene:
+    """A member whose records are handled side by side."""
+    scene = Scene()
+    subscription = concurrent(
+        SOURCE, handle, prepare=nothing, lane=lambda _: "one", **more
+    )
+    scene.member = Member(subscription, scene.cluster, scene.bench.means)
+    scene.cluster.listener.listener = scene.member
+    scene.bench.put("a")
+    return scene
+
+
+@pytest.mark.parametrize(("deadline_s", "stalled"), [(600, None), (60, "stalled")])
+async def test_a_call_that_has_time_left_is_no_stall(
+    deadline_s: float, stalled: str | None
+) -> None:
+    """A policy may give a request an hour, and its partition may have no other."""
+
+    async def hangs(_: Event[Any], __: None) -> Sequence[Outgoing[Any]]:
+        await asyncio.get_running_loop().create_future()
+        return ()
+
+    until = NOON + timedelta(seconds=deadline_s)
+    scene = of_calls(hangs, deadline=lambda _: until)
+    await scene.join()
+    await scene.poll()
+    await scene.looks(2 * MOVES_WITHIN_S)
+
+    assert stalled == scene.member.why_not_alive()
+
+
+async def test_a_record_that_waits_is_no_stall() -> None:
+    async def away(_: Event[Any], __: None) -> Sequence[Outgoing[Any]]:
+        raise RetryableError("away")
+
+    scene = of_calls(away)
+    await scene.join()
+    await scene.poll()
+    await scene.looks(10 * MOVES_WITHIN_S)
+
+    assert ("waiting", None) == (
+        scene.member.why_not_ready(),
+        scene.member.why_not_alive(),
+    )

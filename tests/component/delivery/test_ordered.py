@@ -712,3 +712,106 @@ async def test_a_batch_that_was_handled_is_committed_though_it_must_leave(
     await member.poll()
 
     assert (2, subjects("a", "b")) == (bench.committed(), bench.sunk)
+
+
+async def test_released_it_goes_on_also_where_it_had_waited_before(
+    bench: Bench,
+) -> None:
+    """The database was away, and had lost something when it came back."""
+    errors = [RetryableError("away")] * 4 + [IntegrityError("broken")]
+    subscription, _ = forwarding(lambda _: errors.pop(0) if errors else None)
+    bench.put("a")
+    member = await bench.member(subscription)
+    await member.until_quiet(20)
+    halted = member.mode.stops.halted
+    member.mode.release()
+    await member.until_quiet(5)
+
+    assert {0} == halted
+    assert 1 == bench.committed()
+
+
+async def test_who_leaves_handles_nothing_that_a_rebalance_brings(
+    bench: Bench,
+) -> None:
+    reached, go_on, seen = asyncio.Event(), asyncio.Event(), list[str]()
+
+    async def handle(event: Audited, _: None) -> Sequence[Outgoing[Any]]:
+        seen.append(event.attributes.subject)
+        reached.set()
+        await go_on.wait()
+        return [onward(event)]
+
+    bench.put("a", "b")
+    member = await bench.member(ordered(SOURCE, handle))
+    batch = asyncio.create_task(member.mode.batch(member.partitions.poll(500)))
+    await reached.wait()
+    leaving = asyncio.create_task(member.mode.leave(120))
+    moving = asyncio.create_task(bench.log.rebalance(SOURCE.name, "test"))
+    await bench.clock.breathe()
+    go_on.set()
+    await bench.clock.run(asyncio.gather(batch, moving, leaving))
+    await member.poll()
+
+    assert (1, subjects("a")) == (bench.committed(), seen)
+
+
+async def test_what_was_prepared_across_a_rebalance_is_its_next_owner_s(
+    bench: Bench,
+) -> None:
+    """A commit that names what is another's is refused, and all others with it."""
+    slow = [20.0]
+
+    async def prepare(_: Sequence[Audited]) -> None:
+        if slow:
+            await bench.clock.sleep(slow.pop())
+
+    async def handle(event: Audited, _: None) -> Sequence[Outgoing[Any]]:
+        return [onward(event)]
+
+    subscription = ordered(SOURCE, handle, prepare=prepare)
+    bench.put("a")
+    bench.put("x", partition=1)
+    first = await bench.member(subscription)
+    batch = asyncio.create_task(first.mode.batch(first.partitions.poll(500)))
+    await bench.clock.breathe()
+    second = await bench.member(subscription)
+    await bench.clock.run(batch)
+    early = (first.mode.commits.owing.is_set(), [*bench.sunk])
+    for member in (first, second):
+        await member.until_quiet(5)
+
+    assert (False, []) == early
+    assert [1, 1] == [bench.committed(partition) for partition in range(2)]
+
+
+async def test_where_an_output_alone_cannot_be_sent_nothing_behind_it_is_committed(
+    bench: Bench,
+) -> None:
+    many = tuple(f"{at:0128d}" for at in range(24))
+    sends, away = [0], [True]
+
+    async def handle(event: Audited, _: None) -> Sequence[Outgoing[Any]]:
+        if event.attributes.id != BAD:
+            return [onward(event)]
+        data = event.data.model_copy(update={"guards_ran": many * 2_000})
+        return [onward(Event(event.attributes, data))]
+
+    def refuses(topic: str) -> bool:
+        """Together they are sent, and one is too large; then nobody answers."""
+        sends[0] += topic == SINK.name
+        return away[0] and topic == SINK.name and sends[0] > 2
+
+    bench.put("a", "bad")
+    bench.spoil()
+    bench.publisher.away = refuses
+    member = await bench.member(ordered(SOURCE, handle))
+    await member.poll()
+    await member.mode.commits.settle()
+    early = (bench.committed(), len(bench.dead))
+    away[0] = False
+    await member.until_quiet(30)
+
+    assert (None, 0) == early
+    assert subjects("a") == bench.sunk
+    assert (3, 2) == (bench.committed(), len(bench.dead))

@@ -144,3 +144,27 @@ async def test_the_longer_it_waits_the_rarer_it_comes_back(
         tries += 1
 
     assert 60 < tries < 900
+
+
+async def test_a_release_frees_whose_wait_ended_meanwhile(
+    bench: Bench, partitions: MemoryPartitions, stops: Stops
+) -> None:
+    stops.wait(0, 0)
+    stops.hold()
+    await bench.clock.pass_by(3600)
+    stops.release()
+
+    assert {0, 1} == polled(partitions)
+
+
+async def test_who_came_back_is_woken_by_no_wait_of_before(
+    bench: Bench, partitions: MemoryPartitions, stops: Stops
+) -> None:
+    stops.delay(0, 0, 10)
+    for assigned in ({1: 0}, {0: 0, 1: 0}):
+        partitions.assign(assigned)
+        stops.restore(assigned)
+    stops.delay(0, 0, 300)
+    await bench.clock.pass_by(20)
+
+    assert {1} == polled(partitions)

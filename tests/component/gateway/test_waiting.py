@@ -77,3 +77,19 @@ async def test_what_is_not_acknowledged_waits_for_no_reply(
     answer = await posted(world, "/v1/chat/completions")
 
     assert (503, [True]) == (answer.status_code, [each.cancelled() for each in waiting])
+
+
+async def test_an_end_whose_reply_was_lost_is_found_at_the_deadline_too(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What ended just before is no timeout, though nobody looked since."""
+    late = timedelta(hours=1)
+
+    def lost(self: MemoryReplies, _: RequestId) -> Waiting:
+        world.clock.elapsed += late
+        return asyncio.get_running_loop().create_future()
+
+    monkeypatch.setattr(MemoryReplies, "expect", lost)
+    answer = await posted(world, "/v1/chat/completions")
+
+    assert 200 == answer.status_code
