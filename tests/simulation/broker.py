@@ -300,7 +300,7 @@ class SimKafka:
     """The cluster's clients, in the place of ``infra.kafka.clients``."""
 
     consumer: Mapping[str, Any] = {}
-    bootstrap = ""
+    connection: Mapping[str, Any] = {}
 
     def __init__(self, world: "World") -> None:
         self.world = world
