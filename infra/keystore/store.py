@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 import asyncpg
 from typing_extensions import override
@@ -90,23 +91,30 @@ class PostgresKeyStore(KeyStore):
 
     async def _insert(
         self, keys: Sequence[NewKey], keks: Mapping[TenantId, Kek]
-    ) -> list[asyncpg.Record]:
+    ) -> Sequence[Mapping[str, Any]]:
         """Insert; what was refused. Everything is sorted by tenant."""
         ordered = sorted(keys, key=lambda new: new.key.tenant_id)
         counts = Counter(new.key.tenant_id for new in ordered)
         used = [keks[tenant] for tenant in counts]
+        given = (
+            [tenant_uuid(kek.tenant_id) for kek in used],
+            list(counts.values()),
+            [kek.epoch for kek in used],
+            [kek.version for kek in used],
+            [id_bytes(new.key.key_id) for new in ordered],
+            [request_uuid(new.key.request_id) for new in ordered],
+            [new.subject for new in ordered],
+            [self._wrap(new.key, keks[new.key.tenant_id]) for new in ordered],
+        )
         with waiting():
-            return await self.pool.fetch(
-                CREATE,
-                [tenant_uuid(kek.tenant_id) for kek in used],
-                list(counts.values()),
-                [kek.epoch for kek in used],
-                [kek.version for kek in used],
-                [id_bytes(new.key.key_id) for new in ordered],
-                [request_uuid(new.key.request_id) for new in ordered],
-                [new.subject for new in ordered],
-                [self._wrap(new.key, keks[new.key.tenant_id]) for new in ordered],
-            )
+            try:
+                rows: Sequence[Mapping[str, Any]] = await self.pool.fetch(
+                    CREATE, *given
+                )
+            except asyncpg.SerializationError:  # one of them was destroyed meanwhile
+                ids = [id_bytes(new.key.key_id) for new in ordered]
+                rows = [{"refused": each, "verdict": Verdict.STALE} for each in ids]
+        return rows
 
     def _wrap(self, key: DataKey, kek: Kek) -> bytes:
         return wrap_dek(key, kek.key, kek.version, self.entropy.bytes(NONCE_BYTES))

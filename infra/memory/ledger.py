@@ -90,7 +90,8 @@ class MemoryLedger(Ledger, SignedLogs, Deleter):
         latest = await self.latest(kept.tenant)
         last = self._entries[kept.tenant][-1]
         if (
-            (last.action, last.body) != (CLOSED, kept.record)
+            kept.origin != self._heads[kept.tenant].origin
+            or (last.action, last.body) != (CLOSED, kept.record)
             or latest is None
             or not kept.proof.endswith(latest)
             or parse_note(latest).size != self._heads[kept.tenant].size

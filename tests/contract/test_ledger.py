@@ -8,6 +8,7 @@ from hashlib import sha256
 from itertools import chain
 from typing import Any
 
+import asyncpg
 import pytest
 from typing_extensions import override
 
@@ -426,6 +427,22 @@ class LedgerContract:
         nodes = nodes_from(lambda level, index, _: tiles[level, index])
         assert head.tree.root() == root_between(nodes, 0, head.size)
 
+    async def test_one_batch_fills_tiles_of_many_logs(self, books: Books) -> None:
+        """Each with what is its own."""
+        tenants = [new_tenant() for _ in range(3)]
+        names = [str(each) for each in range(254)]
+        for each in tenants:
+            await books.ledger.append([recorded(n, tenant=each) for n in names])
+
+        await books.ledger.append([recorded("last", tenant=each) for each in tenants])
+
+        for each in tenants:
+            head = await books.logs.head(each)
+            assert head is not None
+            leaves = [entry.leaf for entry in await books.logs.read(each, 0, 256)]
+            assert b"".join(leaves) == await books.logs.hashes(each, 0, 0, 256)
+            assert head.tree.root() == await books.logs.hashes(each, 1, 0, 1)
+
     async def test_checkpoints_are_kept_and_the_first_stands(
         self, books: Books, tenant: TenantId
     ) -> None:
@@ -536,21 +553,59 @@ class LedgerContract:
         assert 2 == len(await actions(books, tenant))
         assert tenant not in [each.tenant for each in await books.logs.deleted()]
 
-    @pytest.mark.parametrize("bent", ["record", "proof", "rooted"])
+    @pytest.mark.parametrize("bent", ["origin", "record", "proof", "salt", "seq"])
     async def test_nothing_else_is_kept_of_a_log_than_what_it_was(
         self, books: Books, tenant: TenantId, bent: str
     ) -> None:
         kept = await closed(books, tenant, ["a"])
         wrong: dict[str, Any] = {
+            "origin": f"{kept.origin}x",
             "record": (await books.logs.read(tenant, 1, 1))[0].body,
             "proof": proof_of(2, note_of(kept.origin, 2)),
+            "salt": Rooted(bytes([1] * 32), 7),
+            "seq": Rooted(bytes(32), 8),
+        }
+        name = "rooted" if bent in {"salt", "seq"} else bent
+
+        with pytest.raises(IntegrityError):
+            await books.deleter.delete(replace(kept, **{name: wrong[bent]}))
+
+        assert 3 == len(await actions(books, tenant))
+
+    async def test_what_is_kept_names_the_end_of_the_log(
+        self, books: Books, tenant: TenantId
+    ) -> None:
+        """Not a checkpoint from before, whoever signed it and wherever it is rooted."""
+        await books.ledger.append([recorded("a", tenant=tenant)])
+        head = await books.logs.head(tenant)
+        assert head is not None
+        note, rooted = note_of(head.origin, 2), Rooted(bytes(32), 7)
+        await books.logs.publish(tenant, note, NOON, rooted)
+        await books.ledger.append([recorded("end", CLOSED, tenant=tenant)])
+        (last,) = await books.logs.read(tenant, 2, 9)
+        kept = Deleted(tenant, head.origin, last.body, proof_of(2, note), rooted)
+
+        with pytest.raises(IntegrityError):
+            await books.deleter.delete(kept)
+
+        assert 3 == len(await actions(books, tenant))
+
+    @pytest.mark.parametrize("bent", ["record", "proof", "rooted"])
+    async def test_what_was_kept_is_not_replaced(
+        self, books: Books, tenant: TenantId, bent: str
+    ) -> None:
+        kept = await closed(books, tenant, ["a"])
+        await books.deleter.delete(kept)
+        other: dict[str, Any] = {
+            "record": b"{}",
+            "proof": "x",
             "rooted": Rooted(bytes(32), 8),
         }
 
         with pytest.raises(IntegrityError):
-            await books.deleter.delete(replace(kept, **{bent: wrong[bent]}))
+            await books.deleter.delete(replace(kept, **{bent: other[bent]}))
 
-        assert 3 == len(await actions(books, tenant))
+        assert kept in await books.logs.deleted()
 
 
 class TestMemoryLedger(LedgerContract):
@@ -574,3 +629,36 @@ class TestPostgresLedger(LedgerContract):
     async def books(self, made: Database) -> AsyncIterator[Books]:
         async with opened(made) as books:
             yield books
+
+    async def test_what_is_kept_of_a_deleted_log_is_not_rewritten_by_mistake(
+        self, books: Books, made: Database, tenant: TenantId
+    ) -> None:
+        """Not even by a superuser, while the triggers are on."""
+        kept = await closed(books, tenant, ["a"])
+        await books.deleter.delete(kept)
+        connection = await asyncpg.connect(made.admin)
+
+        for statement in (
+            "update sluice.ledger_deleted set proof = 'x'",
+            "delete from sluice.ledger_deleted",
+            "truncate sluice.ledger_deleted",
+        ):
+            with pytest.raises(asyncpg.InsufficientPrivilegeError, match="append-only"):
+                await connection.execute(statement)
+        await connection.close()
+
+        assert kept in await books.logs.deleted()
+
+    async def test_whoever_may_append_does_not_begin_a_deleted_log_again(
+        self, books: Books, made: Database, tenant: TenantId
+    ) -> None:
+        """Nor past the function that looks whether it was deleted."""
+        await books.deleter.delete(await closed(books, tenant, ["a"]))
+        connection = await asyncpg.connect(made.admin)
+
+        with pytest.raises(asyncpg.InsufficientPrivilegeError, match="was deleted"):
+            await connection.execute(
+                "insert into sluice.ledger_log (tenant_id, origin) values ($1, 'x')",
+                tenant,
+            )
+        await connection.close()

@@ -234,6 +234,17 @@ async def test_who_is_thawed_is_admitted_again(scene: Scene) -> None:
         await scene.closing.close(tenant)
 
 
+async def test_who_is_frozen_again_waits_again(scene: Scene) -> None:
+    """What was admitted since the thaw may still be on its way to the log."""
+    tenant = await scene.frozen()
+    assert await scene.closing.thaw(tenant)
+    assert await scene.closing.freeze(tenant)
+    await scene.drain()
+
+    with pytest.raises(SluiceError, match="15 minutes"):
+        await scene.closing.close(tenant)
+
+
 async def test_who_is_closed_stays_closed(scene: Scene) -> None:
     tenant = await scene.frozen()
     await scene.closing.close(tenant)

@@ -13,9 +13,11 @@ import pytest
 from demo.stack import Stack
 from infra.keystore import partitions
 from infra.keystore.partitions import PostgresKeyPartitions
-from pipeline.errors import RetryableError
+from infra.system import SystemClock
+from pipeline.errors import IntegrityError, KeyDestroyed, RetryableError
 from pipeline.keystore import Partition
 from pipeline.ports.keys import Destroyed, NewKey, OfRequest
+from pipeline.wrapping import SecretPurpose, SecretRef, secret_version
 from schemas.ids import TenantId
 from tests.support.keystore import (
     MONTH,
@@ -48,6 +50,20 @@ GRANTS = """
       cross join lateral aclexplode(c.relacl) a join pg_roles r on r.oid = a.grantee
      where c.relnamespace = 'keystore'::regnamespace
        and r.rolname <> 'sluice_keystore_owner' and c.relname ~ '^dek_[0-9]'
+"""
+RIGHTS = """
+    select c.relname::text, r.rolname::text,
+           string_agg(a.privilege_type, ' ' order by a.privilege_type)
+      from pg_class c cross join lateral aclexplode(c.relacl) a
+      join pg_roles r on r.oid = a.grantee
+     where c.relnamespace = 'keystore'::regnamespace and c.relkind in ('r', 'p')
+       and r.rolname <> 'sluice_keystore_owner'
+     group by 1, 2
+"""
+CALLS = """
+    select proname::text from pg_proc
+     where pronamespace = 'keystore'::regnamespace
+       and has_function_privilege($1, oid, 'execute')
 """
 CUT = """
     select pg_terminate_backend(pid) from pg_stat_activity
@@ -101,11 +117,49 @@ async def test_every_table_is_fenced_but_the_list_of_remains(
     assert [] == logins
 
 
+async def test_the_table_of_rights(keystore: Database, keys: Keys) -> None:
+    """No key is ever changed, and no tombstone is ever taken away."""
+    async with connected(keystore.admin) as admin:
+        found = {(row[0], row[1]): row[2] for row in await admin.fetch(RIGHTS)}
+
+    rights = dict.fromkeys(("dek", "kek", "subject_key"), "DELETE INSERT SELECT")
+    rights["destroyed"] = "INSERT SELECT"
+    rights |= dict.fromkeys(("tenant_keys", "remains"), "INSERT SELECT UPDATE")
+    expected = {(t, "sluice_keystore_tenant"): each for t, each in rights.items()}
+    assert expected == found
+
+
+async def test_what_a_login_may_call(keystore: Database, keys: Keys) -> None:
+    async with connected(keystore.admin) as admin:
+        roles = ("public", "sluice_keystore_app", "sluice_keystore_keeper")
+        found = [{r[0] for r in await admin.fetch(CALLS, role)} for role in roles]
+
+    both = {"act_as", "claimed_tenant", "day_of", "class_of", "partitions"}
+    both |= {"dek_create", "dek_fetch", "dek_forget", "dek_of", "kek_load"}
+    both |= {"subject_key_load", "subject_key_keep"}
+    keeper = {"kek_add", "dek_destroy_again", "tenant_close", "tenant_wipe"}
+    keeper |= {"partition_add", "partition_counts"}
+    assert [set(), both, both | keeper] == found
+
+
+async def test_nothing_of_a_tenant_stays_on_a_connection(
+    keystore: Database, keys: Keys, tenant: TenantId
+) -> None:
+    """Whoever gets it next is nobody."""
+    async with connected(keystore.app) as app:
+        await app.fetch("select keystore.subject_key_load($1)", tenant)
+        left = await app.fetch(
+            "select current_user, current_setting('request.jwt.claims', true),"
+            " current_setting('sluice.tenant_id', true)"
+        )
+
+    assert ("sluice_keystore_app", "", "") == tuple(*left)
+
+
 async def test_with_a_wrong_claim_nothing_is_read_or_deleted(
     keystore: Database, keys: Keys, tenant: TenantId
 ) -> None:
-    new = new_key(tenant)
-    await keys.store.create([new])
+    new = await furnished(keys, tenant)
     other = new_tenant()
     forms = [(other, other), (other, tenant), (tenant, other)]
     seen = []
@@ -125,31 +179,76 @@ async def test_with_a_wrong_claim_nothing_is_read_or_deleted(
     assert {ref(new): new.key} == await keys.store.fetch([ref(new)])
 
 
+async def furnished(keys: Keys, tenant: TenantId) -> NewKey:
+    """A row of the tenant's own in each table; the key that it has."""
+    new, gone = new_key(tenant), new_key(tenant)
+    await keys.store.create([new, gone])
+    await erase(keys.keeper, OfRequest(tenant, gone.key.request_id))
+    await keys.subjects.pseudonym(tenant, "anna")
+    return new
+
+
 async def test_with_the_right_claim_the_rows_are_there(
     keystore: Database, keys: Keys, tenant: TenantId
 ) -> None:
     """The control of the test before."""
-    await keys.store.create([new_key(tenant)])
+    await furnished(keys, tenant)
 
     async with connected(keystore.app) as app, app.transaction():
         await app.fetch(CLAIM, f'{{"tenant_id": "{tenant}"}}', tenant)
-        count = await app.fetchval("select count(*) from keystore.dek")
+        counts = [
+            await app.fetchval(f"select count(*) from keystore.{table}")  # noqa: S608 - a constant of this file
+            for table in FENCED
+        ]
 
-    assert 1 == count
+    assert [1] * len(FENCED) == counts
 
 
+WRITES = {
+    "tenant_keys": "(tenant_id, version) values ($1, 1)",
+    "kek": "(tenant_id, version, wrapped) values ($1, 9, 'x')",
+    "dek": "values ('2026-11-22', 3, sha256('')::bytea, $1, $1, null, 1, 'x')",
+    "destroyed": "(tenant_id, key_id, request_id, epoch) values ($1, 'x', $1, 1)",
+    "subject_key": "(tenant_id, sealed) values ($1, 'x')",
+}
+
+
+@pytest.mark.parametrize("table", WRITES)
+@pytest.mark.parametrize("bent", ["claim", "setting", "row"])
 async def test_nobody_writes_another_tenants_row(
-    keystore: Database, keys: Keys, tenant: TenantId
+    keystore: Database, keys: Keys, tenant: TenantId, table: str, bent: str
 ) -> None:
-    foreign = (
-        "insert into keystore.destroyed (tenant_id, key_id, request_id, epoch)"
-        " values (gen_random_uuid(), 'x', gen_random_uuid(), 1)"
-    )
+    """Claim and setting both name the row's tenant, or it is not written."""
+    names = dict.fromkeys(("claim", "setting", "row"), tenant) | {bent: new_tenant()}
+    insert = f"insert into keystore.{table} {WRITES[table]}"
     async with connected(keystore.app) as app, app.transaction():
-        await app.fetch(CLAIM, f'{{"tenant_id": "{tenant}"}}', tenant)
+        claims = f'{{"tenant_id": "{names["claim"]}"}}'
+        await app.fetch(CLAIM, claims, names["setting"])
 
-        with pytest.raises(asyncpg.InsufficientPrivilegeError):
-            await app.execute(foreign)
+        with pytest.raises(asyncpg.InsufficientPrivilegeError, match="row-level"):
+            await app.execute(insert, names["row"])
+
+
+SIXTY = "sha256('') || substr(sha256(''), 5)"
+MISSHAPEN = {
+    "state": "tenant_keys (tenant_id, version, state) values ($1, 1, 'x')",
+    "key_id": f"dek values ('2026-11-22', 3, 'x', $1, $1, null, 1, {SIXTY})",
+    "subject": f"dek values ('2026-11-22', 3, uuid_send($1), $1, $1, 'x', 1, {SIXTY})",
+    "wrapped": "dek values ('2026-11-22', 3, uuid_send($1), $1, $1, null, 1, 'x')",
+}
+
+
+@pytest.mark.parametrize("column", MISSHAPEN)
+async def test_a_value_of_another_shape_is_refused(
+    keystore: Database, keys: Keys, column: str
+) -> None:
+    """Also from a superuser."""
+    async with connected(keystore.admin) as admin:
+        with pytest.raises(asyncpg.CheckViolationError, match=column):
+            await admin.execute(
+                f"insert into keystore.{MISSHAPEN[column]}",
+                new_tenant(),
+            )
 
 
 @pytest.mark.parametrize(
@@ -212,6 +311,27 @@ async def test_another_process_sees_an_erasure_at_once(
     assert [False] == refused
 
 
+async def test_a_key_that_is_sent_again_while_it_is_destroyed_stays_destroyed(
+    keystore: Database, keys: Keys, tenant: TenantId
+) -> None:
+    """Its first answer was lost; the repeat waits for the row that is being deleted."""
+    new = new_key(tenant)
+    await keys.store.create([new])
+    async with connected(keystore.keeper) as keeper:
+        async with keeper.transaction():
+            await keeper.fetch(
+                "select keystore.dek_destroy_again($1, $2)",
+                tenant,
+                [bytes.fromhex(new.key.key_id)],
+            )
+            again = asyncio.create_task(keys.store.create([new]))
+            await waiting_for_a_lock(keystore)
+        created = await again
+
+    assert {ref(new): Destroyed()} == await keys.store.fetch([ref(new)])
+    assert [False] == created
+
+
 async def test_every_process_has_the_same_pseudonyms(
     keystore: Database, keys: Keys, tenant: TenantId, tmp_path: Path
 ) -> None:
@@ -242,6 +362,111 @@ async def test_another_process_wraps_under_the_new_version_at_once(
         )
 
     assert [1, 2] == [row[0] for row in versions]
+
+
+async def test_who_opened_an_old_secret_seals_the_next_under_the_new_version(
+    keystore: Database, keys: Keys, tenant: TenantId, tmp_path: Path
+) -> None:
+    """What it had to load for the old one is not the present key."""
+    place = SecretRef(tenant, SecretPurpose.WEBHOOK_SECRET, "row")
+    old = await keys.secrets.seal(place, b"old")
+    await keys.keeper.rotate(tenant)
+    async with opened(keystore, kms(tmp_path)) as other:
+        assert b"old" == await other.secrets.open(place, old)
+        new = await other.secrets.seal(place, b"new")
+
+    assert [1, 2] == [secret_version(each) for each in (old, new)]
+
+
+async def test_who_is_enrolled_again_after_a_rotation_keeps_the_new_version(
+    keystore: Database, keys: Keys, tenant: TenantId, tmp_path: Path
+) -> None:
+    """An enrolment that is sent again says version 1."""
+    await keys.keeper.rotate(tenant)
+    await keys.keeper.enrol(tenant)
+    async with opened(keystore, kms(tmp_path)) as other:
+        place = SecretRef(tenant, SecretPurpose.WEBHOOK_SECRET, "row")
+        sealed = await other.secrets.seal(place, b"new")
+
+    assert 2 == secret_version(sealed)
+
+
+async def test_keys_of_nothing_in_particular_are_none(
+    keystore: Database, keys: Keys, tenant: TenantId
+) -> None:
+    """Whoever names neither a request nor a person does not mean all of a tenant's."""
+    await keys.store.create([new_key(tenant)])
+    async with connected(keystore.keeper) as keeper:
+        found = await keeper.fetch(
+            "select * from keystore.dek_of($1, null, null)", tenant
+        )
+
+    assert [] == found
+
+
+async def test_a_tenant_that_is_closed_and_not_yet_wiped_opens_nothing(
+    keystore: Database, keys: Keys, tenant: TenantId, tmp_path: Path
+) -> None:
+    """Its end was cut short before its provider's key was destroyed."""
+    new, place = new_key(tenant), SecretRef(tenant, SecretPurpose.WEBHOOK_SECRET, "row")
+    await keys.store.create([new])
+    sealed = await keys.secrets.seal(place, b"whsec")
+    async with connected(keystore.keeper) as keeper:
+        await keeper.fetch("select keystore.tenant_close($1)", tenant)
+        ids = [bytes.fromhex(new.key.key_id)]
+        rows = await keeper.fetch(
+            "select * from keystore.dek_fetch($1, $2, $3)", [tenant], [1], ids
+        )
+
+    assert [] == rows
+    assert {ref(new): Destroyed()} == await keys.store.fetch([ref(new)])
+    async with opened(keystore, kms(tmp_path)) as other:
+        with pytest.raises(KeyDestroyed):
+            await other.secrets.open(place, sealed)
+
+
+async def test_nothing_of_a_tenant_that_ended_lies_in_the_keystore(
+    keystore: Database, keys: Keys, tenant: TenantId
+) -> None:
+    """Nor is anything taken away from one that goes on."""
+    other = new_tenant()
+    await keys.keeper.enrol(other)
+    for each in (tenant, other):
+        await keys.store.create([new_key(each)])
+        await keys.subjects.pseudonym(each, "anna")
+    async with connected(keystore.keeper) as keeper:
+        with pytest.raises(asyncpg.RaiseError, match="closed tenant"):
+            await keeper.fetch("select keystore.tenant_wipe($1, 9)", other)
+
+    await keys.keeper.terminate(tenant)
+
+    async with connected(keystore.admin) as admin:
+        counts = [
+            await admin.fetchval(
+                f"select count(*) from keystore.{table} where tenant_id = $1",  # noqa: S608 - a constant of this file
+                each,
+            )
+            for each in (tenant, other)
+            for table in ("dek", "kek", "subject_key")
+        ]
+    assert [0, 0, 0, 1, 1, 1] == counts
+
+
+async def test_a_key_that_came_back_beside_its_tombstone_is_destroyed_again(
+    keystore: Database, keys: Keys, tenant: TenantId
+) -> None:
+    new = new_key(tenant)
+    await keys.store.create([new])
+    async with connected(keystore.admin) as admin:
+        await admin.execute("create temporary table held as table keystore.dek")
+        await erase(keys.keeper, OfRequest(tenant, new.key.request_id))
+        back = "insert into keystore.dek select * from held where tenant_id = $1"
+        await admin.execute(back, tenant)
+
+    again = await erase(keys.keeper, OfRequest(tenant, new.key.request_id))
+
+    assert [new.key.key_id] == list(again)
+    assert {ref(new): Destroyed()} == await keys.store.fetch([ref(new)])
 
 
 async def test_a_destroyed_keys_bytes_lie_in_the_file_until_the_rewrite(
@@ -275,6 +500,95 @@ async def heap(admin: asyncpg.Connection) -> bytes:
     return content
 
 
+async def test_a_deletion_beside_a_rewrite_is_rewritten_later(
+    keystore: Database, keys: Keys, tenant: TenantId
+) -> None:
+    """What the rewrite tidies away is what it found, not what came meanwhile."""
+    first, second = new_key(tenant), new_key(tenant)
+    await keys.store.create([first, second])
+    await keys.partitions.rewrite()
+    await erase(keys.keeper, OfRequest(tenant, first.key.request_id))
+    async with connected(keystore.keeper) as keeper, keeper.transaction():
+        await keeper.fetch(
+            "select keystore.dek_destroy_again($1, $2)",
+            tenant,
+            [bytes.fromhex(second.key.key_id)],
+        )
+        beside = asyncio.create_task(keys.partitions.rewrite())
+        await waiting_for_a_lock(keystore)
+
+    rewritten = [await beside, *[await keys.partitions.rewrite() for _ in range(2)]]
+
+    assert [1, 1, 0] == rewritten
+
+
+async def waiting_for_a_lock(keystore: Database) -> None:
+    waiters = "select count(*) from pg_locks where not granted"
+    async with connected(keystore.admin) as admin, asyncio.timeout(10):
+        while not await admin.fetchval(waiters):
+            await SystemClock().sleep(0.01)
+
+
+async def test_a_tenant_that_ends_while_its_key_is_rotated_gets_no_other(
+    keystore: Database, keys: Keys, tenant: TenantId
+) -> None:
+    async with connected(keystore.admin) as admin:
+        async with connected(keystore.keeper) as keeper, keeper.transaction():
+            await keeper.fetch("select keystore.tenant_close($1)", tenant)
+            rotated = asyncio.create_task(keys.keeper.rotate(tenant))
+            await waiting_for_a_lock(keystore)
+        with pytest.raises(KeyDestroyed):
+            await rotated
+        versions = await admin.fetch(
+            "select version from keystore.kek where tenant_id = $1", tenant
+        )
+
+    assert [1] == [row[0] for row in versions]
+
+
+async def test_who_is_at_the_days_of_keys_is_alone_there(
+    keystore: Database, keys: Keys
+) -> None:
+    async with connected(keystore.admin) as admin:
+        await admin.execute("select pg_advisory_lock(hashtext('keystore.partitions'))")
+        with pytest.raises(RetryableError, match="another copy"):
+            await keys.partitions.rewrite()
+
+
+async def test_whoever_was_at_the_days_of_keys_leaves_nothing_on_its_connection(
+    keystore: Database, keys: Keys
+) -> None:
+    left = (
+        "select current_user, current_setting('lock_timeout'),"
+        " count(*) filter (where locktype = 'advisory')"
+        " from pg_locks where pid = pg_backend_pid()"
+    )
+    async with asyncpg.create_pool(
+        keystore.keeper, min_size=1, max_size=1, reset=nothing_to_undo
+    ) as pool:
+        await PostgresKeyPartitions(pool).rewrite()
+        (row,) = await pool.fetch(left)
+
+    assert ("sluice_keystore_keeper", "0", 0) == tuple(row)
+
+
+async def nothing_to_undo(_: object) -> None:
+    """As our pools do it: asyncpg's own reset would hide what was left."""
+
+
+async def test_a_day_that_cannot_be_made_now_is_made_later(
+    keystore: Database, keys: Keys
+) -> None:
+    """Whoever makes days waits for a lock no longer than seconds."""
+    day = replace(MONTH, day=MONTH.day + timedelta(days=30))
+    async with connected(keystore.admin) as admin, admin.transaction():
+        await admin.execute("lock table keystore.dek_3 in share update exclusive mode")
+        with pytest.raises(RetryableError):
+            await asyncio.wait_for(keys.partitions.prepare([day]), 9)
+
+    assert 1 == await keys.partitions.prepare([day])
+
+
 async def test_days_are_made_beside_long_readers_and_writers(
     keystore: Database, keys: Keys, tenant: TenantId
 ) -> None:
@@ -303,6 +617,8 @@ async def test_a_drop_behind_a_long_reader_holds_up_nobody_and_is_finished_later
         with pytest.raises(RetryableError):
             await keys.partitions.detach(day)
         created = await asyncio.wait_for(keys.store.create([new_key(tenant)]), 1)
+        with pytest.raises(IntegrityError):
+            await keys.partitions.retire(day)
     there = await keys.partitions.there()
 
     counts = [await keys.partitions.detach(each) for each in (later, day)]

@@ -1,25 +1,33 @@
 """What only a real Postgres can say of the ledger: rights, triggers, locks, waits."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
 from hashlib import sha256
-from typing import Any
+from uuid import UUID
 
 import asyncpg
 import pytest
 
 from demo.stack import Stack
 from infra.postgres.ledger import PostgresLedger
-from infra.postgres.logs import FIND, WANTED
+from infra.postgres.logs import FIND, WANTED, PostgresLogs
 from infra.system import SystemClock
 from pipeline.errors import LogClosed, RetryableError
+from pipeline.ports.ledger import SourceOffsets
 from schemas.audit import CLOSED
 from schemas.ids import TenantId
 from tests.support.audit import recorded, request_id
-from tests.support.ledger import Books, Database, database, new_tenant, opened
+from tests.support.ledger import (
+    ENTROPY,
+    Books,
+    Database,
+    database,
+    new_tenant,
+    opened,
+)
 
 pytestmark = pytest.mark.integration
 
@@ -60,6 +68,16 @@ NOT_ALWAYS = """
 """
 DEFINERS = """
     select proname::text from pg_proc where proname like 'ledger_%' and prosecdef
+"""
+CALLS = """
+    select proname::text from pg_proc p join pg_namespace n on n.oid = p.pronamespace
+     where nspname || '.' || proname ~ '^(auth.become|sluice.ledger_)'
+"""
+COLUMNS = """
+    select c.relname::text || '.' || a.attname, x.privilege_type
+      from pg_attribute a join pg_class c on c.oid = a.attrelid
+     cross join lateral aclexplode(a.attacl) x join pg_roles r on r.oid = x.grantee
+     where c.relname like 'ledger_%' and r.rolname = 'sluice_finder'
 """
 REWRITES = (
     "update sluice.ledger_entry set actor = 'system:nobody'",
@@ -154,6 +172,19 @@ async def test_the_table_of_rights(made: Database) -> None:
     assert expected == found
 
 
+async def test_the_finder_has_rights_to_few_columns_and_everybody_to_no_function(
+    made: Database,
+) -> None:
+    async with connected(made.admin) as connection:
+        columns = await connection.fetch(COLUMNS)
+        calls = f"{CALLS} and has_function_privilege('public', p.oid, 'execute')"
+        everybodys = await connection.fetch(calls)
+
+    seen = ("log.tenant_id", "log.origin", "head.tenant_id", "head.size")
+    assert {(f"ledger_{each}", "SELECT") for each in seen} == {*map(tuple, columns)}
+    assert [] == everybodys
+
+
 @pytest.mark.parametrize("table", TABLES)
 @pytest.mark.parametrize("role", [WRITER, SIGNER, TENANT_ROLE])
 async def test_another_tenants_claim_reads_nothing(
@@ -204,15 +235,103 @@ async def test_a_record_cannot_be_locked(made: Database, tenant: TenantId) -> No
             await connection.fetch(lock.format("entry"), tenant)
 
 
+HASH = "sha256('')"
+WRITES = {
+    "log": (WRITER, "(tenant_id, origin) values ($1, 'x')"),
+    "head": (WRITER, f"values ($1, 0, {HASH}, '')"),
+    "entry": (WRITER, f"values ($1, 9, $1, null, 'a', 'a', now(), 'x', {HASH})"),
+    "tile": (WRITER, f"values ($1, 1, 0, repeat('x', 8192)::bytea, {HASH})"),
+    "checkpoint": (SIGNER, "values ($1, 1, 'note', now())"),
+    "anchor": (SIGNER, "values ($1, 1, 'copy', 'x', 'x', now())"),
+}
+"""Who writes a row of a table, and such a row."""
+
+
+@pytest.mark.parametrize("table", WRITES)
+@pytest.mark.parametrize("bent", ["claim", "setting", "row"])
 async def test_a_row_for_another_tenant_is_refused(
+    made: Database, tenant: TenantId, table: str, bent: str
+) -> None:
+    """Claim and setting both name the row's tenant, or it is not written.
+
+    A record is looked at by a trigger first, which finds no log where they disagree.
+    """
+    role, row = WRITES[table]
+    refusals = asyncpg.InsufficientPrivilegeError, asyncpg.ForeignKeyViolationError
+    names = dict.fromkeys(("claim", "setting", "row"), tenant) | {bent: new_tenant()}
+    insert = f"insert into sluice.ledger_{table} {row}"
+
+    with pytest.raises(refusals, match=r"row-level|the log of the tenant"):
+        async with claiming(
+            made.admin, role, names["claim"], names["setting"]
+        ) as connection:
+            await connection.execute(insert, names["row"])
+
+
+async def test_nothing_of_a_tenant_stays_on_a_connection(
     made: Database, tenant: TenantId
 ) -> None:
-    other = new_tenant()
-    insert = "insert into sluice.ledger_log (tenant_id, origin) values ($1, $2)"
+    """Whoever gets it next is nobody."""
+    left = (
+        "select current_user, current_setting('request.jwt.claims', true),"
+        " current_setting('sluice.tenant_id', true)"
+    )
+    login = "sluice_checkpointer"
+    async with asyncpg.create_pool(
+        made.checkpointer, min_size=1, max_size=1, reset=nothing_to_undo
+    ) as pool:
+        logs = PostgresLogs(pool=pool, role="sluice_ledger_signer")
+        await logs.head(tenant)
+        assert (login, "", "") == tuple(*await pool.fetch(left))
+        await logs.tenants()
+        assert (login, "", "") == tuple(*await pool.fetch(left))
+        ledger = PostgresLedger(pool=pool, domain="test.example", entropy=ENTROPY)
+        await ledger.append([recorded("left", tenant=tenant)])
+        assert (login, "", "") == tuple(*await pool.fetch(left))
 
-    with pytest.raises(asyncpg.InsufficientPrivilegeError):
-        async with claiming(made.admin, WRITER, tenant, tenant) as connection:
-            await connection.execute(insert, other, other)
+
+async def nothing_to_undo(_: object) -> None:
+    """As our pools do it: asyncpg's own reset would hide what was left."""
+
+
+MISSHAPEN = {
+    "last_hash": "head values ($1, 0, 'x', '')",
+    "head_check": f"head values ($1, 1, {HASH}, '')",
+    "seq": f"entry values ($1, -1, $1, null, 'a', 'a', now(), 'x', {HASH})",
+    "body": f"entry values ($1, 9, $1, null, 'a', 'a', now(),"
+    f" repeat('x', 49153)::bytea, {HASH})",
+    "leaf_hash": "entry values ($1, 9, $1, null, 'a', 'a', now(), 'x', 'x')",
+    "hashes": f"tile values ($1, 1, 0, 'x', {HASH})",
+    "size": "checkpoint values ($1, 0, 'note', now())",
+    "checkpoint_check": "checkpoint values ($1, 9, 'note', now(), null, 7)",
+    "kind": "anchor values ($1, 1, 'rumour', 'x', 'x', now())",
+    "given_by": "anchor values ($1, 1, 'copy', 'X', 'x', now())",
+    "evidence": "anchor values ($1, 1, 'copy', 'x', '', now())",
+}
+
+
+@pytest.mark.parametrize("column", MISSHAPEN)
+async def test_a_value_of_another_shape_is_refused(
+    made: Database, tenant: TenantId, column: str
+) -> None:
+    """Also from a superuser."""
+    async with connected(made.admin) as connection:
+        with pytest.raises(asyncpg.CheckViolationError, match=column):
+            await connection.execute(
+                f"insert into sluice.ledger_{MISSHAPEN[column]}",
+                tenant,
+            )
+
+
+async def test_two_logs_never_have_one_origin(made: Database, tenant: TenantId) -> None:
+    again = "insert into sluice.ledger_log (tenant_id, origin) select $1, origin"
+    async with connected(made.admin) as connection:
+        with pytest.raises(asyncpg.UniqueViolationError, match="origin"):
+            await connection.execute(
+                f"{again} from sluice.ledger_log where tenant_id = $2",
+                new_tenant(),
+                tenant,
+            )
 
 
 async def test_the_finder_sees_which_logs_there_are_and_no_record(
@@ -288,6 +407,28 @@ async def test_a_lock_that_somebody_holds_is_waited_for_until_the_deadline(
         assert 1 == len(appended.places)
 
 
+async def test_of_two_who_read_the_same_at_once_one_appends(made: Database) -> None:
+    """No row is there yet that one could wait for."""
+    topic = ENTROPY.bytes(4).hex()
+    async with opened(made) as one, opened(made) as two, connected(made.admin) as held:
+        async with held.transaction():
+            await held.execute("lock table sluice.ledger_source in share mode")
+            both = [
+                asyncio.create_task(
+                    books.ledger.append(
+                        [recorded("a", tenant=new_tenant())],
+                        SourceOffsets(topic, {0: 5}, after={}),
+                    )
+                )
+                for books in (one, two)
+            ]
+            await waiting_for_locks(held, 2)
+        outcomes = await asyncio.gather(*both, return_exceptions=True)
+
+    refused = [each for each in outcomes if isinstance(each, BaseException)]
+    assert [RetryableError] == [type(each) for each in refused]
+
+
 async def test_who_waited_for_a_lock_sees_that_the_log_was_closed_meanwhile(
     made: Database, tenant: TenantId
 ) -> None:
@@ -332,56 +473,150 @@ REFUSALS = (
 )
 
 
+TILES = "array[0], array[]::smallint[], array[]::bigint[], array[]::bytea[]"
+
+
 def appending(columns: Mapping[str, str]) -> str:
     """The statement that appends one tenant's records."""
     given = ", ".join(f"array[{each}]" for each in columns.values())
-    tiles = "array[0], array[]::smallint[], array[]::bigint[], array[]::bytea[]"
-    return f"select sluice.ledger_append_texts($1, $2, $3, $4, $5, {given}, {tiles})"
+    return f"select sluice.ledger_append_texts($1, $2, $3, $4, $5, {given}, {TILES})"
 
 
-async def test_a_stale_writer_is_refused(made: Database, tenant: TenantId) -> None:
+def appending_lines(columns: Mapping[str, str]) -> str:
+    """The same, of the version before."""
+    given = ", ".join(columns.values())
+    return f"select sluice.ledger_append_lines($1, $2, $3, $4, $5, {given}, {TILES})"
+
+
+def appending_arrays(_: Mapping[str, str]) -> str:
+    """A record, of the version before that."""
+    given = (
+        "array[gen_random_uuid()], array[null::uuid], array['a.b'], array['system:x'],"
+        " array[now()], array['{}'::bytea], array[sha256('')]"
+    )
+    return f"select sluice.ledger_append($1, $2, $3, $4, $5, {given}, {TILES})"
+
+
+@pytest.mark.parametrize("form", [appending, appending_lines, appending_arrays])
+async def test_a_stale_writer_is_refused(
+    made: Database, tenant: TenantId, form: Callable[[Mapping[str, str]], str]
+) -> None:
     """One that goes on from a head that is not the log's any more."""
     stale = ([tenant], [1], [500], [bytes(32)], [bytes(32 * 6)])
 
     with pytest.raises(asyncpg.SerializationError):
         async with claiming(made.admin, WRITER, tenant, tenant) as connection:
-            await connection.execute(appending(ONE), *stale)
+            await connection.execute(form(ONE), *stale)
 
 
+@pytest.mark.parametrize("form", [appending, appending_lines])
 @pytest.mark.parametrize("count", [1, 2])
 @pytest.mark.parametrize("column", ONE)
 async def test_a_column_without_a_line_a_record_is_refused(
-    made: Database, books: Books, column: str, count: int
+    made: Database,
+    books: Books,
+    column: str,
+    count: int,
+    form: Callable[[Mapping[str, str]], str],
 ) -> None:
-    """Else what is of one record would stand in another's row."""
+    """Else what is of one record would stand in another's row. The head is sound."""
     tenant = new_tenant()
     await books.ledger.append([recorded("a", tenant=tenant)])
     twice = {name: f"{each} || E'\\n' || {each}" for name, each in ONE.items()}
     twice["leaves"] = f"{ONE['leaves']} || {ONE['leaves']}"
     whole, odd = (ONE, twice) if count == 1 else (twice, ONE)
-    statement = appending({**whole, column: odd[column]})
-    row = [tenant], [count], [2 + count], [b""], [b""]
+    statement = form({**whole, column: odd[column]})
+    size = 2 + count
+    row = [tenant], [count], [size], [bytes(32)], [bytes(32 * size.bit_count())]
 
     with pytest.raises(REFUSALS):
         async with claiming(made.admin, WRITER, tenant, tenant) as connection:
             await connection.execute(statement, *row)
 
 
+async def test_a_tile_is_made_of_the_roots_of_those_below_it_alone(
+    made: Database, tenant: TenantId
+) -> None:
+    """Of one level, in order, whatever lies beside them and in which order it came."""
+    beside = (
+        "insert into sluice.ledger_tile select $1, level, n,"
+        " decode(repeat('00', 8192), 'hex'),"
+        " sha256(convert_to(level || '/' || n, 'UTF8'))"
+        " from generate_series(0, 1) level, generate_series(515, 250, -1) n"
+    )
+    async with claiming(made.admin, WRITER, tenant, tenant) as connection:
+        await connection.execute(beside, tenant)
+        await connection.execute(
+            "select sluice.ledger_fill($1, 2::smallint, 1::bigint, $2)",
+            *(tenant, bytes(32)),
+        )
+        hashes = await connection.fetchval(
+            "select hashes from sluice.ledger_tile where level = 2"
+        )
+
+    roots = [sha256(f"1/{n}".encode()).digest() for n in range(256, 512)]
+    assert b"".join(roots) == hashes
+
+
+@pytest.mark.parametrize(
+    ("second", "refusal"),
+    [
+        ("'a.b'", asyncpg.InsufficientPrivilegeError),
+        (f"'{CLOSED}'", asyncpg.UniqueViolationError),
+    ],
+)
+async def test_nothing_comes_behind_the_end_in_one_statement_either(
+    made: Database, books: Books, second: str, refusal: type[Exception]
+) -> None:
+    """The trigger on records looks before it: the head and an index look behind it."""
+    tenant = new_tenant()
+    await books.ledger.append([recorded("a", tenant=tenant)])
+    twice = {name: f"{each} || E'\\n' || {each}" for name, each in ONE.items()}
+    twice["leaves"] = f"{ONE['leaves']} || {ONE['leaves']}"
+    statement = appending({**twice, "actions": f"'{CLOSED}' || E'\\n' || {second}"})
+    row = [tenant], [2], [4], [bytes(32)], [bytes(32)]
+
+    with pytest.raises(refusal, match=r"the log is closed|ledger_entry_closing"):
+        async with claiming(made.admin, WRITER, tenant, tenant) as connection:
+            await connection.execute(statement, *row)
+
+
+async def test_a_place_on_a_log_is_taken_once_and_on_no_log_never(
+    made: Database, tenant: TenantId
+) -> None:
+    """Whatever the head says: whoever may append may do so without its function."""
+    insert = f"insert into sluice.ledger_entry {WRITES['entry'][1]}"
+    nobody = new_tenant()
+
+    with pytest.raises(asyncpg.UniqueViolationError, match="pkey"):
+        async with claiming(made.admin, WRITER, tenant, tenant) as connection:
+            await connection.execute(insert, tenant)
+    with pytest.raises(asyncpg.ForeignKeyViolationError):
+        async with claiming(made.admin, WRITER, nobody, nobody) as connection:
+            await connection.execute(insert, nobody)
+
+
+async def test_what_anchors_no_checkpoint_is_refused(
+    made: Database, tenant: TenantId
+) -> None:
+    insert = f"insert into sluice.ledger_anchor {WRITES['anchor'][1]}"
+
+    with pytest.raises(asyncpg.ForeignKeyViolationError):
+        async with claiming(made.admin, SIGNER, tenant, tenant) as connection:
+            await connection.execute(insert, tenant)
+
+
 async def test_workers_of_the_version_before_still_append(made: Database) -> None:
     """Theirs is the function that takes a column as an array."""
     tenant = new_tenant()
-    given = ", ".join(f"${place}" for place in range(1, 17))
-    before = f"select sluice.ledger_append({given})"
-    columns = [[new_tenant()], [None], ["a.b"], ["system:x"], [SystemClock().now()]]
-    tiles: list[Any] = [[0], [], [], []]
-    row = [[tenant], [1], [1], [bytes(32)], [bytes(32)], *columns]
+    row = [tenant], [1], [1], [bytes(32)], [bytes(32)]
 
     async with claiming(made.admin, WRITER, tenant, tenant) as connection:
         await connection.fetch(
             "select * from sluice.ledger_open($1, $2, $3, $4, $5)",
-            *([tenant], ["ledger.before/x"], [1], columns[0], [None]),
+            *([tenant], ["ledger.before/x"], [1], [new_tenant()], [None]),
         )
-        await connection.execute(before, *row, [b"{}"], [sha256(b"").digest()], *tiles)
+        await connection.execute(appending_arrays(ONE), *row)
         count = await connection.fetchval(
             "select size from sluice.ledger_head where tenant_id = $1", tenant
         )
@@ -389,23 +624,76 @@ async def test_workers_of_the_version_before_still_append(made: Database) -> Non
     assert 1 == count
 
 
+async def test_workers_of_the_version_before_see_what_a_log_holds(
+    made: Database, books: Books
+) -> None:
+    one, other = new_tenant(), new_tenant()
+    for tenant in (one, other):
+        end = recorded("a", "request.cancelled", tenant=tenant, request="r")
+        await books.ledger.append([end])
+    await books.ledger.append([recorded("end", CLOSED, tenant=other)])
+    tenants, counts = sorted([one, other]), [2, 2]
+    ids = [recorded(n, tenant=each).attributes.id for each in tenants for n in "xa"]
+    ends = [None, request_id("r")] * 2
+
+    async with claiming(made.admin, WRITER, one, one) as connection:
+        rows = await connection.fetch(
+            "select tenant, known_ids, ended, closed"
+            " from sluice.ledger_open($1, $2, $3, $4, $5)",
+            *(tenants, ["x", "y"], counts, ids, ends),
+        )
+
+    found = {str(row[0]): (*row[1], *row[2], row[3]) for row in rows}
+    for tenant in (one, other):
+        known = UUID(recorded("a", tenant=tenant).attributes.id)
+        ended = UUID(request_id("r"))
+        assert (known, ended, tenant == other) == found[tenant]
+
+
 async def test_workers_that_send_a_text_a_batch_still_append(
     made: Database, books: Books
 ) -> None:
-    """Theirs is ``ledger_append_lines``."""
-    tenant = new_tenant()
-    await books.ledger.append([recorded("a", tenant=tenant)])
-    tiles = "array[0], array[]::smallint[], array[]::bigint[], array[]::bytea[]"
-    given = f"$1, $2, $3, $4, $5, {', '.join(ONE.values())}, {tiles}"
-    row = [tenant], [1], [3], [bytes(32)], [bytes(64)]
+    """Theirs is ``ledger_append_lines``; two of the batch's logs fill a tile."""
+    tenants = sorted(new_tenant() for _ in range(3))
+    held = dict(zip(tenants, (254, 1, 254), strict=True))
+    for tenant, count in held.items():
+        names = map(str, range(count))
+        await books.ledger.append([recorded(each, tenant=tenant) for each in names])
+    leaves = [sha256(bytes([each])).digest() for each in range(3)]
+    sizes = [1 + count + 1 for count in held.values()]
+    ranges = [bytes(32 * size.bit_count()) for size in sizes]
+    thrice = (
+        f"{each} || E'\\n' || {each} || E'\\n' || {each}" for each in ONE.values()
+    )
+    columns = {**dict(zip(ONE, thrice, strict=True)), "leaves": "$6"}
+    tiles = "array[1, 0, 1], array[0, 0]::smallint[], array[0, 0]::bigint[], $7"
+    statement = appending_lines(columns).replace(TILES, tiles)
+    roots = [bytes([each] * 32) for each in (1, 3)]
 
-    async with claiming(made.admin, WRITER, tenant, tenant) as connection:
-        await connection.execute(f"select sluice.ledger_append_lines({given})", *row)
-        count = await connection.fetchval(
-            "select size from sluice.ledger_head where tenant_id = $1", tenant
+    async with claiming(made.admin, WRITER, tenants[0], tenants[0]) as connection:
+        await connection.execute(
+            statement,
+            *(tenants, [1] * 3, sizes, [bytes(32)] * 3, ranges),
+            *(b"".join(leaves), roots),
         )
+        found = []
+        for tenant in tenants:
+            await connection.execute("select auth.become($1)", tenant)
+            found.append(
+                await connection.fetchrow(
+                    "select seq, leaf_hash, size, (select root from sluice.ledger_tile)"
+                    " from sluice.ledger_entry, sluice.ledger_head"
+                    " order by seq desc limit 1"
+                )
+            )
 
-    assert 3 == count
+    expected = [
+        (size - 1, leaf, size, root)
+        for size, leaf, root in zip(
+            sizes, leaves, (roots[0], None, roots[1]), strict=True
+        )
+    ]
+    assert expected == [tuple(row or ()) for row in found]
 
 
 async def test_a_killed_session_is_waited_for(made: Database, books: Books) -> None:
