@@ -197,8 +197,8 @@ class ProviderConsumer:
             yield
         finally:
             renewing.cancel()
-            with suppress(asyncio.CancelledError):
-                await renewing
+            # However it ended: an answer that was paid for is no less ours to keep.
+            await asyncio.wait({renewing})
 
     async def _renew(self, key: DataKey, patience: asyncio.Timeout) -> None:
         """Keep the claim; once it is not ours, wait for the call no longer."""

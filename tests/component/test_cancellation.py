@@ -157,6 +157,34 @@ async def test_a_renewal_that_fails_loses_no_call(house: House) -> None:
     assert Outcome.COMPLETED == end.outcome
 
 
+class Broken(MemoryProviderCalls):
+    """Fails at the first renewal, as nobody expected; the provider answers then."""
+
+    __slots__ = ("upstream",)
+    upstream: Slow
+
+    @override
+    async def renew(
+        self, tenant: TenantId, request: RequestId, lease: timedelta
+    ) -> bool:
+        self.upstream.answering.set()
+        raise ValueError
+
+
+async def test_nor_does_one_that_fails_as_nobody_expected(house: House) -> None:
+    event = await redacted(house)
+    calls = Broken(house.clock)
+    upstream = Slow(lambda: asyncio.sleep(0))  # noqa: TID251 - as above
+    object.__setattr__(calls, "upstream", upstream)
+    object.__setattr__(house.provider, "calls", calls)
+    object.__setattr__(house.provider, "providers", upstream)
+
+    async with asyncio.timeout(5):
+        end = one(await house.called(event), RequestFinished).data
+
+    assert Outcome.COMPLETED == end.outcome
+
+
 async def test_an_end_by_wish_is_the_same_end_however_often(house: House) -> None:
     event = await house.accepted("Hello")
     request = RequestId(event.attributes.subject)
