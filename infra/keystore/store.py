@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
 
 import asyncpg
 from typing_extensions import override
@@ -85,14 +84,14 @@ class PostgresKeyStore(KeyStore):
             for new in keys
         }
         ours = [new for new in keys if new.key.tenant_id in keks]
-        for row in await self._insert(ours, keks) if ours else ():
-            verdicts[KeyId(row["refused"].hex())] = Verdict(row["verdict"])
+        for refused, verdict in await self._insert(ours, keks) if ours else ():
+            verdicts[KeyId(refused.hex())] = verdict
         return verdicts
 
     async def _insert(
         self, keys: Sequence[NewKey], keks: Mapping[TenantId, Kek]
-    ) -> Sequence[Mapping[str, Any]]:
-        """Insert; what was refused. Everything is sorted by tenant."""
+    ) -> Sequence[tuple[bytes, Verdict]]:
+        """Insert; what was refused, and why. Everything is sorted by tenant."""
         ordered = sorted(keys, key=lambda new: new.key.tenant_id)
         counts = Counter(new.key.tenant_id for new in ordered)
         used = [keks[tenant] for tenant in counts]
@@ -108,13 +107,11 @@ class PostgresKeyStore(KeyStore):
         )
         with waiting():
             try:
-                rows: Sequence[Mapping[str, Any]] = await self.pool.fetch(
-                    CREATE, *given
-                )
+                rows = await self.pool.fetch(CREATE, *given)
             except asyncpg.SerializationError:  # one of them was destroyed meanwhile
                 ids = [id_bytes(new.key.key_id) for new in ordered]
-                rows = [{"refused": each, "verdict": Verdict.STALE} for each in ids]
-        return rows
+                return [(each, Verdict.STALE) for each in ids]
+        return [(row["refused"], Verdict(row["verdict"])) for row in rows]
 
     def _wrap(self, key: DataKey, kek: Kek) -> bytes:
         return wrap_dek(key, kek.key, kek.version, self.entropy.bytes(NONCE_BYTES))
