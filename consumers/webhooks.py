@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, Final
 
-from pipeline.announcements import due, named, of_disabled
+from pipeline.announcements import due, named
 from pipeline.egress import EgressRules, Forbidden, target
 from pipeline.endpoint_secrets import EndpointSecrets
 from pipeline.errors import KeyDestroyed, NotYet
@@ -73,8 +73,12 @@ class WebhooksConsumer:
                 now=self.clock.now(),
                 jitter=self.entropy.uniform(0, 1),
             )
-            told = await self._told(claimed, settled)
-        return [*self._again(claimed.due, settled), *told]
+        now = self.clock.now()
+        others = [
+            due(each, WEBHOOKS_DUE, source=SOURCE, now=now, at=now)
+            for each in settled.told
+        ]
+        return [*self._again(claimed.due, settled), *others]
 
     async def overflow(
         self, event: Event[WebhookDue], _: None = None
@@ -104,18 +108,6 @@ class WebhooksConsumer:
             return ()
         now, follows = self.clock.now(), replace(done, attempt=again.attempt)
         return [due(follows, topic, source=SOURCE, now=now, at=now + again.delay)]
-
-    async def _told(
-        self, claimed: Claimed, settled: Settled
-    ) -> Sequence[Outgoing[Any]]:
-        if settled.disabled is None:
-            return ()
-        now, done = self.clock.now(), claimed.due
-        messages = of_disabled(done.tenant_id, done.endpoint_id, settled.disabled, now)
-        found = await self.deliveries.announce(messages)
-        return [
-            due(each, WEBHOOKS_DUE, source=SOURCE, now=now, at=now) for each in found
-        ]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 from typing_extensions import override
 
+from pipeline.announcements import of_disabled
 from pipeline.ports.webhooks import (
     MAX_ENDPOINTS,
     PROBE,
@@ -222,7 +223,11 @@ class MemoryWebhooks(Endpoints, Deliveries):
         row = self._rows.get(due.delivery)
         if row is not None and (row.state, row.due.attempt) == ("due", due.attempt):
             self._follow(row, follows, now)
-        return Settled(next=follows, disabled=self._fares(due, now, follows))
+        why = self._fares(due, now, follows)
+        tenant, endpoint = due.tenant_id, due.endpoint_id
+        messages = of_disabled(tenant, endpoint, why, now) if why else ()
+        told = [each for message in messages for each in self._announced(message)]
+        return Settled(next=follows, disabled=why, told=told)
 
     @staticmethod
     def _follow(row: _Row, follows: Next, now: datetime) -> None:

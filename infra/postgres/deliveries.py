@@ -17,6 +17,7 @@ from infra.postgres.pool import Connection, as_tenant
 from infra.postgres.requests import counted
 from infra.postgres.sweep import finding
 from pipeline.acts import Act, acted
+from pipeline.announcements import of_disabled
 from pipeline.ports.webhooks import (
     PROBE,
     SWEPT_AFTER,
@@ -109,31 +110,8 @@ class PostgresDeliveries(Deliveries):
 
     @override
     async def announce(self, messages: Sequence[Message]) -> Sequence[Due]:
-        if not messages:
-            return ()
-        ordered, tenants, counts = counted(messages, lambda each: each.tenant_id)
         with waiting():
-            rows = await self.pool.fetch(
-                ANNOUNCE,
-                tenants,
-                counts,
-                [each.id for each in ordered],
-                [each.environment for each in ordered],
-                [each.kind for each in ordered],
-                [each.body for each in ordered],
-                [each.created_at for each in ordered],
-                SWEPT_AFTER,
-            )
-        return [
-            Due(
-                TenantId(str(row["tenant"])),
-                EndpointId(str(row["endpoint"])),
-                str(row["delivery"]),
-                1,
-                str(row["message"]),
-            )
-            for row in rows
-        ]
+            return await _announced(self.pool, messages)
 
     @override
     async def claim(self, due: Due, now: datetime, lease: timedelta) -> Claimed | None:
@@ -171,8 +149,11 @@ class PostgresDeliveries(Deliveries):
                 seen.error,
             )
             await connection.execute(NEXT, *_next(due, follows, now))
-            disabled = await _fares(connection, due, follows, now)
-        return Settled(next=follows, disabled=disabled)
+            why = await _fares(connection, due, follows, now)
+            tenant, endpoint = due.tenant_id, due.endpoint_id
+            messages = of_disabled(tenant, endpoint, why, now) if why else ()
+            told = await _announced(connection, messages)
+        return Settled(next=follows, disabled=why, told=told)
 
     @override
     async def park(self, due: Due, until: datetime) -> None:
@@ -209,6 +190,35 @@ class PostgresDeliveries(Deliveries):
                 done = await connection.execute(FORGET, before)
             gone += int(done.rpartition(" ")[2])
         return gone
+
+
+async def _announced(
+    there: asyncpg.Pool | Connection, messages: Sequence[Message]
+) -> Sequence[Due]:
+    if not messages:
+        return ()
+    ordered, tenants, counts = counted(messages, lambda each: each.tenant_id)
+    rows = await there.fetch(
+        ANNOUNCE,
+        tenants,
+        counts,
+        [each.id for each in ordered],
+        [each.environment for each in ordered],
+        [each.kind for each in ordered],
+        [each.body for each in ordered],
+        [each.created_at for each in ordered],
+        SWEPT_AFTER,
+    )
+    return [
+        Due(
+            TenantId(str(row["tenant"])),
+            EndpointId(str(row["endpoint"])),
+            str(row["delivery"]),
+            1,
+            str(row["message"]),
+        )
+        for row in rows
+    ]
 
 
 def _is_ours(row: asyncpg.Record, due: Due, now: datetime) -> bool:

@@ -171,10 +171,12 @@ class Settled:
 
     Attributes:
         disabled: why the endpoint was disabled by it; None: it was not.
+        told: deliveries to the others who hear of that.
     """
 
     next: Next
     disabled: Why | None = None
+    told: Sequence[Due] = ()
 
 
 Ended = Literal["skipped", "erased"]
@@ -204,7 +206,8 @@ class Deliveries(Protocol):
     ) -> Settled:
         """Keep how an attempt went, what follows, and what it says of the endpoint.
 
-        One transaction. Where it disables the endpoint, the record of that is in it.
+        One transaction. Where it disables the endpoint, the record of that is in it,
+        and so are the messages to the others.
         """
         ...
 

@@ -301,7 +301,7 @@ async def test_a_database_is_waited_for_in_sight_and_an_endpoint_is_not(
     await world.keys.terminate(TENANT)
     await consumer.handle(told.event)
 
-    waited = {"claim", "open", "settle", "announce", "park", "end"}
+    waited = {"claim", "open", "settle", "park", "end"}
     assert {**dict.fromkeys(waited, True), "send": False} == seen
     assert holding.since is None
 

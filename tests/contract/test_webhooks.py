@@ -435,6 +435,25 @@ class DeliveriesContract:
         assert await house.deliveries.claim(two, house.now, LEASE) is None
         assert [] == list(await house.told(tenant, "three"))
 
+    async def test_who_is_disabled_is_told_to_the_others_with_it(
+        self, house: House, tenant: TenantId
+    ) -> None:
+        """Not behind it: who dies between the two would have told nobody."""
+        await house.endpoint(tenant)
+        (one,) = await house.told(tenant, "one")
+        other = await house.endpoint(tenant)
+        await house.deliveries.claim(one, house.now, LEASE)
+
+        settled = await house.deliveries.settle(
+            one, Attempt(status=410), took=TOOK, now=house.now, jitter=0
+        )
+
+        (told,) = settled.told
+        assert (other.id, 1) == (told.endpoint_id, told.attempt)
+        claimed = await house.deliveries.claim(told, house.now, LEASE)
+        assert claimed is not None
+        assert "endpoint.disabled" == orjson.loads(claimed.body)["type"]
+
     async def test_a_change_enables_again(self, house: House, tenant: TenantId) -> None:
         made = await house.endpoint(tenant)
         (one,) = await house.told(tenant, "one")
