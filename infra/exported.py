@@ -10,14 +10,23 @@ from typing import Any
 
 from typing_extensions import override
 
-from infra.exports import CHECKPOINTS, CHUNK, RECORDS
+from infra.exports import CHECKPOINT, CHECKPOINTS, CHUNK, RECORDS
 from pipeline.audit import Entry, Head
 from pipeline.canonical import parse
+from pipeline.checkpoint import parse_note
 from pipeline.errors import InvalidMessage
-from pipeline.merkle import HASH_BYTES, TILE_WIDTH, CompactRange, extend, leaf_hash
+from pipeline.merkle import (
+    HASH_BYTES,
+    TILE_WIDTH,
+    CompactRange,
+    extend,
+    leaf_hash,
+)
+from pipeline.passes import Refused
 from pipeline.ports.ledger import Deleted, Logs
 from pipeline.root import Rooted
-from pipeline.tiles import Tile
+from pipeline.tiles import Tile, bundle, tiles_of
+from schemas.audit import MAX_RECORD_BYTES
 from schemas.ids import EventId, TenantId
 
 
@@ -82,6 +91,26 @@ class ExportedLogs(Logs):
     async def deleted(self) -> Sequence[Deleted]:
         return ()
 
+    async def whole(self, tenant: TenantId) -> None:
+        """Is all of an export what its last checkpoint counts?
+
+        Raises:
+            Refused: it is not.
+        """
+        size = len(self._lines(tenant)) - 1
+        place, notes = self._folder / tenant, await self.checkpoints(tenant)
+        last = parse_note(notes[-1]).size if notes else 0
+        if last != size:
+            raise Refused(last, "nobody signed what lies behind the last checkpoint")
+        if _text(place / CHECKPOINT) != notes[-1]:
+            raise Refused(size, "`checkpoint` is not the last of the checkpoints")
+        for tile in tiles_of(size):
+            first = tile.index * TILE_WIDTH
+            if tile.level is None:
+                rows = self._bodies(tenant, first, tile.width)
+                if (place / tile.path).read_bytes() != bundle(rows):
+                    raise Refused(first, "a bundle is not made of the records")
+
     def _lines(self, tenant: TenantId) -> Sequence[int]:
         """Where each record begins, and the end."""
         if tenant not in self._starts:
@@ -103,22 +132,39 @@ class ExportedLogs(Logs):
     @lru_cache(maxsize=64)  # noqa: B019 - one reader a run of the tool
     def _tile(self, tenant: TenantId, level: int, index: int) -> bytes:
         """A tile of an export, full or as wide as the log had it."""
-        full = self._folder / tenant / Tile(level, index).path
-        if full.exists():
-            return full.read_bytes()
-        partial = sorted(full.with_name(full.name + ".p").glob("*"))
-        return partial[-1].read_bytes() if partial else b""
+        width = min(TILE_WIDTH, (self._size(tenant) >> 8 * level) - index * TILE_WIDTH)
+        path = self._folder / tenant / Tile(level, index, width).path
+        return path.read_bytes() if width > 0 and path.exists() else b""
+
+    def _size(self, tenant: TenantId) -> int:
+        """What the tiles are made for: the last checkpoint, where one can be read."""
+        try:
+            notes = _notes(self._folder / tenant / CHECKPOINTS)
+            return parse_note(notes[-1]).size
+        except (InvalidMessage, IndexError):
+            return len(self._lines(tenant)) - 1
 
 
 def _notes(folder: Path) -> list[str]:
-    paths = sorted(folder.glob("*"), key=lambda each: int(each.name))
-    return [path.read_text() for path in paths]
+    paths = [path for path in folder.glob("*") if path.name.isdecimal()]
+    return [_text(path) for path in sorted(paths, key=lambda each: int(each.name))]
+
+
+def _text(path: Path) -> str:
+    """The very characters: no line end is made another."""
+    try:
+        return path.read_bytes().decode()
+    except UnicodeDecodeError:
+        raise InvalidMessage("expected UTF-8", path.name) from None
 
 
 def _starts(path: Path) -> Sequence[int]:
     found = array("Q", [0])
     with path.open("rb") as file:
-        for line in file:
+        # A line that has no end is no reason to read it all.
+        while line := file.readline(MAX_RECORD_BYTES + 2):
+            if not line.endswith(b"\n"):
+                raise Refused(len(found) - 1, "expected records, one a line")
             found.append(found[-1] + len(line))
     return found
 

@@ -4,6 +4,7 @@ Nothing is believed: what comes back are tiles, bundles and a checkpoint, and a 
 holds them against each other.
 """
 
+import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -66,8 +67,14 @@ class ServedLogs(Logs):
 
     @override
     async def tenants(self) -> Sequence[TenantId]:
-        found = orjson.loads(await self._get("/"))
-        return sorted(TenantId(str(each["id"])) for each in found)
+        try:
+            found = orjson.loads(await self._get("/"))
+            ids = sorted(TenantId(str(each["id"])) for each in found)
+        except (ValueError, KeyError, TypeError):
+            raise InvalidMessage("expected a list of logs", "/") from None
+        if not all(re.fullmatch(r"[A-Za-z0-9_-]{1,255}", each) for each in ids):
+            raise InvalidMessage("expected the ids of logs", "/")
+        return ids
 
     async def keys(self, tenant: TenantId) -> Sequence[VerifyKey]:
         """The keys of a log, as the gateway names them."""
@@ -138,7 +145,10 @@ class ServedLogs(Logs):
         return raw
 
     async def _signed(self, tenant: TenantId) -> Checkpoint:
-        return parse_note(await self._note(tenant))
+        signed = parse_note(await self._note(tenant))
+        if not signed.size:
+            raise InvalidMessage("expected a checkpoint that counts records", "size")
+        return signed
 
     async def _note(self, tenant: TenantId) -> str:
         if tenant not in self._notes:

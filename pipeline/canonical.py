@@ -50,7 +50,11 @@ def parse(raw: bytes) -> dict[str, Any]:
         raise InvalidMessage("expected JSON") from None
     if not isinstance(value, dict):
         raise InvalidMessage("expected an object")
-    if orjson.dumps(value, option=orjson.OPT_SORT_KEYS) != raw:
+    try:
+        written = orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+    except orjson.JSONEncodeError:  # it reads deeper than it writes
+        raise InvalidMessage("expected JSON of no such depth") from None
+    if written != raw:
         raise InvalidMessage("expected canonical JSON")
     return value
 

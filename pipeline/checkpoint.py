@@ -2,7 +2,6 @@
 
 import re
 from base64 import b64decode, b64encode
-from binascii import Error as NotBase64
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -216,7 +215,7 @@ def parse_base64(text: str, where: str) -> bytes:
     """Standard base64 with padding, in its one form."""
     try:
         raw = b64decode(text, validate=True)
-    except NotBase64:
+    except ValueError:  # of other characters than ASCII Python says just that
         raise InvalidMessage("expected base64", where) from None
     if b64encode(raw).decode() != text:
         raise InvalidMessage("expected base64 in its one form", where)

@@ -9,7 +9,14 @@ from hashlib import sha256
 from pipeline.audit import Head, empty
 from pipeline.checkpoint import Checkpoint, VerifyKey, open_checkpoint
 from pipeline.errors import InvalidMessage
-from pipeline.merkle import consistency_proof, tree_at, verify_consistency
+from pipeline.merkle import (
+    consistency_proof,
+    inclusion_proof,
+    leaf_hash,
+    tree_at,
+    verify_consistency,
+    verify_inclusion,
+)
 from pipeline.passes import (
     Refused,
     Report,
@@ -97,7 +104,15 @@ async def _signed_end(logs: Logs, tenant: TenantId, before: Checkpoint) -> Head:
     rows = await logs.read(tenant, before.size - 1, 1)
     if not rows:
         raise Refused(before.size - 1, "a record is missing")
-    return Head(before.origin, sha256(rows[0].body).digest(), tree)
+    last, size = rows[0].body, before.size
+    proof = await reading(
+        logs, tenant, lambda nodes: inclusion_proof(nodes, size - 1, size)
+    )
+    try:
+        verify_inclusion(leaf_hash(last), size - 1, size, before.root, proof)
+    except InvalidMessage:
+        raise Refused(size - 1, "the record is not the one that was signed") from None
+    return Head(before.origin, sha256(last).digest(), tree)
 
 
 async def _prove(

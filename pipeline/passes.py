@@ -33,6 +33,8 @@ from pipeline.tiles import nodes_from
 from pipeline.verification import Broken, Verified, verify
 from schemas.ids import TenantId
 
+BEHIND = 256
+"""Rows behind the end of a log that are looked at, at once."""
 TILES = 64
 """Tiles that are read at once."""
 Progress = Callable[[int], None]
@@ -172,13 +174,19 @@ def borne_out(
 async def nothing_behind(logs: Logs, tenant: TenantId, end: Head) -> None:
     """Is a row that lies behind the end one that was appended meanwhile?
 
+    The head that is read after a row counts it, if it was appended.
+
     Raises:
         Refused: it is not.
     """
-    if await logs.read(tenant, end.size, 1):
+    counted, full = end.size, True
+    while full:
+        rows = await logs.read(tenant, counted, BEHIND)
         now = await logs.head(tenant)
-        if now is None or now.size <= end.size:
-            raise Refused(end.size, "a record lies behind the end of the log")
+        counted, full = now.size if now else 0, len(rows) == BEHIND
+        for row in rows:
+            if row.seq >= counted:
+                raise Refused(row.seq, "a record lies behind the end of the log")
 
 
 async def rows_behind(

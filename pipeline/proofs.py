@@ -1,5 +1,6 @@
 """Offline proofs: c2sp.org/tlog-proof, a record's way up to a signed checkpoint."""
 
+import re
 from base64 import b64encode
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from pipeline.ports.ledger import Logs
 from schemas.ids import TenantId
 
 HEADER = "c2sp.org/tlog-proof@v1"
+_INDEX = re.compile(r"0|[1-9][0-9]{0,18}").fullmatch
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +44,7 @@ def parse_proof(text: str) -> TlogProof:
     if not blank or header != HEADER or not lines or not lines[0].startswith("index "):
         raise InvalidMessage("expected a proof of c2sp.org/tlog-proof@v1", "proof")
     number = lines[0].removeprefix("index ")
-    if not number.isascii() or not number.isdigit() or str(int(number)) != number:
+    if not _INDEX(number):
         raise InvalidMessage("expected a decimal index", "proof")
     hashes = tuple(parse_base64(line, "proof") for line in lines[1:])
     return TlogProof(int(number), hashes, note)

@@ -104,8 +104,17 @@ def ensure_key(folder: Path, seed: bytes, now: datetime) -> PublicKeys:
         pairs = _load(folder).keys
         if not pairs:
             pairs = (_pair(seed, now),)
+        # Whoever died between the two files left the one that verifiers read behind.
+        if not pairs_published(folder, pairs):
             _store(folder, pairs)
     return _public(pairs)
+
+
+def pairs_published(folder: Path, pairs: tuple["_Pair", ...]) -> bool:
+    try:
+        return public_keys(folder) == _public(pairs)
+    except (OSError, InvalidMessage):
+        return False
 
 
 def rotate_key(

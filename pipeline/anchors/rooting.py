@@ -1,5 +1,6 @@
 """A tenant's way to the root log: that the one history for all holds its checkpoint."""
 
+from bisect import bisect_right
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
@@ -41,22 +42,34 @@ async def prove_root(
     without stamps the newest of all. None: none was committed to yet.
     """
     anchored = await anchors.anchored(ROOT)
-    stamped = {each.size for each in anchored if each.kind is Kind.TIMESTAMP}
-    roots = await logs.checkpoints(ROOT)
+    attested = _sizes(anchored, Kind.TIMESTAMP) or _sizes(anchored, Kind.WITNESS)
+    # Each is read once: a root log has a checkpoint more with every round.
+    roots = {parse_note(note).size: note for note in await logs.checkpoints(ROOT)}
+    sizes, good = sorted(roots), sorted(attested & roots.keys())
     newest: tuple[int, Rooted, str] | None = None
     for note in reversed(await logs.checkpoints(tenant)):
         size = parse_note(note).size
         rooted = await logs.rooted(tenant, size)
-        above = [each for each in roots if rooted and _counts(each, rooted)]
-        if rooted is None or not above:
+        first = _above(sizes, rooted.seq) if rooted else None
+        if rooted is None or first is None:
             continue
-        best = next((each for each in above if parse_note(each).size in stamped), None)
-        newest = newest or (size, rooted, above[0])
+        best = _above(good, rooted.seq)
+        newest = newest or (size, rooted, roots[first])
         if best is not None:
-            return await _proof(logs, size, rooted, best, anchored)
-        if not stamped:
+            return await _proof(logs, size, rooted, roots[best], anchored)
+        if not good:
             break
     return await _proof(logs, *newest, anchored) if newest else None
+
+
+def _sizes(anchored: Collection[Anchored], kind: Kind) -> frozenset[int]:
+    return frozenset(each.size for each in anchored if each.kind is kind)
+
+
+def _above(sizes: Sequence[int], seq: int) -> int | None:
+    """The first of the sizes, in order, that counts the record."""
+    at = bisect_right(sizes, seq)
+    return sizes[at] if at < len(sizes) else None
 
 
 async def _proof(
@@ -67,10 +80,6 @@ async def _proof(
     (entry,) = await logs.read(ROOT, rooted.seq, 1)
     own = [each for each in anchored if each.size == signed.size]
     return RootProof(size, rooted.salt, entry.body, proof, own)
-
-
-def _counts(note: str, rooted: Rooted) -> bool:
-    return parse_note(note).size > rooted.seq
 
 
 def verify_root(found: RootProof, note: str, keys: Collection[VerifyKey]) -> Checkpoint:

@@ -10,6 +10,7 @@ import click
 from infra.signer.ed25519 import public_keys
 from infra.signer.state import STATE, FileState
 from pipeline.checkpoint import parse_note
+from pipeline.closing import ended
 from pipeline.passes import full_pass
 from pipeline.ports.ledger import Logs
 from pipeline.ports.signer import Signed
@@ -63,6 +64,13 @@ async def _adopt(
     async with opened(database_url) as books:
         tenants = await tenants_of(books.logs, tenant)
         held = [await adopted(books.logs, each, signer, known) for each in tenants]
+        if tenant is None:
+            heads = [await books.logs.head(each) for each in tenants]
+            there = {head.origin for head in heads if head}
+            ends = await ended(books.logs, public_keys(signer).named)
+            for origin in {parse_note(each).origin for each in known} - there - ends.keys():
+                click.echo(f"{origin}: NOT ADOPTED: it was signed, and is gone")
+                held.append(False)
     return HOLDS if all(held) else BROKEN
 
 
@@ -75,10 +83,13 @@ async def adopted(
     """
     head, note = await logs.head(tenant), await logs.latest(tenant)
     state = FileState(signer / STATE)
-    if head is None or note is None or await state.last(head.origin) is not None:
+    if head is None or await state.last(head.origin) is not None:
         return True
     keys = public_keys(signer).named(head.origin)
     outside = [each for each in known if parse_note(each).origin == head.origin]
+    note = max([*outside, *filter(None, [note])], key=_size, default=None)
+    if note is None:
+        return True
     report = await full_pass(logs, tenant, keys, outside)
     if report is None or report.broken is not None:
         why = report.broken.reason if report and report.broken else "the log is gone"
@@ -90,3 +101,7 @@ async def adopted(
     root = b64encode(signed.checkpoint.root).decode()
     click.echo(f"{head.origin}: adopted {signed.checkpoint.size} records, root {root}")
     return True
+
+
+def _size(note: str) -> int:
+    return parse_note(note).size

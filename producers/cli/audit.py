@@ -29,7 +29,7 @@ from producers.cli.books import (
 from producers.cli.content import content
 from producers.cli.copies import copies
 from producers.cli.evidence import export_logs, show
-from producers.cli.judging import Trust, all_there, verify_one
+from producers.cli.judging import Trust, all_there, judged_all, verify_one
 from producers.cli.query import proof, query
 from producers.cli.rotation import rotate
 from producers.cli.words import URL, WORDS
@@ -156,10 +156,14 @@ async def _verify(
 ) -> int:
     tenants = await tenants_of(logs, tenant)
     if not tenants:
+        if anchors is not None and not await all_there(logs, trust):
+            return BROKEN
         raise LookupError("there is no log")
     hold = [await verify_one(logs, anchors, each, trust) for each in tenants]
     if tenant is None and anchors is not None:
         hold.append(await all_there(logs, trust))
+    else:
+        hold.append(await judged_all(logs, tenants, trust))
     return HOLDS if all(hold) else BROKEN
 
 

@@ -6,6 +6,7 @@ import click
 from pydantic import AnyHttpUrl
 
 from infra.anchors.opened import bucket
+from infra.exports import log_id
 from infra.settings import BucketSettings
 from infra.system import SystemClock
 from pipeline.checkpoint import parse_note
@@ -38,13 +39,13 @@ async def _copies(folder: Path, settings: BucketSettings) -> int:
 
 def _kept(folder: Path, name: str, note: bytes) -> bool:
     folder.mkdir(parents=True, exist_ok=True)
-    log_id, _, size = name.rpartition("/checkpoints/")
     try:
         signed = parse_note(note.decode())
     except (UnicodeDecodeError, InvalidMessage):
         click.echo(f"{name}: DOES NOT HOLD: it is no checkpoint")
         return False
-    path = folder / f"{log_id.replace('/', '_')}.{size}"
+    # Of what the bucket calls it nothing makes a path.
+    path = folder / f"{log_id(signed.origin)}.{signed.size}"
     path.write_bytes(note)
     click.echo(f"{path}: {signed.origin}, {signed.size} records")
     return True

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from infra.anchors.exported import ROOT_FOLDER, read_anchors, read_root
+from infra.exported import ExportedLogs
 from infra.exports import VKEYS, notes_by_size, read_keys
 from infra.served import ServedLogs
 from infra.signer.ed25519 import public_keys
@@ -75,7 +76,9 @@ class Trust:
         return public_keys(self.signer).named(origin) if self.signer else ()
 
     def root_keys(self, tenant: TenantId, origin: str) -> Sequence[VerifyKey]:
-        """The root log's keys: the signer's, else those beside the proof."""
+        """The root log's keys: those given or the signer's, else those that came."""
+        if self.keys is not None:
+            return [VerifyKey(origin, each.public) for each in read_keys(self.keys)]
         if self.signer is not None:
             return public_keys(self.signer).named(origin)
         if self.export is not None:
@@ -117,6 +120,12 @@ async def verify_one(
         click.echo(f"{tenant}: DOES NOT HOLD: {refused}")
         return False
     _tell(report)
+    try:
+        if report.broken is None and isinstance(logs, ExportedLogs):
+            await logs.whole(tenant)
+    except Refused as refused:
+        click.echo(f"  DOES NOT HOLD: {refused}")
+        return False
     return report.broken is None and await _attested(logs, anchors, tenant, trust)
 
 
@@ -132,6 +141,21 @@ async def all_there(logs: Logs, trust: Trust) -> bool:
     if seq is not None:
         click.echo(f"root: DOES NOT HOLD: record {seq} counts fewer logs than before")
     return not gone and seq is None
+
+
+async def judged_all(
+    logs: Logs, tenants: Sequence[TenantId], trust: Trust
+) -> bool:
+    """Was every checkpoint that somebody kept held against one of these logs?"""
+    heads = [await logs.head(each) for each in tenants]
+    seen = {head.origin for head in heads if head}
+    if trust.export is not None:
+        proofs = [read_root(trust.export / each) for each in tenants]
+        seen |= {parse_note(each.proof.note).origin for each in proofs if each}
+    left = {parse_note(each).origin for each in (*trust.known, *trust.since)} - seen
+    for origin in sorted(left):
+        click.echo(f"{origin}: DOES NOT HOLD: a checkpoint was kept, and it is not here")
+    return not left
 
 
 async def _remembered(trust: Trust) -> Sequence[Checkpoint]:

@@ -85,6 +85,9 @@ func main() {
 		must(0, fmt.Errorf("%d records in the bundles, %d in the checkpoint", len(records), size))
 	}
 	jsonl := strings.Split(string(must(log.read("records.jsonl"))), "\n")
+	if len(jsonl) != len(records)+1 || jsonl[len(records)] != "" {
+		must(0, fmt.Errorf("records.jsonl has not as many records as the checkpoint"))
+	}
 	for i, record := range records {
 		leaf := tlog.RecordHash(record)
 		stored := must(reader.ReadHashes([]int64{tlog.StoredHashIndex(0, int64(i))}))
