@@ -10,13 +10,15 @@ from typing import Any
 
 from typing_extensions import override
 
+from infra.bounded import start_of
 from infra.exports import CHECKPOINT, CHECKPOINTS, CHUNK, RECORDS
 from pipeline.audit import Entry, Head
 from pipeline.canonical import parse
-from pipeline.checkpoint import parse_note
+from pipeline.checkpoint import MAX_NOTE_CHARS, parse_note
 from pipeline.errors import InvalidMessage
 from pipeline.merkle import (
     HASH_BYTES,
+    TILE_HEIGHT,
     TILE_WIDTH,
     CompactRange,
     extend,
@@ -36,11 +38,15 @@ class ExportedLogs(Logs):
     A log's folder stands for its tenant, whom an export does not name. An export has no
     head and no columns: they are made of its records and its tiles, and a pass compares
     these with each other and with the checkpoints.
+
+    Raises, where records are read:
+        Refused: `records.jsonl` is not records, one a line.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._starts: dict[TenantId, Sequence[int]] = {}
+        self._heads: dict[TenantId, Head | None] = {}
 
     @override
     async def tenants(self) -> Sequence[TenantId]:
@@ -49,6 +55,11 @@ class ExportedLogs(Logs):
 
     @override
     async def head(self, tenant: TenantId) -> Head | None:
+        if tenant not in self._heads:
+            self._heads[tenant] = self._head(tenant)
+        return self._heads[tenant]
+
+    def _head(self, tenant: TenantId) -> Head | None:
         size = len(self._lines(tenant)) - 1
         if not size:
             return None
@@ -92,24 +103,29 @@ class ExportedLogs(Logs):
         return ()
 
     async def whole(self, tenant: TenantId) -> None:
-        """Is all of an export what its last checkpoint counts?
+        """Is an export, of which a pass says that it holds, all signed, and all true?
+
+        A log goes on behind its last checkpoint, an export does not; and of an export
+        others read what no pass does: the note alone, and the bundles.
 
         Raises:
             Refused: it is not.
         """
-        size = len(self._lines(tenant)) - 1
-        place, notes = self._folder / tenant, await self.checkpoints(tenant)
-        last = parse_note(notes[-1]).size if notes else 0
-        if last != size:
-            raise Refused(last, "nobody signed what lies behind the last checkpoint")
-        if _text(place / CHECKPOINT) != notes[-1]:
+        size, notes = len(self._lines(tenant)) - 1, await self.checkpoints(tenant)
+        signed = parse_note(notes[-1]).size if notes else 0
+        if signed != size:
+            raise Refused(signed, "nobody signed the records from here on")
+        if _text(self._folder / tenant / CHECKPOINT) != notes[-1]:
             raise Refused(size, "`checkpoint` is not the last of the checkpoints")
         for tile in tiles_of(size):
-            first = tile.index * TILE_WIDTH
             if tile.level is None:
-                rows = self._bodies(tenant, first, tile.width)
-                if (place / tile.path).read_bytes() != bundle(rows):
-                    raise Refused(first, "a bundle is not made of the records")
+                self._bundled(tenant, tile)
+
+    def _bundled(self, tenant: TenantId, tile: Tile) -> None:
+        first = tile.index * TILE_WIDTH
+        rows = bundle(self._bodies(tenant, first, tile.width))
+        if _start(self._folder / tenant / tile.path, len(rows) + 1) != rows:
+            raise Refused(first, "a bundle is not that of the records")
 
     def _lines(self, tenant: TenantId) -> Sequence[int]:
         """Where each record begins, and the end."""
@@ -131,18 +147,27 @@ class ExportedLogs(Logs):
 
     @lru_cache(maxsize=64)  # noqa: B019 - one reader a run of the tool
     def _tile(self, tenant: TenantId, level: int, index: int) -> bytes:
-        """A tile of an export, full or as wide as the log had it."""
-        width = min(TILE_WIDTH, (self._size(tenant) >> 8 * level) - index * TILE_WIDTH)
+        """A tile of an export, full or as wide as the log had it; else nothing."""
+        width = min(
+            TILE_WIDTH, (self._size(tenant) >> TILE_HEIGHT * level) - index * TILE_WIDTH
+        )
+        if width <= 0:
+            return b""
         path = self._folder / tenant / Tile(level, index, width).path
-        return path.read_bytes() if width > 0 and path.exists() else b""
+        raw = _start(path, width * HASH_BYTES + 1)
+        return raw if len(raw) == width * HASH_BYTES else b""
 
+    @lru_cache(maxsize=64)  # noqa: B019 - as above
     def _size(self, tenant: TenantId) -> int:
-        """What the tiles are made for: the last checkpoint, where one can be read."""
+        """What the tiles are made for: all records, also where the last are cut off."""
+        size, notes = (
+            len(self._lines(tenant)) - 1,
+            _notes(self._folder / tenant / CHECKPOINTS),
+        )
         try:
-            notes = _notes(self._folder / tenant / CHECKPOINTS)
-            return parse_note(notes[-1]).size
+            return max(size, parse_note(notes[-1]).size)
         except (InvalidMessage, IndexError):
-            return len(self._lines(tenant)) - 1
+            return size
 
 
 def _notes(folder: Path) -> list[str]:
@@ -151,18 +176,23 @@ def _notes(folder: Path) -> list[str]:
 
 
 def _text(path: Path) -> str:
-    """The very characters: no line end is made another."""
+    """The very characters; what is no text becomes one that nobody signed."""
+    return _start(path, 4 * MAX_NOTE_CHARS + 1).decode(errors="replace")
+
+
+def _start(path: Path, most: int) -> bytes:
+    """What is not there has no bytes, and so is not what it must be."""
     try:
-        return path.read_bytes().decode()
-    except UnicodeDecodeError:
-        raise InvalidMessage("expected UTF-8", path.name) from None
+        return start_of(path, most)
+    except FileNotFoundError:
+        return b""
 
 
 def _starts(path: Path) -> Sequence[int]:
     found = array("Q", [0])
     with path.open("rb") as file:
         # A line that has no end is no reason to read it all.
-        while line := file.readline(MAX_RECORD_BYTES + 2):
+        while line := file.readline(MAX_RECORD_BYTES + 1):
             if not line.endswith(b"\n"):
                 raise Refused(len(found) - 1, "expected records, one a line")
             found.append(found[-1] + len(line))

@@ -18,6 +18,7 @@ from pathlib import Path
 from pydantic import AwareDatetime, ValidationError
 
 from infra.anchors.exported import ROOT_FOLDER, write_anchors, write_root
+from infra.bounded import start_of
 from infra.signer.ed25519 import PublicKeys
 from pipeline.anchors.rooting import prove_root
 from pipeline.checkpoint import VerifyKey, parse_key, parse_note
@@ -37,6 +38,7 @@ CHECKPOINT = "checkpoint"
 CHECKPOINTS = "checkpoints"
 VKEYS = "vkeys.json"
 CHUNK = 4096
+KEYS_BYTES = 1 << 20
 
 
 class NamedKey(Schema):
@@ -68,7 +70,7 @@ def read_keys(path: Path) -> tuple[VerifyKey, ...]:
         InvalidMessage: it is no such file.
     """
     try:
-        return NamedKeys.model_validate_json(path.read_bytes()).parsed()
+        return NamedKeys.model_validate_json(start_of(path, KEYS_BYTES)).parsed()
     except (OSError, ValidationError):
         raise InvalidMessage("expected the keys of a log", path.name) from None
 

@@ -17,7 +17,7 @@ ED25519 = 1
 """The signature type in a key's hash and in its text form."""
 MAX_SIGNATURES = 64
 """c2sp.org/signed-note wants at least 16; the bound keeps a hostile note cheap."""
-_MAX_NOTE_CHARS = 1_000_000
+MAX_NOTE_CHARS = 1_000_000
 ID_BYTES = 4
 _KEY_BYTES = 32
 _SIZE = re.compile(r"0|[1-9][0-9]{0,18}").fullmatch
@@ -183,7 +183,7 @@ def parts_of(note: str) -> tuple[str, list[tuple[str, bytes]]]:
     Raises:
         InvalidMessage: it is no note.
     """
-    if len(note) > _MAX_NOTE_CHARS or _NO_TEXT(note):
+    if len(note) > MAX_NOTE_CHARS or _NO_TEXT(note):
         raise InvalidMessage("expected a note in UTF-8 without controls", "note")
     text, blank, signatures = note.rpartition("\n\n")
     if not blank or not signatures.endswith("\n"):

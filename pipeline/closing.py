@@ -5,7 +5,7 @@ checkpoint, and the place where the root log commits to that. So nobody has to b
 whoever deleted it: a log of which this cannot be shown has vanished.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 
 from pipeline.acts import Act, acted
@@ -13,6 +13,7 @@ from pipeline.audit import ROOT, record
 from pipeline.checkpoint import Checkpoint, VerifyKey, open_checkpoint
 from pipeline.errors import IntegrityError, InvalidMessage
 from pipeline.ports.ledger import Deleted, Logs
+from pipeline.presence import vanished
 from pipeline.proofs import parse_proof, prove, verify_proof
 from pipeline.root import commitment
 from schemas.audit import CLOSED, AuditRecorded, Erase
@@ -83,6 +84,20 @@ async def ended(logs: Logs, keys: Keys) -> Mapping[str, Checkpoint]:
         for kept in await logs.deleted()
     ]
     return {kept.origin: signed for kept, signed in found if signed}
+
+
+async def gone(logs: Logs, signed: Collection[Checkpoint], keys: Keys) -> Sequence[str]:
+    """The origins of those that were signed, and have neither a log nor an end, sorted.
+
+    Args:
+        logs: where they should lie.
+        signed: checkpoints that somebody remembers; ask the signer before this.
+        keys: of each log.
+    """
+    missing = await vanished(logs, signed, {})
+    left = [each for each in signed if each.origin in missing]
+    # In this order: a log that is deleted meanwhile is still there, or its end is kept.
+    return await vanished(logs, left, await ended(logs, keys)) if left else ()
 
 
 async def _ended(

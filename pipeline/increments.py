@@ -10,6 +10,8 @@ from pipeline.audit import Head, empty
 from pipeline.checkpoint import Checkpoint, VerifyKey, open_checkpoint
 from pipeline.errors import InvalidMessage
 from pipeline.merkle import (
+    CompactRange,
+    Nodes,
     consistency_proof,
     inclusion_proof,
     leaf_hash,
@@ -98,21 +100,22 @@ async def since(
 
 
 async def _signed_end(logs: Logs, tenant: TenantId, before: Checkpoint) -> Head:
-    tree = await reading(logs, tenant, lambda nodes: tree_at(nodes, before.size))
+    size, last = before.size, before.size - 1
+
+    def found(nodes: Nodes) -> tuple[CompactRange, Sequence[bytes]]:
+        return tree_at(nodes, size), inclusion_proof(nodes, last, size)
+
+    tree, proof = await reading(logs, tenant, found)
     if tree.root() != before.root:
-        raise Refused(before.size, "the log is another than was signed")
-    rows = await logs.read(tenant, before.size - 1, 1)
+        raise Refused(size, "the log is another than was signed")
+    rows = await logs.read(tenant, last, 1)
     if not rows:
-        raise Refused(before.size - 1, "a record is missing")
-    last, size = rows[0].body, before.size
-    proof = await reading(
-        logs, tenant, lambda nodes: inclusion_proof(nodes, size - 1, size)
-    )
+        raise Refused(last, "a record is missing")
     try:
-        verify_inclusion(leaf_hash(last), size - 1, size, before.root, proof)
+        verify_inclusion(leaf_hash(rows[0].body), last, size, before.root, proof)
     except InvalidMessage:
-        raise Refused(size - 1, "the record is not the one that was signed") from None
-    return Head(before.origin, sha256(last).digest(), tree)
+        raise Refused(last, "the record is not the one that was signed") from None
+    return Head(before.origin, sha256(rows[0].body).digest(), tree)
 
 
 async def _prove(

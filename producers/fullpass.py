@@ -11,13 +11,13 @@ from hashlib import sha256
 from infra.log import Log
 from pipeline.audit import ROOT
 from pipeline.checkpoint import Checkpoint, VerifyKey
-from pipeline.closing import ended
+from pipeline.closing import gone
 from pipeline.errors import IntegrityError
 from pipeline.passes import full_pass
 from pipeline.ports.ledger import Ledger, Logs
 from pipeline.ports.signer import SignerState
 from pipeline.ports.system import Clock
-from pipeline.presence import fewer, vanished
+from pipeline.presence import fewer
 from pipeline.verification import Broken
 from producers.findings import Finding, recorded
 from schemas.ids import TenantId
@@ -59,20 +59,13 @@ class FullPass:
         signed = await self._signed()
         found = [await self._one(each) for each in await self.logs.tenants()]
         findings = [each for each in found if each]
-        gone = await self._vanished(signed)
-        if gone:  # one may have been deleted, as it may be, between the two questions
-            gone = await self._vanished(signed)
-        findings += [_gone(each) for each in gone]
+        findings += [_gone(each) for each in await gone(self.logs, signed, self.keys)]
         findings += [_fewer(seq) for seq in [await fewer(self.logs)] if seq is not None]
         self.tell(len(findings))
         if findings:
             self.alarm(await self._recorded(findings))
             raise IntegrityError("a log does not hold", "full_pass")
         return False
-
-    async def _vanished(self, signed: Sequence[Checkpoint]) -> Sequence[str]:
-        ends = await ended(self.logs, self.keys)
-        return await vanished(self.logs, signed, ends)
 
     async def _signed(self) -> Sequence[Checkpoint]:
         origins = await self.state.origins()
@@ -99,7 +92,7 @@ class FullPass:
         if report is None or report.broken is None:
             return None
         if await self.logs.head(tenant) is None:
-            return None  # it went meanwhile: whether it might is asked of all logs
+            return None  # it went while it was read, and so it does not hold
         self.log.error("log_broken", tenant=tenant, seq=report.broken.seq)
         return _broken(tenant, report.broken)
 

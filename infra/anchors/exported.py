@@ -14,9 +14,10 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+from infra.bounded import start_of
 from pipeline.anchors.judging import cosigned
 from pipeline.anchors.rooting import RootProof
-from pipeline.checkpoint import parse_note
+from pipeline.checkpoint import MAX_NOTE_CHARS, parse_note
 from pipeline.errors import InvalidMessage
 from pipeline.ports.anchors import Anchored, Kind
 from pipeline.proofs import parse_proof
@@ -24,6 +25,8 @@ from pipeline.proofs import parse_proof
 ANCHORS = "anchors"
 CHECKPOINTS = "checkpoints"
 ROOT_FOLDER = "root"
+MOST = 5 * MAX_NOTE_CHARS
+"""Bytes of a file that are read: a note fits, with what stands beside it."""
 _ENDS = {Kind.TIMESTAMP: "tsr", Kind.WITNESS: "cosigned", Kind.COPY: "json"}
 _KINDS = {end: kind for kind, end in _ENDS.items()}
 
@@ -51,7 +54,7 @@ def read_anchors(place: Path, notes: Mapping[int, str]) -> Sequence[Anchored]:
     Raises:
         InvalidMessage: a file has another name than an anchor's.
     """
-    paths = sorted((place / ANCHORS).glob("*"))
+    paths = sorted((place / ANCHORS).glob("[!.]*"))
     return [_anchored(path, notes) for path in paths]
 
 
@@ -59,7 +62,7 @@ def _anchored(path: Path, notes: Mapping[int, str]) -> Anchored:
     size, *name, end = path.name.split(".")
     if not size.isdecimal() or len(name) != 1 or end not in _KINDS:
         raise InvalidMessage("expected the name of an anchor", ANCHORS)
-    kind, raw = _KINDS[end], path.read_bytes()
+    kind, raw = _KINDS[end], start_of(path, MOST)
     if kind is Kind.WITNESS:
         # Another note than the exported one is none of its cosignatures'.
         raw = raw.removeprefix(notes.get(int(size), "").encode())
@@ -90,10 +93,10 @@ def read_root(place: Path) -> RootProof | None:
     if not folder.exists():
         return None
     try:
-        of = int((folder / "of").read_text())
-        salt = bytes.fromhex((folder / "salt").read_text())
-        proof = parse_proof((folder / "proof").read_text())
-        body = (folder / "record").read_bytes()
+        of = int(start_of(folder / "of", MOST))
+        salt = bytes.fromhex(start_of(folder / "salt", MOST).decode())
+        proof = parse_proof(start_of(folder / "proof", MOST).decode())
+        body = start_of(folder / "record", MOST)
     except (OSError, ValueError):
         raise InvalidMessage("expected the way to the root log", "root") from None
     notes = {parse_note(proof.note).size: proof.note}

@@ -105,16 +105,9 @@ def ensure_key(folder: Path, seed: bytes, now: datetime) -> PublicKeys:
         if not pairs:
             pairs = (_pair(seed, now),)
         # Whoever died between the two files left the one that verifiers read behind.
-        if not pairs_published(folder, pairs):
+        if not _published(folder, pairs):
             _store(folder, pairs)
     return _public(pairs)
-
-
-def pairs_published(folder: Path, pairs: tuple["_Pair", ...]) -> bool:
-    try:
-        return public_keys(folder) == _public(pairs)
-    except (OSError, InvalidMessage):
-        return False
 
 
 def rotate_key(
@@ -174,6 +167,13 @@ def _store(folder: Path, pairs: tuple[_Pair, ...]) -> None:
     public = folder / PUBLIC
     write(public, _public(pairs).model_dump_json(indent=2).encode())
     public.chmod(0o644)
+
+
+def _published(folder: Path, pairs: tuple[_Pair, ...]) -> bool:
+    try:
+        return public_keys(folder) == _public(pairs)
+    except (FileNotFoundError, InvalidMessage):
+        return False
 
 
 def _public(pairs: tuple[_Pair, ...]) -> PublicKeys:

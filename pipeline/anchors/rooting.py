@@ -39,11 +39,12 @@ async def prove_root(
     """The way of a tenant's checkpoint up to the root log.
 
     It is the newest one whose root checkpoint was stamped, since the stamp says when;
-    without stamps the newest of all. None: none was committed to yet.
+    where no authority stamps, the newest that a witness cosigned; where neither, the
+    newest of all. None: none was committed to yet.
     """
     anchored = await anchors.anchored(ROOT)
     attested = _sizes(anchored, Kind.TIMESTAMP) or _sizes(anchored, Kind.WITNESS)
-    # Each is read once: a root log has a checkpoint more with every round.
+    # Each is parsed once: a root log has a checkpoint more with every round.
     roots = {parse_note(note).size: note for note in await logs.checkpoints(ROOT)}
     sizes, good = sorted(roots), sorted(attested & roots.keys())
     newest: tuple[int, Rooted, str] | None = None

@@ -10,7 +10,7 @@ import click
 from infra.signer.ed25519 import public_keys
 from infra.signer.state import STATE, FileState
 from pipeline.checkpoint import parse_note
-from pipeline.closing import ended
+from pipeline.closing import gone
 from pipeline.passes import full_pass
 from pipeline.ports.ledger import Logs
 from pipeline.ports.signer import Signed
@@ -47,11 +47,11 @@ def adopt(
     """Let the signer believe the checkpoints that are published.
 
     For a signer that lost its state: it refuses every log that has a checkpoint. Each
-    such log is verified in full, under the signer's own keys, and its last published
-    checkpoint becomes what the signer remembers. A ledger that was cut or rewritten
-    while nobody remembered is told only by a checkpoint that lay elsewhere: give them
-    with --known, and compare what is printed here. Run it where the checkpointer runs,
-    as its user.
+    such log is verified in full, under the signer's own keys, and its last checkpoint,
+    the last published or the last --known, becomes what the signer remembers. A ledger
+    that was cut or rewritten while nobody remembered, and a log that is gone, are told
+    only by a checkpoint that lay elsewhere: give all that there are with --known, and
+    compare what is printed here. Run it where the checkpointer runs, as its user.
     """
     if signer is None:
         raise click.UsageError("expected --signer: whose memory is it?")
@@ -64,14 +64,11 @@ async def _adopt(
     async with opened(database_url) as books:
         tenants = await tenants_of(books.logs, tenant)
         held = [await adopted(books.logs, each, signer, known) for each in tenants]
-        if tenant is None:
-            heads = [await books.logs.head(each) for each in tenants]
-            there = {head.origin for head in heads if head}
-            ends = await ended(books.logs, public_keys(signer).named)
-            for origin in {parse_note(each).origin for each in known} - there - ends.keys():
-                click.echo(f"{origin}: NOT ADOPTED: it was signed, and is gone")
-                held.append(False)
-    return HOLDS if all(held) else BROKEN
+        signed, keys = [*map(parse_note, known)], public_keys(signer).named
+        missing = await gone(books.logs, signed, keys)
+    for origin in missing:
+        click.echo(f"{origin}: NOT ADOPTED: it was signed, and is gone")
+    return HOLDS if all(held) and not missing else BROKEN
 
 
 async def adopted(
@@ -79,22 +76,24 @@ async def adopted(
 ) -> bool:
     """Make a log's last checkpoint what the signer remembers; False: it may not be.
 
-    Nothing changes where the signer remembers one, or none was published.
+    It is the longest that is published, or that is ``known``. Nothing changes where
+    the signer remembers one, or there is none.
     """
-    head, note = await logs.head(tenant), await logs.latest(tenant)
+    head = await logs.head(tenant)
     state = FileState(signer / STATE)
     if head is None or await state.last(head.origin) is not None:
         return True
     keys = public_keys(signer).named(head.origin)
     outside = [each for each in known if parse_note(each).origin == head.origin]
-    note = max([*outside, *filter(None, [note])], key=_size, default=None)
-    if note is None:
+    notes = [*outside, *filter(None, [await logs.latest(tenant)])]
+    if not notes:
         return True
     report = await full_pass(logs, tenant, keys, outside)
     if report is None or report.broken is not None:
         why = report.broken.reason if report and report.broken else "the log is gone"
         click.echo(f"{head.origin}: NOT ADOPTED: {why}")
         return False
+    note = max(notes, key=_size)
     signed = Signed(parse_note(note), note)
     if not await state.swap(None, signed):
         return True

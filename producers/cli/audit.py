@@ -1,5 +1,6 @@
 """``sluice audit``: verify the ledger, ask it, hand logs out, change its key."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from uuid import UUID
@@ -29,11 +30,13 @@ from producers.cli.books import (
 from producers.cli.content import content
 from producers.cli.copies import copies
 from producers.cli.evidence import export_logs, show
-from producers.cli.judging import Trust, all_there, judged_all, verify_one
+from producers.cli.judging import Trust, all_there, verify_one
+from producers.cli.kept import all_held
 from producers.cli.query import proof, query
 from producers.cli.rotation import rotate
 from producers.cli.words import URL, WORDS
 from producers.cli.words import credential as credential_in
+from schemas.ids import TenantId
 
 
 @click.group()
@@ -155,16 +158,25 @@ async def _verify(
     logs: Logs, anchors: Anchors | None, tenant: UUID | None, trust: Trust
 ) -> int:
     tenants = await tenants_of(logs, tenant)
+    all_of_them = tenant is None and anchors is not None
+    there = await (
+        all_there(logs, trust) if all_of_them else all_held(logs, tenants, trust)
+    )
+    try:
+        hold = await _each(logs, anchors, tenants, trust)
+    except LookupError:
+        if there:
+            raise
+        hold = []  # that it is missed was told
+    return HOLDS if there and all(hold) else BROKEN
+
+
+async def _each(
+    logs: Logs, anchors: Anchors | None, tenants: Sequence[TenantId], trust: Trust
+) -> Sequence[bool]:
     if not tenants:
-        if anchors is not None and not await all_there(logs, trust):
-            return BROKEN
         raise LookupError("there is no log")
-    hold = [await verify_one(logs, anchors, each, trust) for each in tenants]
-    if tenant is None and anchors is not None:
-        hold.append(await all_there(logs, trust))
-    else:
-        hold.append(await judged_all(logs, tenants, trust))
-    return HOLDS if all(hold) else BROKEN
+    return [await verify_one(logs, anchors, each, trust) for each in tenants]
 
 
 for command in (show, query, proof, export_logs, rotate, adopt, content, copies):

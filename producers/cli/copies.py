@@ -44,8 +44,12 @@ def _kept(folder: Path, name: str, note: bytes) -> bool:
     except (UnicodeDecodeError, InvalidMessage):
         click.echo(f"{name}: DOES NOT HOLD: it is no checkpoint")
         return False
-    # Of what the bucket calls it nothing makes a path.
-    path = folder / f"{log_id(signed.origin)}.{signed.size}"
+    log = log_id(signed.origin)
+    # Another name may lead anywhere, or to the file of a copy that was put before.
+    if name != f"{log}/checkpoints/{signed.size}":
+        click.echo(f"{name}: DOES NOT HOLD: it is not the checkpoint of that name")
+        return False
+    path = folder / f"{log}.{signed.size}"
     path.write_bytes(note)
     click.echo(f"{path}: {signed.origin}, {signed.size} records")
     return True

@@ -2,7 +2,7 @@
 
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -20,13 +20,13 @@ from pipeline.anchors.judging import Attested, Outsiders, judge
 from pipeline.anchors.rooting import RootProof, prove_root, verify_root
 from pipeline.audit import Head
 from pipeline.checkpoint import Checkpoint, VerifyKey, parse_note
-from pipeline.closing import ended
+from pipeline.closing import ended, gone
 from pipeline.errors import InvalidMessage
 from pipeline.increments import later_pass
 from pipeline.passes import Refused, Report, full_pass
 from pipeline.ports.anchors import Anchored, Anchors
 from pipeline.ports.ledger import Logs
-from pipeline.presence import fewer, vanished
+from pipeline.presence import fewer
 from schemas.ids import TenantId
 
 UNVOUCHED: Final = (
@@ -68,22 +68,21 @@ class Trust:
             return read_keys(self.export / tenant / VKEYS)
         return await self.served.keys(tenant) if self.served else ()
 
-    def deleted_keys(self, origin: str) -> Sequence[VerifyKey]:
-        """The keys of a log that was deleted: those that were given, if any."""
+    def given_keys(self, origin: str) -> Sequence[VerifyKey]:
+        """The keys of any log, as they were given; none where none were.
+
+        A signer signs all its logs with the same, so those of one are those of each.
+        """
         if self.keys is not None:
             named = read_keys(self.keys)
             return [VerifyKey(origin, each.public) for each in named]
         return public_keys(self.signer).named(origin) if self.signer else ()
 
     def root_keys(self, tenant: TenantId, origin: str) -> Sequence[VerifyKey]:
-        """The root log's keys: those given or the signer's, else those that came."""
-        if self.keys is not None:
-            return [VerifyKey(origin, each.public) for each in read_keys(self.keys)]
-        if self.signer is not None:
-            return public_keys(self.signer).named(origin)
-        if self.export is not None:
+        """The root log's keys: those that were given, else those beside the proof."""
+        if self.keys is None and self.signer is None and self.export is not None:
             return read_keys(self.export / tenant / ROOT_FOLDER / VKEYS)
-        return ()
+        return self.given_keys(origin)
 
     def kept(self, origin: str) -> str | None:
         """The checkpoint behind which a log is verified; None: all of it is."""
@@ -116,46 +115,35 @@ async def verify_one(
         if head is None:
             raise LookupError("there is no log of this tenant")
         report = await _judged(logs, tenant, head, trust)
+        if report.broken is None and isinstance(logs, ExportedLogs):
+            report = await _whole(logs, tenant, report)
     except Refused as refused:
         click.echo(f"{tenant}: DOES NOT HOLD: {refused}")
         return False
     _tell(report)
-    try:
-        if report.broken is None and isinstance(logs, ExportedLogs):
-            await logs.whole(tenant)
-    except Refused as refused:
-        click.echo(f"  DOES NOT HOLD: {refused}")
-        return False
     return report.broken is None and await _attested(logs, anchors, tenant, trust)
 
 
+async def _whole(logs: ExportedLogs, tenant: TenantId, report: Report) -> Report:
+    try:
+        await logs.whole(tenant)
+    except Refused as refused:
+        return replace(report, broken=refused.broken)
+    return report
+
+
 async def all_there(logs: Logs, trust: Trust) -> bool:
-    """Is every log there that the signer remembers, and that the root log counted?"""
-    signed = [*await _remembered(trust), *map(parse_note, trust.known)]
-    ends = await ended(logs, trust.deleted_keys)
-    gone, seq = await vanished(logs, signed, ends), await fewer(logs)
-    for origin, last in ends.items():
+    """Is every log there that somebody remembers, and that the root log counted?"""
+    kept = map(parse_note, (*trust.known, *trust.since))
+    signed = [*await _remembered(trust), *kept]
+    missing, seq = await gone(logs, signed, trust.given_keys), await fewer(logs)
+    for origin, last in (await ended(logs, trust.given_keys)).items():
         click.echo(f"{origin}: closed at {last.size} records and deleted: holds")
-    for origin in gone:
+    for origin in missing:
         click.echo(f"{origin}: DOES NOT HOLD: it was signed, and is gone")
     if seq is not None:
         click.echo(f"root: DOES NOT HOLD: record {seq} counts fewer logs than before")
-    return not gone and seq is None
-
-
-async def judged_all(
-    logs: Logs, tenants: Sequence[TenantId], trust: Trust
-) -> bool:
-    """Was every checkpoint that somebody kept held against one of these logs?"""
-    heads = [await logs.head(each) for each in tenants]
-    seen = {head.origin for head in heads if head}
-    if trust.export is not None:
-        proofs = [read_root(trust.export / each) for each in tenants]
-        seen |= {parse_note(each.proof.note).origin for each in proofs if each}
-    left = {parse_note(each).origin for each in (*trust.known, *trust.since)} - seen
-    for origin in sorted(left):
-        click.echo(f"{origin}: DOES NOT HOLD: a checkpoint was kept, and it is not here")
-    return not left
+    return not missing and seq is None
 
 
 async def _remembered(trust: Trust) -> Sequence[Checkpoint]:

@@ -1,6 +1,7 @@
 """A signed log of some size, exported: what auditors take away."""
 
 import json
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -14,7 +15,9 @@ from infra.signer.ed25519 import FileSigner, PublicKeys, ensure_key, rotate_key
 from infra.signer.state import STATE, FileState
 from infra.system import SystemClock, SystemEntropy
 from pipeline.audit import ROOT
+from pipeline.merkle import TILE_HEIGHT, TILE_WIDTH, CompactRange, extend, leaf_hash
 from pipeline.ports.anchors import Anchored
+from pipeline.tiles import bundle, tiles_of
 from producers.checkpointer import Checkpointer
 from tests.support.audit import NOON, TENANT, recorded
 
@@ -49,6 +52,37 @@ class Exported:
         data = bytearray((self.place / path).read_bytes())
         data[at] ^= 1
         (self.place / path).write_bytes(data)
+
+    @property
+    def bodies(self) -> list[bytes]:
+        """The records, in order."""
+        return (self.place / "records.jsonl").read_bytes().splitlines()
+
+    def rewrite(self, bodies: Sequence[bytes]) -> None:
+        """Make it an export of these records, with their tiles and bundles.
+
+        Checkpoints, and the way to the root log, stay as they are.
+        """
+        shutil.rmtree(self.place / "tile")
+        lines = b"".join(each + b"\n" for each in bodies)
+        (self.place / "records.jsonl").write_bytes(lines)
+        leaves = [leaf_hash(each) for each in bodies]
+        _, filled = extend(CompactRange(), leaves)
+        above = [each.hash for each in filled if each.level == TILE_HEIGHT]
+        for tile in tiles_of(len(bodies)):
+            at = slice(tile.index * TILE_WIDTH, tile.index * TILE_WIDTH + tile.width)
+            hashes = b"".join((above if tile.level else leaves)[at])
+            path = self.place / tile.path
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(bundle(bodies[at]) if tile.level is None else hashes)
+
+    def end_at(self, size: int) -> None:
+        """Take out the checkpoints behind ``size``, and the way to the root log."""
+        for path in (self.place / "checkpoints").iterdir():
+            if int(path.name) > size:
+                path.unlink()
+        shutil.copy(self.place / "checkpoints" / str(size), self.place / "checkpoint")
+        shutil.rmtree(self.place / "root")
 
     @property
     def vkey(self) -> str:
