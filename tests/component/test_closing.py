@@ -1,16 +1,19 @@
 """The end of a log: closed, signed, deleted; and who looks whether logs vanished."""
 
-from dataclasses import dataclass, replace
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from typing_extensions import override
 
 from infra.memory.ledger import MemoryLedger
 from infra.signer.ed25519 import ensure_key
+from infra.system import SystemEntropy
 from pipeline.acts import Act
-from pipeline.audit import ROOT, record
+from pipeline.audit import ROOT, Entry, record
 from pipeline.checkpoint import parse_note
 from pipeline.closing import closing, ended, is_closed, kept_of
 from pipeline.erasures import erasures
@@ -22,7 +25,7 @@ from pipeline.root import Rooted
 from producers.cli.judging import Trust, all_there
 from schemas.audit import CLOSED, Erase
 from schemas.events import timestamp
-from schemas.ids import Actor
+from schemas.ids import Actor, TenantId
 from tests.support.audit import NOON, OTHER, TENANT, recorded
 from tests.support.passed import Passed, passed
 
@@ -82,6 +85,74 @@ async def test_a_deleted_log_is_no_alarm(scene: Scene) -> None:
     assert [0, 0] == scene.told
     assert {2} == set(await heartbeats(scene.ledger))
     assert [] == await scene.incidents(ROOT)
+
+
+@dataclass(frozen=True, slots=True)
+class Racing(MemoryLedger):
+    """A closed log is deleted while somebody passes over all of them.
+
+    Attributes:
+        when: what is read at that moment.
+    """
+
+    kept: list[Deleted] = field(default_factory=list)
+    when: str = ""
+
+    async def meanwhile(self, what: str) -> None:
+        if what == self.when and self.kept:
+            await self.delete(self.kept.pop())
+
+    @override
+    async def portions(
+        self, tenant: TenantId, start: int, end: int
+    ) -> AsyncGenerator[Sequence[Entry], None]:
+        if tenant == TENANT:
+            await self.meanwhile("its records")
+        async for rows in MemoryLedger.portions(self, tenant, start, end):
+            yield rows
+
+    @override
+    async def tenants(self) -> Sequence[TenantId]:
+        found = await MemoryLedger.tenants(self)
+        await self.meanwhile("which there are")
+        return found
+
+    @override
+    async def deleted(self) -> Sequence[Deleted]:
+        found = await MemoryLedger.deleted(self)
+        await self.meanwhile("the ends")
+        return found
+
+
+def racing(scene: Scene, kept: Deleted, when: str) -> Racing:
+    made = Racing("test.example", SystemEntropy(), kept=[kept], when=when)
+    for each in ("_heads", "_entries", "_notes", "_rooted"):
+        getattr(made, each).update(getattr(scene.ledger, each))
+    return made
+
+
+MOMENTS = ("its records", "which there are", "the ends")
+
+
+@pytest.mark.parametrize("when", MOMENTS)
+async def test_a_log_that_is_deleted_while_it_is_read_is_no_alarm(
+    scene: Scene, when: str
+) -> None:
+    scene.ledger = racing(scene, await scene.close(), when)
+
+    await scene.worker.round()
+
+    assert [0] == scene.told
+    assert [] == await scene.incidents(ROOT)
+
+
+@pytest.mark.parametrize("when", MOMENTS)
+async def test_nor_is_one_that_is_deleted_while_somebody_looks_for_it(
+    scene: Scene, tmp_path: Path, when: str
+) -> None:
+    ledger = racing(scene, await scene.close(), when)
+
+    assert await all_there(ledger, Trust(signer=tmp_path))
 
 
 async def test_a_log_that_was_closed_and_vanished_is_an_alarm(scene: Scene) -> None:

@@ -1,7 +1,8 @@
 """A later pass: what an auditor who kept a checkpoint is told of what came since."""
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,9 @@ from typing_extensions import override
 
 from infra.memory.ledger import MemoryLedger
 from infra.system import SystemEntropy
-from pipeline.audit import Entry, Head
+from pipeline.audit import Entry, Head, chain
 from pipeline.checkpoint import Checkpoint, VerifyKey
+from pipeline.errors import IntegrityError
 from pipeline.increments import later_pass
 from pipeline.verification import Broken
 from schemas.ids import TenantId
@@ -126,6 +128,25 @@ async def test_each_checkpoint_behind_it_is_held_against_the_rows(scene: Scene) 
     found = await scene.found(scene.kept, bogus)
 
     assert Broken(9, "a checkpoint is of another history") == found
+
+
+async def test_the_last_record_that_was_signed_is_the_one_to_go_on_from(
+    scene: Scene,
+) -> None:
+    """It was altered under its old leaf hash, and what is new follows from it."""
+    rows = scene.ledger._entries[TENANT]
+    body = rows[5].body.replace(b"system:test", b"system:tess")
+    then = replace(scene.then, last=sha256(body).digest())
+    made = chain(then, [recorded(name) for name in "fghijk"])
+    rows[5:] = [rows[5]._replace(body=body), *made.entries]
+    scene.ledger._heads[TENANT] = made.head
+    scene.ledger._notes[TENANT].clear()
+
+    found = await scene.found()
+
+    assert Broken(5, "the record is not the one that was signed") == found
+    with pytest.raises(IntegrityError):
+        await scene.there.checkpointer.round()
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from typing_extensions import override
 
 from infra.signer.ed25519 import (
     KEYS,
+    PUBLIC,
     FileSigner,
     ensure_key,
     public_keys,
@@ -74,6 +75,36 @@ async def test_both_keys_sign_while_one_is_handed_over(tmp_path: Path) -> None:
     old, new = keys
     signed_by = [open_note(note, keys).signed_by for note in notes]
     assert [(old,), (old, new), (new,)] == signed_by
+
+
+async def test_a_start_publishes_the_key_of_a_rotation_that_was_killed(
+    tmp_path: Path,
+) -> None:
+    """Between its two files: the new key signs already, and no verifier knows it."""
+    ensure_key(tmp_path, FIRST, NOON)
+    before = (tmp_path / PUBLIC).read_bytes()
+    keys = rotate_key(tmp_path, SECOND, NOON + DAY, overlap=timedelta())
+    (tmp_path / PUBLIC).write_bytes(before)
+
+    ensure_key(tmp_path, FIRST, NOON + 2 * DAY)
+
+    note = (await signed(tmp_path, at=NOON + 2 * DAY)).note
+    assert keys == public_keys(tmp_path)
+    assert checkpoint() == open_checkpoint(note, public_keys(tmp_path).named(ORIGIN))
+
+
+@pytest.mark.parametrize("left", [None, b""])
+def test_a_start_publishes_keys_that_are_not_there_to_read(
+    tmp_path: Path, left: bytes | None
+) -> None:
+    keys = ensure_key(tmp_path, FIRST, NOON)
+    (tmp_path / PUBLIC).unlink()
+    if left is not None:
+        (tmp_path / PUBLIC).write_bytes(left)
+
+    assert keys == ensure_key(tmp_path, SECOND, NOON)
+    assert keys == public_keys(tmp_path)
+    assert 0o644 == (tmp_path / PUBLIC).stat().st_mode & 0o777
 
 
 async def test_without_a_key_nothing_is_signed(tmp_path: Path) -> None:
