@@ -179,7 +179,7 @@ def test_a_checkpoint_that_is_no_text_is_told(exported: Exported) -> None:
     assert "a checkpoint does not open" in result.output
 
 
-@pytest.mark.parametrize("folder", ["checkpoints", "anchors"])
+@pytest.mark.parametrize("folder", ["checkpoints", "root/anchors"])
 def test_what_a_desktop_leaves_in_a_folder_is_no_part_of_it(
     exported: Exported, folder: str
 ) -> None:

@@ -82,6 +82,9 @@ TAMPERED: dict[str, Callable[[Exported], None]] = {
     "a record in the lines": lambda e: e.line(
         300, lambda line: line.replace(b"system:", b"systen:")
     ),
+    "a record more in the lines": lambda e: e.line(SIZE - 1, lambda line: line + line),
+    "a record less in the lines": lambda e: e.line(SIZE - 1, lambda _: b""),
+    "a line that does not end": lambda e: e.line(SIZE - 1, lambda line: line[:-1]),
     "a hash of a full tile": lambda e: e.flip("tile/0/000", 100),
     "a hash of a partial tile": lambda e: e.flip("tile/0/002.p/89", 1),
     "a hash of level 1": lambda e: e.flip("tile/1/000.p/2", 1),

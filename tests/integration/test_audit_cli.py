@@ -15,6 +15,8 @@ from infra.log import Log
 from infra.signer.ed25519 import FileSigner, ensure_key
 from infra.signer.state import STATE, FileState
 from infra.system import SystemClock
+from pipeline.audit import ROOT
+from pipeline.checkpoint import Checkpoint
 from producers.checkpointer import Checkpointer
 from producers.cli.audit import audit
 from schemas.requests import Decision
@@ -24,6 +26,10 @@ from tests.support.ledger import SECRET, Database, database, dsn, execute, opene
 pytestmark = pytest.mark.integration
 CLOCK = SystemClock()
 GUARDS = ("phrases", "pii")
+EMPTIED = """
+alter table sluice.ledger_{0} disable trigger user;
+delete from sluice.ledger_{0};
+"""
 SAID = Decision(stage="screening", control="phrases", verdict="allowed", rule="r-1")
 
 
@@ -146,6 +152,45 @@ def test_a_database_that_is_away_or_wrong_is_told(scene: Scene) -> None:
     assert "another" not in wrong.output
 
 
+def test_a_checkpoint_of_another_log_than_the_one_asked_for_is_told(
+    scene: Scene, tmp_path: Path
+) -> None:
+    """Its tenant has another log by now, or somebody else has it."""
+    root, other = asyncio.run(kept(scene, tmp_path))
+    one = ("verify", "--tenant", TENANT, "--known")
+
+    results = [scene.run(*one, str(each)) for each in (root, other)]
+
+    assert [0, 1] == [each.exit_code for each in results], results[0].output
+    assert "nothing here tells of its 4 records" in results[0].stderr
+    assert "another: DOES NOT HOLD: it was signed, and is not here" in results[1].output
+
+
+async def kept(scene: Scene, folder: Path) -> Sequence[Path]:
+    """A checkpoint of the root log, and one of a log that there is none of."""
+    async with opened(scene.made) as books:
+        root = await books.logs.latest(ROOT)
+    assert root is not None
+    other = Checkpoint("ledger.test.example/another", 9, bytes(32))
+    note = await FileSigner(scene.signer, CLOCK).sign(other)
+    paths = folder / "root", folder / "other"
+    for path, text in zip(paths, (root, note), strict=True):
+        path.write_text(text)
+    return paths
+
+
+@pytest.mark.parametrize("option", ["--known", "--since"])
+def test_a_checkpoint_of_no_log_is_told(
+    scene: Scene, tmp_path: Path, option: str
+) -> None:
+    _, other = asyncio.run(kept(scene, tmp_path))
+
+    result = scene.run("verify", option, str(other))
+
+    assert 1 == result.exit_code
+    assert "another: DOES NOT HOLD: it was signed, and is gone" in result.output
+
+
 def test_an_altered_record_is_named(scene: Scene) -> None:
     asyncio.run(tamper(scene.made.admin))
 
@@ -153,6 +198,24 @@ def test_an_altered_record_is_named(scene: Scene) -> None:
 
     assert 1 == result.exit_code
     assert "DOES NOT HOLD: record 2:" in result.output
+
+
+def test_logs_that_are_all_gone_are_told_by_the_signer(
+    stack: Stack, tmp_path: Path
+) -> None:
+    """Whoever never signed one says that there is none."""
+    with database(stack.postgres_url) as made:
+        asyncio.run(prepare(made, tmp_path / "signer"))
+        for each in ("entry", "tile", "checkpoint", "head", "log"):
+            asyncio.run(execute(made.admin, EMPTIED.format(each)))
+        ensure_key(tmp_path / "new", bytes(32), CLOCK.now())
+        told, new = (
+            Scene(made, made.operator, tmp_path / each).run("verify")
+            for each in ("signer", "new")
+        )
+
+    assert [1, 3] == [told.exit_code, new.exit_code], told.output
+    assert 2 == told.output.count("DOES NOT HOLD: it was signed, and is gone")
 
 
 async def tamper(admin: str) -> None:

@@ -166,6 +166,32 @@ def test_the_command_leaves_files_for_verify(client: Any, tmp_path: Path) -> Non
     assert parse_note(note).origin in result.output
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "./checkpoints//../x",
+        "../checkpoints/8",
+        "zzz/checkpoints/8",
+        "root/checkpoints/9",
+    ],
+)
+def test_a_name_leads_to_no_other_file(client: Any, tmp_path: Path, name: str) -> None:
+    """Whoever may put into the bucket names what is put, and holds it."""
+    client.create_bucket(Bucket=NAME, ObjectLockEnabledForBucket=True)
+    held = Bucket(client=client, name=NAME, clock=CLOCK, held_for=timedelta(days=30))
+    _, _, note = asyncio.run(copied_once(held, tmp_path / "mine"))
+    forged = note + note.splitlines(keepends=True)[-1]
+    asyncio.run(held.put(name, forged.encode()))
+    out = tmp_path / "a" / "b"
+
+    result = CliRunner().invoke(audit, ["copies", str(out), "--bucket", NAME])
+
+    assert 1 == result.exit_code, result.output
+    assert f"{name}: DOES NOT HOLD" in result.output
+    (path,) = [each for each in (tmp_path / "a").rglob("*") if each.is_file()]
+    assert (out / "root.8", note) == (path, path.read_text())
+
+
 def test_the_command_tells_of_what_is_no_checkpoint(
     client: Any, tmp_path: Path
 ) -> None:

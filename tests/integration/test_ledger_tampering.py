@@ -3,6 +3,7 @@
 Each case names the exact record, or the outside copy without which nobody could tell.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from shutil import rmtree
 
 import asyncpg
 import pytest
+from click.testing import CliRunner
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from demo.stack import Stack
@@ -23,11 +25,13 @@ from pipeline.audit import Recorded, chain, created, empty
 from pipeline.checkpoint import Checkpoint, VerifyKey, parse_note, sign
 from pipeline.closing import ended, kept_of
 from pipeline.errors import IntegrityError
-from pipeline.passes import Report, full_pass
+from pipeline.passes import Refused, Report, full_pass
 from pipeline.ports.ledger import Deleted
 from pipeline.presence import vanished
 from pipeline.proofs import prove
 from producers.checkpointer import Checkpointer
+from producers.cli.adoption import adopted
+from producers.cli.audit import audit
 from schemas.audit import CLOSED
 from schemas.ids import TenantId
 from tests.support.audit import NOON, recorded
@@ -40,6 +44,7 @@ WIDE = 1 << 16
 """Records of a full tile of level 1."""
 SEQ = 300
 CLOCK = SystemClock()
+SAID = ("request.screened", "request.redacted")
 TABLES = ("ledger_entry", "ledger_head", "ledger_tile", "ledger_checkpoint")
 FLIPPED = "set_byte({0}, 30, get_byte({0}, 30) # 1)"
 
@@ -545,6 +550,89 @@ async def test_a_forged_end_of_a_dropped_log_is_told(scene: Scene) -> None:
         )
 
     assert [signed[0].origin] == await gone(scene, signed)
+
+
+async def test_the_signer_goes_on_from_the_record_that_it_signed(
+    scene: Scene,
+) -> None:
+    """It is another one now, under the old leaf hash, and the head names it as last."""
+    text = "regexp_replace(convert_from(body, 'UTF8'), 'screened', 'redacted')"
+    await scene.tamper(
+        f"update sluice.ledger_entry set body = convert_to({text}, 'UTF8'),"  # noqa: S608
+        " action = 'request.redacted' where tenant_id = $1 and seq = $2",
+        SIZE - 1,
+    )
+    await scene.tamper(
+        "update sluice.ledger_head set last_hash = (select sha256(body)"
+        " from sluice.ledger_entry where tenant_id = $1 and seq = $2)"
+        " where tenant_id = $1",
+        SIZE - 1,
+    )
+    await scene.books.ledger.append([recorded("new", tenant=scene.tenant)])
+
+    with pytest.raises(Refused, match=f"record {SIZE - 1}: "):
+        await scene.signed()
+
+
+async def forgotten(scene: Scene) -> str:
+    """The signer's memory is lost; what lay in a bucket."""
+    (bucket,) = await scene.kept()
+    rmtree(scene.signer / STATE)
+    return bucket
+
+
+async def adopt(scene: Scene, *known: str) -> bool:
+    return await adopted(scene.books.logs, scene.tenant, scene.signer, known)
+
+
+async def test_adoption_tells_of_a_rewritten_history_by_what_was_known(
+    scene: Scene,
+) -> None:
+    """Its checkpoints went with it, so none is published."""
+    bucket = await forgotten(scene)
+    await scene.rewrite(history(scene.tenant, 800, "request.redacted"))
+
+    assert not await adopt(scene, bucket)
+    assert await FileState(scene.signer / STATE).origins() == []
+
+
+async def test_adoption_takes_the_longest_that_was_known(scene: Scene) -> None:
+    """By the published one a fork behind it would be signed."""
+    bucket = await forgotten(scene)
+    (first, *_) = await scene.books.logs.checkpoints(scene.tenant)
+    await scene.tamper(
+        "delete from sluice.ledger_checkpoint where tenant_id = $1 and size = $2", SIZE
+    )
+
+    assert await adopt(scene, first, bucket, first)
+
+    assert [bucket] == await scene.kept()
+    same, other = (history(scene.tenant, 900, each) for each in SAID)
+    await scene.rewrite([*same[:400], *other[400:]])
+    await scene.books.logs.publish(scene.tenant, first, CLOCK.now())
+    with pytest.raises(IntegrityError):
+        await scene.signed()
+
+
+async def test_adoption_tells_of_a_known_log_that_is_gone(
+    scene: Scene, made: Database
+) -> None:
+    bucket = await forgotten(scene)
+    (scene.signer / "bucket").write_text(bucket)
+    await drop(scene)
+    there = new_tenant()
+    await scene.books.ledger.append([recorded("there", tenant=there)])
+    command = ["adopt", "--signer", str(scene.signer), "--tenant", there]
+    command += ["--database-url", made.operator]
+
+    result, known = [
+        await asyncio.to_thread(CliRunner().invoke, audit, [*command, *words])
+        for words in ([], ["--known", str(scene.signer / "bucket")])
+    ]
+
+    assert [0, 1] == [result.exit_code, known.exit_code], known.output
+    origin = parse_note(bucket).origin
+    assert f"{origin}: NOT ADOPTED: it was signed, and is gone" in known.output
 
 
 async def test_a_record_behind_the_end_is_refused_by_the_database(

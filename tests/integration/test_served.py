@@ -1,13 +1,16 @@
 """A log verified over HTTP, with a credential of its tenant and nothing else."""
 
-from collections.abc import AsyncIterator, Collection
+import asyncio
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from starlette.requests import Request
+from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from demo.stack.ports import free_port
@@ -16,9 +19,10 @@ from infra.served import ServedLogs, serving_logs
 from infra.server import serving
 from infra.signer.ed25519 import PublicKeys
 from infra.system import SystemClock, SystemEntropy
-from pipeline.errors import RetryableError
+from pipeline.errors import InvalidMessage, RetryableError
 from pipeline.merkle import HASH_BYTES
 from pipeline.passes import Report, full_pass
+from producers.cli.audit import audit
 from producers.cli.judging import Trust, verify_one
 from producers.evidence import evidence
 from producers.faults import CREDENTIAL_INVALID, Fault
@@ -85,6 +89,8 @@ async def answering(url: str) -> None:
                 await logs.tenants()
         except RetryableError:
             await SystemClock().sleep(0.05)
+        except InvalidMessage:
+            return
         else:
             return
     raise AssertionError("the server does not answer")
@@ -148,6 +154,69 @@ async def test_the_command_s_verdict_is_by_given_keys(
     assert held
     assert f"{SIZE} records" in said.out
     assert not said.err
+
+
+@asynccontextmanager
+async def hostile(answers: Mapping[str, str]) -> AsyncIterator[ServedLogs]:
+    """A gateway that says what it likes, by the end of the path."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        ends = [text for end, text in answers.items() if scope["path"].endswith(end)]
+        answer = Response(ends[0] if ends else "", 200 if ends else 404)
+        await answer(scope, receive, send)
+
+    port = free_port()
+    async with serving(app, "127.0.0.1", port):
+        await answering(f"http://127.0.0.1:{port}")
+        async with serving_logs(f"http://127.0.0.1:{port}", CREDENTIAL) as logs:
+            yield logs
+
+
+NOTE = "ledger.test.example/x\n0\nAAAA\n\n\u2014 ledger.test.example/x AAAAAAAA\n"
+
+
+async def test_a_checkpoint_of_no_records_is_told() -> None:
+    """There is no last record to ask for."""
+    async with hostile({"/x/checkpoint": NOTE, "/": "[]"}) as logs:
+        with pytest.raises(InvalidMessage):
+            await logs.head(TenantId("x"))
+
+
+@pytest.mark.parametrize(
+    "listed",
+    [
+        "<html>",
+        "7",
+        "[7]",
+        '{"id": "x"}',
+        '[{"name": "x"}]',
+        '[{"id": "../x"}]',
+        '[{"id": ""}]',
+        '[{"id": "x?y"}]',
+    ],
+)
+async def test_what_is_no_list_of_logs_is_told(listed: str) -> None:
+    async with hostile({"/": listed}) as logs:
+        with pytest.raises(InvalidMessage):
+            await logs.tenants()
+
+
+async def test_a_kept_checkpoint_of_another_log_is_told(
+    gateway: Gateway, tmp_path: Path
+) -> None:
+    other, _ = await signed(tmp_path / "other")
+    own, kept = tmp_path / "credential", tmp_path / "kept"
+    own.write_text(CREDENTIAL)
+    kept.write_text(await other.latest(TENANT) or "")
+    command = ["verify", "--url", gateway.url, "--credential-file", str(own)]
+
+    results = [
+        await asyncio.to_thread(CliRunner().invoke, audit, [*command, *words])
+        for words in ([], ["--known", str(kept)], ["--since", str(kept)])
+    ]
+
+    assert [0, 1, 1] == [each.exit_code for each in results]
+    assert "it was signed, and is not here" in results[1].output
 
 
 async def test_a_stranger_is_told_so(gateway: Gateway) -> None:
