@@ -179,6 +179,8 @@ async def test_a_checkpoint_of_no_records_is_told() -> None:
     """There is no last record to ask for."""
     async with hostile({"/x/checkpoint": NOTE, "/": "[]"}) as logs:
         with pytest.raises(InvalidMessage):
+            await logs.read(TenantId("x"), 0, 1)
+        with pytest.raises(InvalidMessage):
             await logs.head(TenantId("x"))
 
 
