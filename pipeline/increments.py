@@ -82,8 +82,9 @@ async def since(
         signed: checkpoints from there on, which the rows must bear out too.
 
     Raises:
-        Refused: a rollback, a fork, a row that does not hold, tiles that do not prove
-            that the old tree is the beginning of the new one.
+        Refused: a rollback, a fork, a row that does not hold, be it the last that was
+            signed, tiles that do not prove that the old tree is the beginning of the
+            new one.
     """
     start = empty(head.origin)
     if before is not None:

@@ -42,6 +42,9 @@ class Trust:
     Attributes:
         export: the folder with the logs, if they were exported.
         served: the gateway that serves them, if one does.
+        signer: the signer's folder: its keys, and what it remembers.
+        keys: a log's keys as they were had by another way: believed before the
+            signer's, and of the root log and deleted logs too.
         known: checkpoints that somebody else kept.
         since: those of them behind which alone a log is verified.
         outsiders: authorities and witnesses that are believed.
@@ -106,6 +109,8 @@ async def verify_one(
     logs: Logs, anchors: Anchors | None, tenant: TenantId, trust: Trust
 ) -> bool:
     """Judge one log, and print the verdict; False: it does not hold.
+
+    An exported one must be signed to its end.
 
     Raises:
         LookupError: there is no such log.
