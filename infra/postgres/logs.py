@@ -48,8 +48,9 @@ select l.origin, h.size, h.last_hash, h.range
   from sluice.ledger_head h join sluice.ledger_log l using (tenant_id)
  where tenant_id = $1
 """
-# As text: the database writes it in a fraction of the time that it takes here.
 BEFORE_ALL = -(1 << 63)
+"""Before the first record, where no row may lie."""
+# As text: the database writes it in a fraction of the time that it takes here.
 _ENTRY = """
 select seq, event_id::text, request_id::text, action, actor,
        to_char(ts at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
@@ -183,7 +184,6 @@ class PostgresLogs(SignedLogs):
         ):
             for at in range(start, end, PORTION):
                 limit = min(PORTION, end - at)
-                # Before the first record there is none: where there is, it is given.
                 begin = at or BEFORE_ALL
                 if rows := await statements.send(ENTRIES, tenant, begin, limit):
                     yield [Entry(*row) for row in rows]
