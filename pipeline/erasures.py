@@ -15,7 +15,7 @@ async def erasures(
 ) -> Sequence[Erase]:
     """What the records below ``before`` say was destroyed; None: all records.
 
-    What is no record says nothing here; a pass over the log tells of it.
+    What is no record says nothing here.
     """
     found = list[Entry]()
     for action in ERASURES:

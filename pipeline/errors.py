@@ -55,6 +55,18 @@ class IntegrityError(SluiceError):
     """What we stored contradicts itself: halt the partition, raise the alarm."""
 
 
+class HeadBent(IntegrityError):
+    """The end of a log is not one: it can neither be read nor appended to.
+
+    Attributes:
+        origin: which log it is.
+    """
+
+    def __init__(self, origin: str) -> None:
+        super().__init__("the end of the log is bent")
+        self.origin = origin
+
+
 class KeyDestroyed(SluiceError):
     """The content's key was destroyed. This is an answer, not a failure."""
 

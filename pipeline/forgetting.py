@@ -5,6 +5,7 @@ content that does not open and is not covered was lost or destroyed in silence; 
 content that opens though a record says that it was destroyed was not.
 """
 
+import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
@@ -21,6 +22,7 @@ from pipeline.verification import Broken
 from schemas.audit import TERMINAL, Erase
 from schemas.ids import RequestId, TenantId
 
+_KEY = re.compile(r"[0-9a-f]{32}").fullmatch
 CHUNK = 4096
 KEYS_AT_ONCE = 500
 GONE = "its content does not open, and no record says why"
@@ -174,6 +176,7 @@ def _committed(tenant: TenantId, row: Entry) -> Sequence[Held]:
                 retained=f"{kept.get('class')}:{kept.get('day')}",
             )
             for each in found.get("content", ())
+            if _KEY(each["key_id"])
         ]
-    except (InvalidMessage, KeyError):
+    except (InvalidMessage, AttributeError, KeyError, TypeError):
         return ()

@@ -172,9 +172,10 @@ def borne_out(
 
 
 async def nothing_behind(logs: Logs, tenant: TenantId, end: Head) -> None:
-    """Is a row that lies behind the end one that was appended meanwhile?
+    """Is what lies behind the end what was appended meanwhile?
 
-    The head that is read after a row counts it, if it was appended.
+    The head that is read after a row counts it, if it was appended. A tile that lies
+    there before its time refuses the append that fills it.
 
     Raises:
         Refused: it is not.
@@ -187,6 +188,10 @@ async def nothing_behind(logs: Logs, tenant: TenantId, end: Head) -> None:
         for row in rows:
             if row.seq >= counted:
                 raise Refused(row.seq, "a record lies behind the end of the log")
+    if (tile := await logs.premature(tenant)) is not None:
+        level, index = tile
+        first = index * TILE_WIDTH << TILE_HEIGHT * level
+        raise Refused(first, "a tile is stored before it is full")
 
 
 async def rows_behind(

@@ -5,10 +5,20 @@ from collections.abc import Collection, Mapping, Sequence
 from pipeline.audit import ROOT, record
 from pipeline.checkpoint import Checkpoint
 from pipeline.erasures import every
-from pipeline.errors import InvalidMessage
+from pipeline.errors import HeadBent, InvalidMessage
 from pipeline.ports.ledger import Logs
 from pipeline.querying import Query
 from pipeline.root import HEARTBEAT
+from schemas.ids import TenantId
+
+
+async def origin_of(logs: Logs, tenant: TenantId) -> str | None:
+    """The name of a log, also of one whose end is bent; None: there is no log."""
+    try:
+        head = await logs.head(tenant)
+    except HeadBent as bent:
+        return bent.origin
+    return head.origin if head else None
 
 
 async def vanished(
@@ -24,8 +34,7 @@ async def vanished(
         ended: the last checkpoints of logs that were closed and deleted, by origin. One
             that is behind what was signed, or another, ended nothing.
     """
-    heads = [await logs.head(each) for each in await logs.tenants()]
-    there = {head.origin for head in heads if head}
+    there = {await origin_of(logs, each) for each in await logs.tenants()}
     gone = [each for each in signed if each.origin not in there]
     return sorted({each.origin for each in gone if not _ends(ended, each)})
 
@@ -48,7 +57,7 @@ async def fewer(logs: Logs) -> int | None:
 
 
 def _count(body: bytes) -> int | None:
-    """None: a pass over the log tells what this record is."""
+    """None: what is no record, or no heartbeat, counts nothing."""
     try:
         beat = record(body).heartbeat
     except InvalidMessage:

@@ -1,5 +1,6 @@
 """Whether stored rows are the log that they say they are."""
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -12,9 +13,14 @@ from pipeline.audit import Entry, Head
 from pipeline.canonical import parse
 from pipeline.errors import InvalidMessage
 from pipeline.merkle import CompactRange, Node, extend, leaf_hash
+from schemas.audit import AuditRecord
 
 _COLUMNS = ("event_id", "request_id", "action", "actor", "ts")
 _SAID = itemgetter("log", "prev", "seq", "event_id", "action", "actor", "ts")
+_HASH = re.compile(r"[0-9a-f]{64}").fullmatch
+_NAMES = frozenset(AuditRecord.model_fields)
+_VERSION = b',"v":1}'
+"""How the bytes of a record end: no member's name is behind ``v``."""
 _CHAIN = "the chain breaks here"
 
 
@@ -74,25 +80,29 @@ def _last_of_all(head: Head, entries: Sequence[Entry]) -> bytes | None:
     """The hash of the last record where all hold; None: who knows, ask each.
 
     The same questions as :func:`_one_by_one` has, in half of its time: one comparison a
-    row, which does not say what differs.
+    row, which does not say what differs. Whether the members are those of a record is
+    asked of all rows together.
     """
-    last, seq = head.last, head.size
+    origin, last, seq, names = head.origin, head.last.hex(), head.size, set[str]()
     try:
         for place, event, request, action, actor, ts, body, leaf in entries:
             found = orjson.loads(body)
-            row = (head.origin, last.hex(), seq, event, action, actor, ts)
+            names.update(found)
+            said = _SAID(found)
             if not (
                 place == seq
-                and row == _SAID(found)
+                and said == (origin, last, seq, event, action, actor, ts)
+                and said[2].__class__ is int
+                and body[-7:] == _VERSION
                 and request == found.get("request_id")
                 and leaf == sha256(b"\x00" + body).digest()
                 and body == orjson.dumps(found, option=orjson.OPT_SORT_KEYS)
             ):
                 return None
-            last, seq = sha256(body).digest(), seq + 1
+            last, seq = sha256(body).hexdigest(), seq + 1
     except (orjson.JSONDecodeError, KeyError, TypeError):
         return None
-    return last
+    return bytes.fromhex(last) if names <= _NAMES else None
 
 
 def _one_by_one(
@@ -137,6 +147,12 @@ def _checked(entry: Entry, origin: str, seq: int) -> bytes:
     found = parse(entry.body)
     if (found.get("log"), found.get("seq")) != (origin, seq):
         raise InvalidMessage("the record belongs to another place")
+    if not (
+        _NAMES.issuperset(found)
+        and type(found["seq"]) is int
+        and entry.body.endswith(_VERSION)
+    ):
+        raise InvalidMessage("expected the members of a record, and its version")
     columns = (entry.event_id, entry.request_id, entry.action, entry.actor, entry.ts)
     if columns != tuple(map(found.get, _COLUMNS)):
         raise InvalidMessage("a column is not what the bytes say")
@@ -144,10 +160,10 @@ def _checked(entry: Entry, origin: str, seq: int) -> bytes:
 
 
 def _named_prev(found: Mapping[str, Any]) -> bytes:
-    try:
-        return bytes.fromhex(found["prev"])
-    except (KeyError, TypeError, ValueError):
-        raise InvalidMessage("expected a hash of the record before") from None
+    named = found.get("prev")
+    if not (isinstance(named, str) and _HASH(named)):
+        raise InvalidMessage("expected a hash of the record before")
+    return bytes.fromhex(named)
 
 
 def _next_prev(

@@ -25,9 +25,12 @@ from pipeline.ports.anchors import (
 )
 from pipeline.ports.ledger import Logs
 from pipeline.ports.system import Clock
-from producers.copying import copied
+from producers.copying import copied, stands
 
-Give = Callable[[], Awaitable[bytes]]
+Give = Callable[[], Awaitable[bytes | None]]
+"""None: it was given before."""
+ASKED = 16
+"""Noted copies that a bucket is asked about before all is copied again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +83,7 @@ class Anchoring:
             for by, each in self.witnesses.items()
         ]
         kept = [
-            (Kind.COPY, by, partial(copied, self.logs, each, last(Kind.COPY, by), note))
+            (Kind.COPY, by, partial(self._copied, each, by, held, note))
             for by, each in self.vaults.items()
         ]
         return [*stamped, *cosigned, *kept]
@@ -89,7 +92,10 @@ class Anchoring:
         self, kind: Kind, by: str, give: Give, note: str, held: Sequence[Anchored]
     ) -> Exception | None:
         size = parse_note(note).size
-        if any((each.size, each.kind, each.by) == (size, kind, by) for each in held):
+        noted = any(
+            (each.size, each.kind, each.by) == (size, kind, by) for each in held
+        )
+        if noted and kind is not Kind.COPY:
             return None
         try:
             evidence = await give()
@@ -98,9 +104,38 @@ class Anchoring:
             # Its class alone, as in every log line.
             self.log.error("anchor_failed", kind=kind, by=Word(by), error=told)  # noqa: TRY400
             return error
+        if evidence is None:
+            return None
         anchored = Anchored(size, kind, by, evidence, self.clock.now())
         await self.anchors.keep(ROOT, anchored)
         return None
+
+    async def _copied(
+        self, vault: Vault, by: str, held: Sequence[Anchored], note: str
+    ) -> bytes | None:
+        """A copy goes on from the last one that the bucket holds, whatever is noted."""
+        signed = parse_note(note)
+        noted = sorted(
+            (
+                each
+                for each in held
+                if (each.kind, each.by) == (Kind.COPY, by) and each.size <= signed.size
+            ),
+            key=lambda each: each.size,
+            reverse=True,
+        )
+        before = 0
+        for each in noted[:ASKED]:
+            if await stands(vault, signed.origin, each):
+                before = each.size
+                break
+        if before == signed.size:
+            return None
+        evidence = await copied(self.logs, vault, before, note)
+        if noted and noted[0].size == signed.size:
+            # What is noted stays, so whoever looks there for the copy is misled.
+            raise IntegrityError("a copy is noted that the bucket does not hold", by)
+        return evidence
 
     async def _cosigned(self, witness: Witness, last: int, note: str) -> bytes:
         found = await self._added(witness, last, note)

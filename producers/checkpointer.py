@@ -7,13 +7,13 @@ from infra.log import Log
 from pipeline.audit import ROOT, Head
 from pipeline.checkpoint import Checkpoint, VerifyKey
 from pipeline.closing import Keys, ended
-from pipeline.errors import IntegrityError
+from pipeline.errors import HeadBent, IntegrityError
 from pipeline.increments import since
 from pipeline.passes import Refused
 from pipeline.ports.ledger import Ledger, SignedLogs
 from pipeline.ports.signer import Signed, Signer, SignerState
 from pipeline.ports.system import Clock
-from pipeline.presence import vanished
+from pipeline.presence import origin_of, vanished
 from pipeline.root import Rooted, committed, heartbeat, signed_by
 from schemas.ids import TenantId
 
@@ -41,19 +41,27 @@ class Checkpointer:
         Raises:
             IntegrityError: a log was refused or is gone; all others had their turn.
         """
-        heads, ends = await self._heads(), await ended(self.logs, await self._keys())
+        heads, bent = await self._heads()
+        ends = await ended(self.logs, await self._keys())
         held = [await self._one(tenant, head) for tenant, head in heads.items()]
-        origins = {head.origin for head in heads.values()} | ends.keys()
+        origins = {*bent, *(head.origin for head in heads.values()), *ends}
         held.append(await self._root(origins))
-        if await self._gone(origins, ends) or not all(held):
+        if await self._gone(origins, ends) or bent or not all(held):
             raise IntegrityError("a log is not what was signed", "checkpointer")
         return False
 
-    async def _heads(self) -> Mapping[TenantId, Head]:
-        """The ends of all logs but the root."""
-        tenants = [each for each in await self.logs.tenants() if each != ROOT]
-        heads = {each: await self.logs.head(each) for each in tenants}
-        return {each: head for each, head in heads.items() if head}
+    async def _heads(self) -> tuple[Mapping[TenantId, Head], Collection[str]]:
+        """The ends of all logs but the root; the origins of those whose end is bent."""
+        heads, bent = dict[TenantId, Head](), set[str]()
+        for tenant in await self.logs.tenants():
+            try:
+                head = None if tenant == ROOT else await self.logs.head(tenant)
+            except HeadBent as error:
+                self.log.error("checkpoint_refused", tenant=tenant)  # noqa: TRY400
+                bent.add(error.origin)
+            else:
+                heads |= {tenant: head} if head else {}
+        return heads, bent
 
     async def _keys(self) -> Keys:
         keys = await self.signer.keys()
@@ -73,15 +81,11 @@ class Checkpointer:
         One that began after we looked may be signed by another checkpointer. One that
         was closed, and ended where it was signed last, may be deleted.
         """
-        known = {*origins, await self._root_origin()} - ends.keys()
+        known = {*origins, await origin_of(self.logs, ROOT)} - ends.keys()
         missing = set(await self.state.origins()) - known
         signed = [await self.state.last(each) for each in missing]
         left = [each.checkpoint for each in signed if each]
         return bool(left and await vanished(self.logs, left, ends))
-
-    async def _root_origin(self) -> str | None:
-        head = await self.logs.head(ROOT)
-        return head.origin if head else None
 
     async def _one(self, tenant: TenantId, head: Head) -> bool:
         try:

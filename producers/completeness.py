@@ -7,8 +7,10 @@ from typing import Any, TypeAlias
 
 from pipeline.announcements import of_incident
 from pipeline.audit import ROOT, Recorded
+from pipeline.checked import CHECKED, checked, skipped
 from pipeline.closing import is_closed
 from pipeline.completeness import Completeness, reconcile
+from pipeline.errors import HeadBent, RetryableError
 from pipeline.ports.accepted import AcceptedRequests, Span
 from pipeline.ports.ledger import Ledger, Logs, SourceOffsets
 from pipeline.ports.system import Clock
@@ -19,7 +21,6 @@ from schemas.ids import Actor, EventId, RequestId, TenantId, derived
 from schemas.requests import Decision
 from schemas.topics import REQUESTS_ACCEPTED
 
-CHECKED = "completeness.checked"
 INCIDENT = "incident.completeness"
 _Told: TypeAlias = tuple[TenantId, TenantId]
 """Whose requests, and on whose log it is said."""
@@ -51,7 +52,8 @@ class CompletenessWorker:
 
         An accepted request that is not on the ledger, or did not end exactly once, is
         an incident on its tenant's log; accepted requests that went before they could
-        be checked, and a topic that was made anew, are incidents on the root log.
+        be checked, a topic that was made anew, and stored offsets that are ahead of
+        what the root log says, are incidents on the root log.
 
         Raises:
             RetryableError: something is away, or another copy was quicker; the next
@@ -59,17 +61,25 @@ class CompletenessWorker:
         """
         now = self.clock.now()
         read = await self.ledger.source(REQUESTS_ACCEPTED.name)
-        before = now - self.settled
-        span = await self.accepted.read(read.next_offsets, before, read.before)
-        if span.ends == span.begins and not (span.expired or span.anew):
+        before, gaps = now - self.settled, await self._skipped(read)
+        begin = {**read.next_offsets, **{at: gap.start for at, gap in gaps.items()}}
+        span = await self.accepted.read(begin, before, read.before)
+        if span.ends == span.begins and not (span.expired or span.anew or gaps):
             self.tell(span.until.timestamp())
             return False
-        events = await self._events(_Round(span, read, now))
+        events = await self._events(_Round(span, read, now, gaps))
         await self._raised([e for e in events if e.data.action == INCIDENT], now)
         source = SourceOffsets(read.topic, span.ends, read.next_offsets, before)
         await self.ledger.append(events, source)
         self.tell(span.until.timestamp())
         return True
+
+    async def _skipped(self, read: SourceOffsets) -> Mapping[int, range]:
+        """What nobody checked, though the offsets that are stored lie behind it."""
+        gaps = skipped(read.next_offsets, await checked(self.logs))
+        if gaps and await self.ledger.source(read.topic) != read:
+            raise RetryableError("somebody else read on")
+        return gaps
 
     async def _events(self, this: "_Round") -> Sequence[Recorded]:
         checked = await self._checked(this.span)
@@ -109,8 +119,12 @@ class CompletenessWorker:
         ]
 
     async def _told(self, tenant: TenantId) -> _Told:
-        """A log that is closed is told nothing more: the root log is."""
-        return tenant, ROOT if await is_closed(self.logs, tenant) else tenant
+        """A log that is closed, or bent, is told nothing more: the root log is."""
+        try:
+            closed = await is_closed(self.logs, tenant)
+        except HeadBent:
+            closed = True
+        return tenant, ROOT if closed else tenant
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +134,7 @@ class _Round:
     span: Span
     read: SourceOffsets
     now: datetime
+    skipped: Mapping[int, range]
 
     def of(
         self, tenant: TenantId, told: TenantId, found: Completeness
@@ -147,14 +162,14 @@ class _Round:
         begins, ends = self.span.begins, self.span.ends
         read = {at: range(begin, ends[at]) for at, begin in begins.items()}
         yield self._event(ROOT, CHECKED, ROOT, offsets=_ranges(read))
-        if self.span.expired or self.span.anew:
+        if self.span.expired or self.span.anew or self.skipped:
             yield self._event(
                 ROOT,
                 INCIDENT,
                 ROOT,
                 status="unread",
-                decision=tuple(_unread(self.span)),
-                offsets=_ranges(self.span.expired),
+                decision=tuple(_unread(self.span, self.skipped)),
+                offsets=_ranges({**self.skipped, **self.span.expired}),
             )
 
     def _event(
@@ -184,8 +199,9 @@ def _ranges(read: Mapping[int, range]) -> tuple[OffsetRange, ...]:
     )
 
 
-def _unread(span: Span) -> Iterator[Decision]:
-    for verdict, partitions in (("expired", span.expired), ("made_anew", span.anew)):
+def _unread(span: Span, gaps: Collection[int]) -> Iterator[Decision]:
+    found = (("expired", span.expired), ("made_anew", span.anew), ("skipped", gaps))
+    for verdict, partitions in found:
         for at in sorted(partitions):
             yield Decision(
                 stage="ledger",

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pipeline.audit import ROOT
 from pipeline.checkpoint import parse_note
 from pipeline.merkle import TILE_WIDTH
-from pipeline.ports.anchors import Vault
+from pipeline.ports.anchors import Anchored, Vault
 from pipeline.ports.ledger import Logs
 from pipeline.tiles import Tile, bundle, tiles_of
 
@@ -24,9 +24,32 @@ async def copied(logs: Logs, vault: Vault, before: int, note: str) -> bytes:
     log_id = signed.origin.rpartition("/")[2]
     for tile in _new(before, signed.size):
         await vault.put(f"{log_id}/{tile.path}", await content(logs, tile))
-    name = f"{log_id}/checkpoints/{signed.size}"
+    name = note_name(signed.origin, signed.size)
     version = await vault.put(name, note.encode())
     return json.dumps({"name": name, "version": version}).encode()
+
+
+async def stands(vault: Vault, origin: str, noted: Anchored) -> bool:
+    """Does the vault hold the note of a copy where it is noted that it lies?
+
+    What is noted lies in the database, where others may write.
+
+    Raises:
+        RetryableError: the storage is away.
+    """
+    try:
+        found = json.loads(noted.evidence)
+        name, version = found["name"], found["version"]
+    except (ValueError, TypeError, KeyError):
+        return False
+    if name != note_name(origin, noted.size) or not isinstance(version, str):
+        return False
+    return await vault.holds(name, version)
+
+
+def note_name(origin: str, size: int) -> str:
+    """The name of a checkpoint's object."""
+    return f"{origin.rpartition('/')[2]}/checkpoints/{size}"
 
 
 def _new(before: int, size: int) -> Iterator[Tile]:

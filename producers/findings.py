@@ -5,7 +5,7 @@ from datetime import datetime
 from hashlib import sha256
 
 from pipeline.audit import ROOT, Recorded
-from pipeline.errors import LogClosed
+from pipeline.errors import HeadBent, LogClosed
 from pipeline.ports.ledger import Ledger
 from schemas.audit import AuditRecorded
 from schemas.events import Attributes, Event
@@ -33,11 +33,12 @@ async def recorded(
 ) -> bool:
     """Record a finding; False: it was before.
 
-    What is found of a log that is closed stands on the root log, without a name.
+    What is found of a log that is closed, or whose end is bent, stands on the root log,
+    without a name.
     """
     try:
         made = await ledger.append([incident(found, action, worker, now)])
-    except LogClosed:
+    except (LogClosed, HeadBent):
         elsewhere = _on_root(found)
         made = await ledger.append([incident(elsewhere, action, worker, now)])
     return not made.repeats

@@ -12,7 +12,8 @@ from infra.log import Log
 from pipeline.audit import ROOT
 from pipeline.checkpoint import Checkpoint, VerifyKey
 from pipeline.closing import gone
-from pipeline.errors import IntegrityError
+from pipeline.commitments import uncommitted
+from pipeline.errors import HeadBent, IntegrityError
 from pipeline.passes import full_pass
 from pipeline.ports.ledger import Ledger, Logs
 from pipeline.ports.signer import SignerState
@@ -74,14 +75,23 @@ class FullPass:
 
     async def _recorded(self, findings: Sequence[Finding]) -> int:
         """How many of them are new."""
+        return sum([await self._new(each) for each in findings])
+
+    async def _new(self, found: Finding) -> bool:
         now = self.clock.now()
-        made = [
-            await recorded(self.ledger, each, INCIDENT, "full_pass", now)
-            for each in findings
-        ]
-        return sum(made)
+        try:
+            return await recorded(self.ledger, found, INCIDENT, "full_pass", now)
+        except HeadBent:
+            return True  # the root log takes no record: it is told with each pass
 
     async def _one(self, tenant: TenantId) -> Finding | None:
+        try:
+            return await self._passed(tenant)
+        except HeadBent:
+            self.log.error("log_broken", tenant=tenant)  # noqa: TRY400
+            return Finding(tenant, f"{tenant} head", "broken", "head")
+
+    async def _passed(self, tenant: TenantId) -> Finding | None:
         head = await self.logs.head(tenant)
         if head is None:
             return None  # it went meanwhile: the signer remembers it
@@ -89,12 +99,13 @@ class FullPass:
         outside = [last.note] if last else []
         logs = await self._read(tenant, last.checkpoint.size if last else 0)
         report = await full_pass(logs, tenant, self.keys(head.origin), outside)
-        if report is None or report.broken is None:
-            return None
-        if await self.logs.head(tenant) is None:
+        broken = report.broken if report else None
+        # Where a standby is read, the root log there may be behind this one.
+        broken = broken or await uncommitted(self.logs, tenant)
+        if broken is None or await self.logs.head(tenant) is None:
             return None  # it went while it was read, and so it does not hold
-        self.log.error("log_broken", tenant=tenant, seq=report.broken.seq)
-        return _broken(tenant, report.broken)
+        self.log.error("log_broken", tenant=tenant, seq=broken.seq)
+        return _broken(tenant, broken)
 
     async def _read(self, tenant: TenantId, signed: int) -> Logs:
         """Where a log is read. What a standby has not received yet is not missing."""

@@ -26,6 +26,9 @@ TERMINAL = frozenset(
 )
 """Each accepted request has exactly one record of one of these."""
 
+ORIGIN: Final = r"[a-z0-9./_-]{1,255}"
+"""The name of a log, to be matched whole."""
+
 CLOSED = "log.closed"
 """The last record of a log that was closed: nothing is appended behind it."""
 
@@ -171,7 +174,7 @@ class AuditRecord(_Facts):
     """
 
     v: Literal[1]
-    log: Annotated[str, Field(pattern=r"^[a-z0-9./_-]{1,255}$")]
+    log: Annotated[str, Field(pattern=f"^{ORIGIN}$")]
     seq: Exact
     prev: Hex64
     event_id: Annotated[EventId, Field(pattern=r"^[0-9a-f-]{36}$")]

@@ -19,6 +19,8 @@ from pipeline.ports.anchors import Vault
 from pipeline.ports.system import Clock
 
 MODE = "COMPLIANCE"
+_NOT_THERE = (400, 404, 405)
+"""No such version; a version id that none has; a mark that the object was deleted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,14 +45,28 @@ class Bucket(Vault):
             kind = type(error).__name__
             raise RetryableError(f"the bucket is away: {kind}") from None
 
-    async def checkpoints(self) -> Mapping[str, bytes]:
+    @override
+    async def holds(self, name: str, version: str) -> bool:
+        try:
+            return await to_thread(self._held, name, version)
+        except ClientError as error:
+            status = error.response["ResponseMetadata"]["HTTPStatusCode"]
+            if status in _NOT_THERE:
+                return False
+            raise RetryableError("the bucket is away: ClientError") from None
+        except BotoCoreError as error:
+            kind = type(error).__name__
+            raise RetryableError(f"the bucket is away: {kind}") from None
+
+    async def checkpoints(self) -> Mapping[str, bytes | None]:
         """Every checkpoint that was put, as it was put first, by its name.
 
         Nothing but the bucket is asked, and what was put over a name later is not read:
-        so whoever rewrote the ledger and copied it here again changes nothing.
+        so whoever rewrote the ledger and copied it here again changes nothing. None:
+        the first version that is there is not held (any more), so nothing vouches for
+        it.
 
         Raises:
-            IntegrityError: the first version of one is not held: it may be gone.
             RetryableError: the bucket is away, or may not be read.
         """
         try:
@@ -59,7 +75,7 @@ class Bucket(Vault):
             kind = type(error).__name__
             raise RetryableError(f"the bucket is away: {kind}") from None
 
-    def _checkpoints(self) -> Mapping[str, bytes]:
+    def _checkpoints(self) -> Mapping[str, bytes | None]:
         first: dict[str, str] = {}
         pages = self.client.get_paginator("list_object_versions")
         for page in pages.paginate(Bucket=self.name):
@@ -68,9 +84,9 @@ class Bucket(Vault):
                     first[each["Key"]] = each["VersionId"]
         return {name: self._read(name, first[name]) for name in sorted(first)}
 
-    def _read(self, name: str, version: str) -> bytes:
+    def _read(self, name: str, version: str) -> bytes | None:
         if not self._held(name, version):
-            raise IntegrityError("expected a copy that is held", "anchors.bucket")
+            return None
         got = self.client.get_object(Bucket=self.name, Key=name, VersionId=version)
         content: bytes = got["Body"].read()
         return content

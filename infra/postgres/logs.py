@@ -23,7 +23,7 @@ from typing_extensions import override
 from infra.postgres.ahead import ahead
 from pipeline.audit import Entry, Head
 from pipeline.checkpoint import parse_note
-from pipeline.errors import RetryableError
+from pipeline.errors import HeadBent, RetryableError
 from pipeline.merkle import HASH_BYTES, TILE_WIDTH, CompactRange
 from pipeline.ports.ledger import PORTION, Deleted, SignedLogs
 from pipeline.querying import Query
@@ -58,6 +58,7 @@ select seq, event_id::text, request_id::text, action, actor,
   from sluice.ledger_entry
 """
 ENTRIES = _ENTRY + "where tenant_id = $1 and seq >= $2 order by seq limit $3"
+AT = _ENTRY + "where tenant_id = $1 and seq = any ($2::bigint[])"
 BY_REQUEST = _ENTRY + "where tenant_id = $1 and request_id = $2 order by seq"
 FIND = _ENTRY + "where tenant_id = $1 and seq >= $2 {} order by seq limit $3"
 # Only what is asked for stands in the statement: so each shape has a plan of its own.
@@ -68,9 +69,11 @@ WANTED = {
     "since": "and ts >= ${}",
     "until": "and ts < ${}",
 }
+# A row that the head does not count was never appended.
 ACTIONS = """
 select request_id, action from sluice.ledger_entry
- where tenant_id = $1 and request_id = any ($2::uuid[])
+ where tenant_id = $1 and request_id = any ($2::uuid[]) and seq >= 0
+   and seq < (select size from sluice.ledger_head where tenant_id = $1)
 """
 FULL_TILE = """
 select hashes from sluice.ledger_tile where tenant_id = $1 and level = $2 and n = $3
@@ -87,6 +90,17 @@ ROOTS = """
 select string_agg(root, ''::bytea order by n) from sluice.ledger_tile
  where tenant_id = $1 and level = $2 and n >= $3 and n < $4
 """
+# In one statement, whose snapshot has the head that fills the tiles which it has.
+PREMATURE = """
+select t.level, t.n
+  from sluice.ledger_head h cross join generate_series(0, 5) wanted (level)
+ cross join lateral (
+   select level, n from sluice.ledger_tile
+    where tenant_id = $1 and level = wanted.level
+      and n >= h.size >> (8 * (wanted.level + 1)) order by n limit 1
+ ) t
+ where h.tenant_id = $1 order by t.level limit 1
+"""
 CHECKPOINTS = """
 select note from sluice.ledger_checkpoint where tenant_id = $1 order by size
 """
@@ -94,6 +108,10 @@ LATEST = f"{CHECKPOINTS} desc limit 1"
 ROOTED = """
 select root_salt, root_seq from sluice.ledger_checkpoint
  where tenant_id = $1 and size = $2 and root_salt is not null
+"""
+COMMITMENTS = """
+select size, root_salt, root_seq from sluice.ledger_checkpoint
+ where tenant_id = $1 and root_salt is not null
 """
 DELETED = """
 select tenant_id, origin, record, proof, root_salt, root_seq
@@ -175,6 +193,12 @@ class PostgresLogs(SignedLogs):
         return [Entry(*row) for row in rows]
 
     @override
+    async def at(self, tenant: TenantId, places: Sequence[int]) -> Sequence[Entry]:
+        async with self._as(tenant) as connection:
+            rows = await connection.fetch(AT, tenant, places)
+        return [Entry(*row) for row in rows]
+
+    @override
     async def portions(
         self, tenant: TenantId, start: int, end: int
     ) -> AsyncGenerator[Sequence[Entry], None]:
@@ -251,6 +275,12 @@ class PostgresLogs(SignedLogs):
         ]
 
     @override
+    async def premature(self, tenant: TenantId) -> tuple[int, int] | None:
+        async with self._as(tenant) as connection:
+            row = await connection.fetchrow(PREMATURE, tenant)
+        return None if row is None else (row["level"], row["n"])
+
+    @override
     async def checkpoints(self, tenant: TenantId) -> Sequence[str]:
         async with self._as(tenant) as connection:
             rows = await connection.fetch(CHECKPOINTS, tenant)
@@ -267,6 +297,12 @@ class PostgresLogs(SignedLogs):
         async with self._as(tenant) as connection:
             row = await connection.fetchrow(ROOTED, tenant, size)
         return None if row is None else Rooted(row["root_salt"], row["root_seq"])
+
+    @override
+    async def commitments(self, tenant: TenantId) -> Mapping[int, Rooted]:
+        async with self._as(tenant) as connection:
+            rows = await connection.fetch(COMMITMENTS, tenant)
+        return {row["size"]: Rooted(row["root_salt"], row["root_seq"]) for row in rows}
 
     @override
     async def deleted(self) -> Sequence[Deleted]:
@@ -312,8 +348,13 @@ async def _hashes(
 
 
 def head_of(row: asyncpg.Record) -> Head:
-    """A head from its row."""
-    joined = row["range"]
+    """A head from its row.
+
+    Raises:
+        HeadBent: it has not the hashes that a log of its size has.
+    """
+    joined, size = row["range"], row["size"]
+    if size < 0 or len(joined) != size.bit_count() * HASH_BYTES:
+        raise HeadBent(row["origin"])
     hashes = [joined[at : at + HASH_BYTES] for at in range(0, len(joined), HASH_BYTES)]
-    tree = CompactRange(row["size"], tuple(hashes))
-    return Head(row["origin"], row["last_hash"], tree)
+    return Head(row["origin"], row["last_hash"], CompactRange(size, tuple(hashes)))

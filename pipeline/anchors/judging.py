@@ -48,18 +48,35 @@ def judge(
 
     Raises:
         InvalidMessage: a stamp or a cosignature does not hold, its checkpoint is not
-            there, or somebody who is trusted attested nothing.
+            there, or somebody who is trusted attested nothing. One of whose stamps none
+            holds is an authority that this auditor does not trust.
     """
     stamps = [each for each in anchored if each.kind is Kind.TIMESTAMP]
     lines = [each for each in anchored if each.kind is Kind.WITNESS]
     found = list[Attested]()
     if trusted.authorities:
-        found += [_stamped(each, notes, trusted) for each in stamps]
-        if not found:
-            raise InvalidMessage("expected a time stamp", "anchors")
+        found += _stamps(stamps, notes, trusted)
     for witness in trusted.witnesses:
         found += _cosigned(lines, notes, witness)
     return sorted(found, key=lambda each: each.at)
+
+
+def _stamps(
+    stamps: Collection[Anchored], notes: Mapping[int, str], trusted: Outsiders
+) -> Sequence[Attested]:
+    found = list[Attested]()
+    flaws: dict[str, InvalidMessage] = {}
+    for each in stamps:
+        try:
+            found.append(_stamped(each, notes, trusted))
+        except InvalidMessage as error:
+            flaws.setdefault(each.by, error)
+    believed = {each.by for each in found} or flaws.keys()
+    for by in believed & flaws.keys():
+        raise flaws[by]
+    if not found:
+        raise InvalidMessage("expected a time stamp", "anchors")
+    return found
 
 
 def _stamped(each: Anchored, notes: Mapping[int, str], trusted: Outsiders) -> Attested:

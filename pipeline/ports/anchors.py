@@ -93,3 +93,11 @@ class Vault(Protocol):
             IntegrityError: it stored, but holds nothing.
         """
         ...
+
+    async def holds(self, name: str, version: str) -> bool:
+        """Is that version of an object there, and held?
+
+        Raises:
+            RetryableError: the storage is away.
+        """
+        ...

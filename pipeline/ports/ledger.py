@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Protocol
 
 from pipeline.audit import Entry, Head, Recorded
+from pipeline.checkpoint import parse_note
 from pipeline.merkle import TILE_WIDTH
 from pipeline.querying import MAX_PAGE, Query
 from pipeline.root import Rooted
@@ -118,7 +119,11 @@ class Logs(Protocol):
         ...
 
     async def head(self, tenant: TenantId) -> Head | None:
-        """The end of a log; None where the tenant has none."""
+        """The end of a log; None where the tenant has none.
+
+        Raises:
+            HeadBent: what is stored is not the end of a log.
+        """
         ...
 
     async def read(
@@ -126,6 +131,12 @@ class Logs(Protocol):
     ) -> Sequence[Entry]:
         """Entries in order of their place, at most ``limit``."""
         ...
+
+    async def at(self, tenant: TenantId, places: Sequence[int]) -> Sequence[Entry]:
+        """The entries at these places, where there are such, in any order."""
+        found = [await self.read(tenant, place, 1) for place in places]
+        own = zip(places, found, strict=True)
+        return [row for place, rows in own for row in rows if row.seq == place]
 
     async def portions(
         self, tenant: TenantId, start: int, end: int
@@ -163,7 +174,7 @@ class Logs(Protocol):
     async def actions(
         self, tenant: TenantId, requests: Sequence[RequestId]
     ) -> Sequence[tuple[RequestId, str]]:
-        """Request and action of every record of these requests."""
+        """Request and action of every record of these requests, up to the head."""
         wanted = set(requests)
         return [
             (each.request_id, each.action)
@@ -199,6 +210,14 @@ class Logs(Protocol):
             for n in range(first, first + count)
         ]
 
+    async def premature(self, tenant: TenantId) -> tuple[int, int] | None:
+        """Level and index of a full tile that is stored before the log fills it.
+
+        None: there is none, as where nobody stores tiles before they are full.
+        """
+        del tenant
+        return None
+
     async def checkpoints(self, tenant: TenantId) -> Sequence[str]:
         """The published checkpoints of a log, as signed notes, oldest first."""
         ...
@@ -210,6 +229,12 @@ class Logs(Protocol):
     async def rooted(self, tenant: TenantId, size: int) -> Rooted | None:
         """Where the root log commits to the checkpoint of this size."""
         ...
+
+    async def commitments(self, tenant: TenantId) -> Mapping[int, Rooted]:
+        """Where the root log commits to each checkpoint, by size, if that is kept."""
+        sizes = [parse_note(each).size for each in await self.checkpoints(tenant)]
+        found = {size: await self.rooted(tenant, size) for size in sizes}
+        return {size: each for size, each in found.items() if each}
 
     async def deleted(self) -> Sequence[Deleted]:
         """What is kept of logs that were deleted, by tenant; it is not checked here."""

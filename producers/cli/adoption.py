@@ -11,6 +11,7 @@ from infra.signer.ed25519 import public_keys
 from infra.signer.state import STATE, FileState
 from pipeline.checkpoint import parse_note
 from pipeline.closing import gone
+from pipeline.errors import HeadBent
 from pipeline.passes import full_pass
 from pipeline.ports.ledger import Logs
 from pipeline.ports.signer import Signed
@@ -63,12 +64,22 @@ async def _adopt(
 ) -> int:
     async with opened(database_url) as books:
         tenants = await tenants_of(books.logs, tenant)
-        held = [await adopted(books.logs, each, signer, known) for each in tenants]
+        held = [await _one(books.logs, each, signer, known) for each in tenants]
         signed, keys = [*map(parse_note, known)], public_keys(signer).named
         missing = await gone(books.logs, signed, keys)
     for origin in missing:
         click.echo(f"{origin}: NOT ADOPTED: it was signed, and is gone")
     return HOLDS if all(held) and not missing else BROKEN
+
+
+async def _one(
+    logs: Logs, tenant: TenantId, signer: Path, known: Sequence[str]
+) -> bool:
+    try:
+        return await adopted(logs, tenant, signer, known)
+    except HeadBent as bent:
+        click.echo(f"{bent.origin}: NOT ADOPTED: {bent}")
+        return False
 
 
 async def adopted(

@@ -119,10 +119,15 @@ def verify(  # noqa: PLR0917 - click's options
         since=since,
         outsiders=outsiders,
     )
+    if folder is not None and tenant is not None:
+        raise click.UsageError("--export: its folders say whose logs these are")
     if url is None:
         run(_verify_all(database_url, tenant, trust))
     elif credential is None or folder is not None:
         raise click.UsageError("--url: expected --credential-file, and no --export")
+    elif authorities or witnesses:
+        # What was stamped may be an older checkpoint, and the last alone is served.
+        raise click.UsageError("--url: expected no --authority and no --witness")
     else:
         run(_verify_served(url, credential, tenant, trust))
 

@@ -12,7 +12,7 @@ from infra.system import SystemClock
 from pipeline.checkpoint import parse_note
 from pipeline.errors import InvalidMessage
 from producers.cli.books import BROKEN, HOLDS, run
-from producers.cli.words import URL
+from producers.cli.words import URL, shown
 
 
 @click.command()
@@ -22,8 +22,8 @@ from producers.cli.words import URL
 def copies(folder: Path, name: str, endpoint: str | None) -> None:
     """Fetch the checkpoints that were put into a bucket, each as it was put first.
 
-    The bucket alone is asked, with credentials as boto3 finds them. Each version must
-    still be held. Give the files to `sluice audit verify --known`.
+    The bucket alone is asked, with credentials as boto3 finds them. What is not held
+    any more is named, and left out. Give the files to `sluice audit verify --known`.
     """
     url = AnyHttpUrl(endpoint) if endpoint else None
     run(_copies(folder, BucketSettings(name=name, endpoint=url)))
@@ -33,7 +33,12 @@ async def _copies(folder: Path, settings: BucketSettings) -> int:
     found = await bucket(settings, SystemClock()).checkpoints()
     if not found:
         raise LookupError("there is no copy of a checkpoint")
-    notes = [_kept(folder, *each) for each in found.items()]
+    for name in (name for name, note in found.items() if note is None):
+        click.echo(f"{shown(name)}: not held any more: left out")
+    held = [(name, note) for name, note in found.items() if note is not None]
+    if not held:
+        raise LookupError("no copy of a checkpoint is held any more")
+    notes = [_kept(folder, *each) for each in held]
     return HOLDS if all(notes) else BROKEN
 
 
@@ -42,7 +47,7 @@ def _kept(folder: Path, name: str, note: bytes) -> bool:
     try:
         signed = parse_note(note.decode())
     except (UnicodeDecodeError, InvalidMessage):
-        click.echo(f"{name}: DOES NOT HOLD: it is no checkpoint")
+        click.echo(f"{shown(name)}: DOES NOT HOLD: it is no checkpoint")
         return False
     log = log_id(signed.origin)
     # Another name may lead anywhere, or to the file of a copy that was put before.
@@ -51,5 +56,5 @@ def _kept(folder: Path, name: str, note: bytes) -> bool:
         return False
     path = folder / f"{log}.{signed.size}"
     path.write_bytes(note)
-    click.echo(f"{path}: {signed.origin}, {signed.size} records")
+    click.echo(f"{shown(f'{path}: {signed.origin}')}, {signed.size} records")
     return True

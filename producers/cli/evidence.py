@@ -12,7 +12,9 @@ from infra.exports import Written, export
 from infra.signer.ed25519 import public_keys
 from pipeline.audit import record
 from pipeline.coverage import missing
+from pipeline.errors import HeadBent
 from producers.cli.books import (
+    BROKEN,
     HOLDS,
     database,
     one_tenant,
@@ -105,11 +107,17 @@ async def _export(
     if signer is None:
         raise click.UsageError("expected --signer: whose keys go with the logs?")
     keys = public_keys(signer)
+    code = HOLDS
     async with opened(database_url) as books:
         for each in await tenants_of(books.logs, tenant):
-            done = await export(books.logs, each, keys, folder, books.anchors)
-            _tell(done)
-    return HOLDS
+            try:
+                done = await export(books.logs, each, keys, folder, books.anchors)
+            except HeadBent as bent:
+                click.echo(f"{bent.origin}: NOT EXPORTED: {bent}")
+                code = BROKEN
+            else:
+                _tell(done)
+    return code
 
 
 def _tell(done: Written) -> None:

@@ -1,5 +1,6 @@
 """What ``sluice audit verify`` makes of one log, and what it says of it."""
 
+import re
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -21,12 +22,15 @@ from pipeline.anchors.rooting import RootProof, prove_root, verify_root
 from pipeline.audit import Head
 from pipeline.checkpoint import Checkpoint, VerifyKey, parse_note
 from pipeline.closing import ended, gone
-from pipeline.errors import InvalidMessage
+from pipeline.commitments import uncommitted
+from pipeline.errors import HeadBent, InvalidMessage
 from pipeline.increments import later_pass
 from pipeline.passes import Refused, Report, full_pass
 from pipeline.ports.anchors import Anchored, Anchors
 from pipeline.ports.ledger import Logs
 from pipeline.presence import fewer
+from producers.cli.words import shown
+from schemas.audit import ORIGIN
 from schemas.ids import TenantId
 
 UNVOUCHED: Final = (
@@ -60,10 +64,8 @@ class Trust:
 
     async def keys_of(self, tenant: TenantId, origin: str) -> Sequence[VerifyKey]:
         """The keys of one log, from the best place that was given."""
-        if self.keys is not None:
-            return read_keys(self.keys)
-        if self.signer is not None:
-            return public_keys(self.signer).named(origin)
+        if self.keys is not None or self.signer is not None:
+            return self.given_keys(origin)
         if self.export is None and self.served is None:
             raise click.UsageError("expected --signer or --keys: who signs the log?")
         click.echo(f"{origin}: {UNVOUCHED}", err=True)
@@ -77,8 +79,8 @@ class Trust:
         A signer signs all its logs with the same, so those of one are those of each.
         """
         if self.keys is not None:
-            named = read_keys(self.keys)
-            return [VerifyKey(origin, each.public) for each in named]
+            publics = dict.fromkeys(each.public for each in read_keys(self.keys))
+            return [VerifyKey(origin, each) for each in publics]
         return public_keys(self.signer).named(origin) if self.signer else ()
 
     def root_keys(self, tenant: TenantId, origin: str) -> Sequence[VerifyKey]:
@@ -122,11 +124,25 @@ async def verify_one(
         report = await _judged(logs, tenant, head, trust)
         if report.broken is None and isinstance(logs, ExportedLogs):
             report = await _whole(logs, tenant, report)
-    except Refused as refused:
-        click.echo(f"{tenant}: DOES NOT HOLD: {refused}")
+    except (Refused, HeadBent) as refused:
+        click.echo(f"{shown(tenant)}: DOES NOT HOLD: {refused}")
         return False
     _tell(report)
-    return report.broken is None and await _attested(logs, anchors, tenant, trust)
+    return (
+        report.broken is None
+        and await _committed(logs, tenant, trust)
+        and await _attested(logs, anchors, tenant, trust)
+    )
+
+
+async def _committed(logs: Logs, tenant: TenantId, trust: Trust) -> bool:
+    """Does the root log commit to each checkpoint? Only where it lies is it asked."""
+    if trust.export is not None or trust.served is not None:
+        return True
+    broken = await uncommitted(logs, tenant)
+    if broken is not None:
+        click.echo(f"  DOES NOT HOLD: checkpoint {broken.seq}: {broken.reason}")
+    return broken is None
 
 
 async def _whole(logs: ExportedLogs, tenant: TenantId, report: Report) -> Report:
@@ -169,6 +185,8 @@ def _tell(report: Report) -> None:
 
 
 async def _judged(logs: Logs, tenant: TenantId, head: Head, trust: Trust) -> Report:
+    if re.fullmatch(ORIGIN, head.origin) is None:
+        raise Refused(0, "a log has no such name")
     keys, kept = await trust.keys_of(tenant, head.origin), trust.kept(head.origin)
     outside = await trust.outside(head.origin)
     console = Console(stderr=True)
@@ -205,7 +223,8 @@ async def _attested(
         click.echo(f"  DOES NOT HOLD: what others say of it: {error}")
         return False
     for each in found:
-        click.echo(f"  {each.size} records at the latest {each.at}, says {each.by}")
+        by = shown(each.by)
+        click.echo(f"  {each.size} records at the latest {each.at}, says {by}")
     return True
 
 
@@ -216,7 +235,7 @@ def _judge_root(
         raise InvalidMessage("expected the checkpoint that was committed to", "root")
     origin = parse_note(root.proof.note).origin
     signed = verify_root(root, notes[root.size], trust.root_keys(tenant, origin))
-    click.echo(f"  the checkpoint at {root.size} is in {signed.origin}")
+    click.echo(f"  the checkpoint at {root.size} is in {shown(signed.origin)}")
     own = {signed.size: root.proof.note}
     found = judge(root.anchored, own, trust.outsiders)
     return [Attested(root.size, each.by, each.at) for each in found]

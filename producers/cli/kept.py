@@ -13,6 +13,7 @@ from pipeline.checkpoint import Checkpoint, parse_note
 from pipeline.errors import InvalidMessage
 from pipeline.passes import Refused
 from pipeline.ports.ledger import Logs
+from pipeline.presence import origin_of
 from producers.cli.judging import Trust
 from schemas.ids import TenantId
 
@@ -47,11 +48,11 @@ async def _origins(logs: Logs, tenants: Sequence[TenantId]) -> set[str]:
     found = set[str]()
     for each in tenants:
         try:
-            head = await logs.head(each)
+            origin = await origin_of(logs, each)
         except Refused:
             continue
-        if head is not None:
-            found.add(head.origin)
+        if origin is not None:
+            found.add(origin)
     return found
 
 

@@ -15,6 +15,14 @@ KAFKA: Final = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^][\s:,]+)(:\d{1,4}|:[1-5]\d{4}
 YEAR_S: Final = 31_536_000
 
 
+def shown(text: str) -> str:
+    """Text of others for a screen: what is no plain character there is a ``?``.
+
+    So nobody whose files are judged begins a line of ours, or hides one.
+    """
+    return "".join(each if each.isprintable() else "?" for each in text)
+
+
 class Word(click.ParamType[str]):
     """Text of one form; what is ``expected`` is said where it has another."""
 

@@ -17,7 +17,7 @@ from pipeline.audit import ROOT
 from pipeline.checkpoint import Checkpoint, parse_note
 from pipeline.errors import IntegrityError, RetryableError
 from pipeline.merkle import verify_consistency
-from pipeline.ports.anchors import Behind, Kind, Stamper, Vault, Witness
+from pipeline.ports.anchors import Anchored, Behind, Kind, Stamper, Vault, Witness
 from producers.anchoring import Anchoring
 from producers.checkpointer import Checkpointer
 from tests.support.audit import NOON, recorded
@@ -74,6 +74,10 @@ class Shelf(Vault):
         self.names.append(name)
         self.held[name] = content
         return str(len(self.names))
+
+    @override
+    async def holds(self, name: str, version: str) -> bool:
+        return version.isdecimal() and self.names[int(version) - 1 :][:1] == [name]
 
 
 @dataclass(frozen=True)
@@ -193,6 +197,48 @@ async def test_one_that_fails_keeps_no_other_from_its_turn(
     desk.stamps.fails = None
     await desk.worker.round()
     assert 3 == len(await kinds(desk))
+
+
+EVIDENCE = (
+    b"{}",
+    b"7",
+    b"\xff",
+    b'{"name":"root/checkpoints/9","version":"1"}',
+    b'{"name":"root/checkpoints/%d","version":"99"}',
+    b'{"name":"root/checkpoints/%d","version":7}',
+)
+
+
+@pytest.mark.parametrize("evidence", EVIDENCE)
+async def test_a_copy_that_is_noted_and_not_held_is_made_and_told(
+    desk: Desk, evidence: bytes
+) -> None:
+    """Whoever may write there notes it beforehand, so that nothing is copied."""
+    note = await desk.signed("a")
+    size = parse_note(note).size
+    forged = evidence.replace(b"%d", str(size).encode())
+    for at in (size, size + 1000):
+        await desk.anchors.keep(ROOT, Anchored(at, Kind.COPY, "shelf", forged, NOON))
+
+    with pytest.raises(IntegrityError):
+        await desk.worker.round()
+
+    assert note.encode() == desk.shelf.held[f"root/checkpoints/{size}"]
+    assert "root/tile/0/000.p/" + str(size) in desk.shelf.held
+
+
+async def test_a_copy_goes_on_from_the_last_one_that_is_held(desk: Desk) -> None:
+    await desk.signed("a")
+    await desk.worker.round()
+    once = len(desk.shelf.names)
+    second = parse_note(await desk.signed("b")).size
+    forged = Anchored(second - 1, Kind.COPY, "shelf", b"{}", NOON)
+    await desk.anchors.keep(ROOT, forged)
+
+    await desk.worker.round()
+
+    assert len(desk.shelf.names) > once
+    assert len(desk.shelf.names) == len(set(desk.shelf.names))
 
 
 async def test_a_copy_is_the_log_with_its_note_last(desk: Desk) -> None:

@@ -8,6 +8,7 @@ import pty
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -15,14 +16,17 @@ import pytest
 from click.testing import CliRunner, Result
 
 from infra.exported import ExportedLogs
-from infra.exports import export
+from infra.exports import export, vkeys
 from infra.memory.ledger import MemoryLedger
 from infra.signer.ed25519 import FileSigner, ensure_key
 from infra.system import SystemClock, SystemEntropy
 from pipeline import passes
+from pipeline.audit import chain, empty
 from pipeline.checkpoint import Checkpoint
 from pipeline.ports import ledger as ports
+from pipeline.ports.anchors import Anchored
 from producers.cli.audit import audit
+from tests.support.anchors import authority
 from tests.support.audit import NOON, TENANT, recorded, request_id
 from tests.support.exports import SIZE, Exported, make, signed
 
@@ -168,6 +172,95 @@ def test_what_is_no_export_cannot_be_told(exported: Exported, tmp_path: Path) ->
 
     assert 3 == verify(exported).exit_code
     assert 3 == CliRunner().invoke(audit, ["verify", "--export", str(empty)]).exit_code
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "ledger.example.com/t_01: 601 records, root AAAA: holds\n\x1b[8m",
+        "ledger.example.com/t_01: holds",
+    ],
+)
+def test_a_log_says_nothing_by_its_name(exported: Exported, name: str) -> None:
+    """Record 0 is whoever's who made the export, and so is a folder's name."""
+    place = exported.folder / "of\nx: holds"
+    exported.place.rename(place)
+    made = chain(empty(name), [recorded("a")])
+    (place / "records.jsonl").write_bytes(made.entries[0].body + b"\n")
+
+    result = verify(exported)
+
+    assert 1 == result.exit_code
+    assert ["DOES NOT HOLD"] == [
+        line.split(": ")[2] for line in result.stdout.splitlines()
+    ]
+    assert name not in result.output
+
+
+def test_whoever_is_said_to_have_seen_a_log_says_nothing_by_its_name(
+    tmp_path: Path,
+) -> None:
+    stamping = authority(tmp_path / "tsa")
+
+    def stamped(note: str) -> Anchored:
+        return replace(stamping.stamped(note), by="tsa\n  the log holds\x1b[8m")
+
+    exported = asyncio.run(make(tmp_path, anchored=[stamped]))
+
+    result = verify(exported, "--authority", str(stamping.folder / "ca.pem"))
+
+    assert 0 == result.exit_code, result.output
+    assert "says tsa?  the log holds?[8m" in result.output
+
+
+def test_an_auditor_may_trust_one_of_two_authorities(tmp_path: Path) -> None:
+    here, there = (authority(tmp_path / each, each) for each in ("here", "there"))
+
+    def stamped(note: str) -> Anchored:
+        return replace(there.stamped(note), by="there")
+
+    exported = asyncio.run(make(tmp_path, anchored=[here.stamped, stamped]))
+    pems = [("--authority", str(each.folder / "ca.pem")) for each in (here, there)]
+    third = authority(tmp_path / "third")
+
+    one, both = verify(exported, *pems[0]), verify(exported, *pems[0], *pems[1])
+    none = verify(exported, "--authority", str(third.folder / "ca.pem"))
+
+    assert (0, 0, 1) == (one.exit_code, both.exit_code, none.exit_code), one.output
+    assert (1, 2) == tuple(each.output.count("at the latest") for each in (one, both))
+
+
+def test_the_keys_of_one_log_are_those_of_all(
+    exported: Exported, tmp_path: Path
+) -> None:
+    """One signer signs them; its keys are named for one."""
+    keys = tmp_path / "keys.json"
+    shutil.copy(exported.place / "vkeys.json", keys)
+    other = asyncio.run(make(tmp_path / "other"))
+    shutil.copytree(other.place, exported.folder / other.place.name)
+    foreign = ensure_key(tmp_path / "foreign", bytes([1] * 32), NOON)
+    (tmp_path / "foreign.json").write_text(vkeys(foreign, origin_of(exported)))
+
+    held = verify(exported, "--keys", str(keys))
+    bent = verify(exported, "--keys", str(tmp_path / "foreign.json"))
+
+    assert (0, 1) == (held.exit_code, bent.exit_code), held.output
+
+
+def test_what_cannot_be_asked_of_an_export_or_a_gateway_is_wrong_usage(
+    exported: Exported, tmp_path: Path
+) -> None:
+    credential = tmp_path / "credential"
+    credential.write_text("x")
+    url = ("--url", "https://localhost/ledger", "--credential-file", str(credential))
+    stamping = authority(tmp_path / "tsa")
+    pem = ("--authority", str(stamping.folder / "ca.pem"))
+
+    stamps = CliRunner().invoke(audit, ["verify", *url, *pem])
+
+    assert 2 == verify(exported, "--tenant", TENANT).exit_code
+    assert 2 == stamps.exit_code
+    assert "--authority" in stamps.output
 
 
 def test_wrong_usage_is_said_so() -> None:

@@ -9,7 +9,6 @@ import pytest
 from typing_extensions import override
 
 from infra.log import Log
-from infra.memory.ledger import MemoryLedger
 from infra.signer.ed25519 import FileSigner, PublicKeys, ensure_key
 from infra.signer.state import FileState
 from infra.system import SystemClock, SystemEntropy
@@ -18,18 +17,21 @@ from pipeline.checkpoint import Checkpoint, open_checkpoint
 from pipeline.errors import IntegrityError, RetryableError
 from pipeline.merkle import leaf_hash
 from pipeline.passes import Refused
+from pipeline.ports.ledger import Deleted
 from pipeline.ports.signer import Signed
+from pipeline.presence import fewer
 from pipeline.root import Rooted
 from producers.checkpointer import Checkpointer
 from producers.cli.adoption import adopted
 from schemas.ids import TenantId
 from tests.support.audit import NOON, OTHER, TENANT, recorded
+from tests.support.bent import BentLedger
 
 CLOCK = SystemClock()
 BOTH = (TENANT, ROOT)
 
 
-class Ledger(MemoryLedger):
+class Ledger(BentLedger):
     """The twin, whose rows and tiles can be bent as a superuser would."""
 
     async def names(self, *names: str, tenant: TenantId = TENANT) -> None:
@@ -162,6 +164,60 @@ async def test_the_root_log_is_signed_and_held_against_what_was_signed(
     with pytest.raises(IntegrityError):
         await checkpointer.round()
     assert note == await ledger.latest(ROOT)
+
+
+async def test_a_bent_end_keeps_no_other_log_from_being_signed(
+    checkpointer: Checkpointer, ledger: Ledger
+) -> None:
+    for tenant in (TENANT, OTHER):
+        await ledger.names("a", tenant=tenant)
+    await checkpointer.round()
+    for tenant in (TENANT, OTHER):
+        await ledger.names("b", tenant=tenant)
+    ledger.bent.add(min(TENANT, OTHER))
+
+    for _ in range(2):
+        with pytest.raises(IntegrityError):
+            await checkpointer.round()
+
+    numbers = [len(await ledger.checkpoints(each)) for each in sorted((TENANT, OTHER))]
+    assert [1, 2] == numbers
+    assert None is await fewer(ledger)
+
+
+async def test_a_row_that_is_nested_too_deep_keeps_no_other_log_from_being_signed(
+    checkpointer: Checkpointer, ledger: Ledger
+) -> None:
+    for tenant in (TENANT, OTHER):
+        await ledger.names("a", tenant=tenant)
+    body = b'{"a":' + b"[" * 300 + b"]" * 300 + b"}"
+    entries = ledger._entries[min(TENANT, OTHER)]
+    entries[1] = entries[1]._replace(body=body, leaf=leaf_hash(body))
+
+    with pytest.raises(IntegrityError):
+        await checkpointer.round()
+
+    numbers = [len(await ledger.checkpoints(each)) for each in sorted((TENANT, OTHER))]
+    assert [0, 1] == numbers
+
+
+@pytest.mark.parametrize(
+    "proof",
+    [
+        "c2sp.org/tlog-proof@v1\nindex " + "9" * 5000 + "\n\nx",
+        "c2sp.org/tlog-proof@v1\nindex 0\n\u00e9\n\nx",
+    ],
+    ids=["an index of 5,000 digits", "base64 of other letters"],
+)
+async def test_a_bent_proof_of_a_deleted_log_stops_no_signer(
+    checkpointer: Checkpointer, ledger: Ledger, proof: str
+) -> None:
+    await ledger.names("a")
+    ledger._deleted[OTHER] = Deleted(OTHER, "x/y", b"{}", proof, Rooted(bytes(32), 0))
+
+    await checkpointer.round()
+
+    assert 1 == len(await ledger.checkpoints(TENANT))
 
 
 async def other_ledger(ledger: Ledger, *names: str) -> Ledger:

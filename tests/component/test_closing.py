@@ -27,6 +27,7 @@ from schemas.audit import CLOSED, Erase
 from schemas.events import timestamp
 from schemas.ids import Actor, TenantId
 from tests.support.audit import NOON, OTHER, TENANT, recorded
+from tests.support.bent import BentLedger
 from tests.support.passed import Passed, passed
 
 ACT = Act(
@@ -88,7 +89,7 @@ async def test_a_deleted_log_is_no_alarm(scene: Scene) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Racing(MemoryLedger):
+class Racing(BentLedger):
     """A closed log is deleted while somebody passes over all of them.
 
     Attributes:

@@ -1,6 +1,7 @@
 """The completeness worker: what it records, and what it raises."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
@@ -11,16 +12,22 @@ from infra.memory.ledger import MemoryLedger
 from infra.memory.webhooks import MemoryWebhooks
 from infra.system import SystemClock, SystemEntropy
 from pipeline.audit import ROOT, Recorded, record
+from pipeline.checked import CHECKED
 from pipeline.errors import RetryableError
 from pipeline.ports.accepted import AcceptedRequests, Span
-from pipeline.ports.ledger import Appended, Deleted, SourceOffsets
+from pipeline.ports.ledger import Appended, Deleted, Ledger, SourceOffsets
+from pipeline.querying import Query
 from pipeline.root import Rooted
-from producers.completeness import CHECKED, INCIDENT, CompletenessWorker
+from producers.completeness import INCIDENT, CompletenessWorker
 from schemas.audit import CLOSED, AuditRecord
 from schemas.ids import RequestId, TenantId
+from schemas.topics import REQUESTS_ACCEPTED
 from schemas.webhooks import Kind
 from tests.support.audit import OTHER, TENANT, recorded, request_id
+from tests.support.bent import BentLedger
 from tests.support.webhooks import bare, holder
+
+TOPIC = REQUESTS_ACCEPTED.name
 
 
 @dataclass
@@ -63,7 +70,7 @@ class Scene:
     """A topic and a ledger."""
 
     topic: Topic
-    ledger: MemoryLedger
+    ledger: BentLedger
     worker: CompletenessWorker
     rows: MemoryWebhooks
     alarms: list[int]
@@ -91,7 +98,7 @@ class Scene:
 
 @pytest.fixture
 def scene() -> Scene:
-    ledger, topic = MemoryLedger("test.example", SystemEntropy()), Topic()
+    ledger, topic = BentLedger("test.example", SystemEntropy()), Topic()
     rows, alarms, told = MemoryWebhooks(), list[int](), list[float]()
     worker = CompletenessWorker(
         accepted=topic,
@@ -281,6 +288,98 @@ async def test_a_closed_log_is_told_nothing_more(scene: Scene) -> None:
     assert [(request_id("a"),)] == [
         each.completeness.missing for each in incident if each.completeness
     ]
+
+
+async def test_offsets_that_were_moved_on_are_told_and_nothing_is_skipped(
+    scene: Scene,
+) -> None:
+    await scene.story("a", "accepted", "completed")
+    await scene.worker.round()
+    for name in ("lost", "lost too"):
+        await scene.story(name)
+    scene.ledger._offsets[TOPIC] = {0: 3}
+    await scene.story("b", "accepted", "completed")
+    # What is said of other logs stands between, and names no offsets.
+    await scene.ledger.append([recorded(str(n), tenant=ROOT) for n in range(6000)])
+
+    rounds = [await scene.worker.round(), await scene.worker.round()]
+
+    assert [True, False] == rounds
+    (said,) = [each for each in await incidents(scene, ROOT) if each.offsets]
+    assert [(1, 3)] == [(each.begin, each.end) for each in said.offsets]
+    assert ["skipped"] == [each.verdict for each in said.decision]
+    (lost,) = await incidents(scene, TENANT)
+    assert lost.completeness is not None
+    assert {*map(request_id, ("lost", "lost too"))} == {*lost.completeness.missing}
+    assert [2] == scene.alarms
+
+
+async def test_offsets_that_were_there_before_the_first_round_are_told(
+    scene: Scene,
+) -> None:
+    await scene.story("lost")
+    scene.ledger._offsets[TOPIC] = {0: 1}
+
+    await scene.worker.round()
+
+    assert ["skipped"] == [
+        each.verdict for row in await incidents(scene, ROOT) for each in row.decision
+    ]
+    assert 1 == len(await incidents(scene, TENANT))
+
+
+async def test_a_copy_that_was_quicker_moved_no_offsets(scene: Scene) -> None:
+    """What is stored and what the root log says are two questions."""
+    await scene.story("a", "accepted", "completed")
+    await scene.worker.round()
+    before = deepcopy(scene.ledger)
+    await scene.story("b", "accepted", "completed")
+    await scene.worker.round()
+    await scene.story("c", "accepted", "completed")
+
+    with pytest.raises(RetryableError):
+        await replace(scene.worker, ledger=Passing(scene.ledger), logs=before).round()
+
+    assert [] == scene.alarms
+
+
+class Passing(Ledger):
+    """Another copy stores what it read between two looks at the same ledger."""
+
+    def __init__(self, ledger: MemoryLedger) -> None:
+        self._ledger = ledger
+
+    @override
+    async def source(self, topic: str) -> SourceOffsets:
+        found = await self._ledger.source(topic)
+        self._ledger._offsets[topic] = {0: 3}
+        return found
+
+    @override
+    async def append(
+        self, events: Sequence[Recorded], source: SourceOffsets | None = None
+    ) -> Appended:
+        return await self._ledger.append(events, source)
+
+
+async def incidents(scene: Scene, tenant: TenantId) -> list[AuditRecord]:
+    found = await scene.ledger.find(tenant, Query(action=INCIDENT), 0, 99)
+    return [record(each.body) for each in found]
+
+
+async def test_of_a_bent_log_the_root_log_is_told(scene: Scene) -> None:
+    """It takes no record; whoever else asks has an answer."""
+    await scene.story("a", "accepted")
+    await scene.story("b", "accepted", tenant=OTHER)
+    scene.ledger.bent.add(TENANT)
+
+    await scene.worker.round()
+
+    incident = await scene.checks(ROOT, INCIDENT)
+    assert [(request_id("a"),)] == [
+        each.completeness.missing for each in incident if each.completeness
+    ]
+    assert 1 == len(await scene.checks(OTHER, INCIDENT))
 
 
 async def test_of_a_deleted_log_nothing_is_missing(scene: Scene) -> None:

@@ -185,6 +185,22 @@ async def test_one_key_that_does_not_unwrap_hides_no_other(scene: Scene) -> None
     assert [(1, BENT), (3, GONE)] == [(each.seq, each.reason) for each in found]
 
 
+@pytest.mark.parametrize(
+    "content",
+    [b"7", b"[7]", b'["a"]', b"{}", b'[{"key_id":7}]', b'[{"key_id":"a"}]'],
+)
+async def test_what_is_no_record_hides_no_key(scene: Scene, content: bytes) -> None:
+    await scene.request("bent", ends=False)
+    await scene.request("a")
+    await erase(scene.keys, OfRequest(TENANT, request_id("a")))
+    row = scene.ledger._entries[TENANT][1]
+    before, _, after = row.body.partition(b'"content":[')
+    body = before + b'"content":' + content + after[after.index(b"]") + 1 :]
+    scene.ledger._entries[TENANT][1] = row._replace(body=body)
+
+    assert [(2, GONE)] == await scene.found()
+
+
 async def test_what_two_rounds_find_is_an_incident_once(scene: Scene) -> None:
     gone = await scene.request("a")
     await erase(scene.keys, OfRequest(TENANT, gone.request_id))

@@ -1,7 +1,7 @@
 """The scheduled full pass: what it finds, what it records, whom it tells."""
 
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from hashlib import sha256
 from pathlib import Path
@@ -18,7 +18,7 @@ from pipeline.root import heartbeat
 from producers.incidents import Incidents
 from schemas.ids import TenantId
 from schemas.webhooks import Kind
-from tests.support.audit import OTHER, TENANT
+from tests.support.audit import OTHER, TENANT, recorded
 from tests.support.passed import CLOCK, Passed, passed
 from tests.support.webhooks import bare, holder
 
@@ -140,6 +140,78 @@ async def test_a_heartbeat_of_a_signer_that_was_late_is_no_alarm(bench: Bench) -
     await bench.worker.round()
 
     assert [0] == bench.told
+
+
+async def test_a_bent_end_is_an_incident_on_the_root_and_others_have_their_turn(
+    bench: Bench,
+) -> None:
+    """Its own log takes no record."""
+    bench.ledger.bent.add(min(TENANT, OTHER))
+    other = max(TENANT, OTHER)
+    entries = bench.ledger._entries[other]
+    entries[2] = entries[2]._replace(actor="system:tess")
+
+    for _ in range(2):
+        with pytest.raises(IntegrityError):
+            await bench.worker.round()
+
+    digest = sha256(min(TENANT, OTHER).encode()).hexdigest()
+    assert [f"head.of_{digest[:32]}"] == await bench.incidents(ROOT)
+    assert ["record_2"] == await bench.incidents(other)
+    assert ([2, 2], [2, 0]) == (bench.told, bench.alarms)
+
+
+async def test_a_bent_end_of_the_root_log_is_told_with_each_pass(bench: Bench) -> None:
+    """No log is left that could say so."""
+    bench.ledger.bent.add(ROOT)
+
+    for _ in range(2):
+        with pytest.raises(IntegrityError):
+            await bench.worker.round()
+
+    assert ([1, 1], [1, 1]) == (bench.told, bench.alarms)
+
+
+@pytest.mark.parametrize("seq", [1, 5])
+async def test_a_row_that_is_nested_too_deep_hides_no_other_log(
+    bench: Bench, seq: int
+) -> None:
+    """Our parser reads deeper than it writes."""
+    body = b'{"a":' + b"[" * 300 + b"]" * 300 + b"}"
+    entries = bench.ledger._entries[min(TENANT, OTHER)]
+    entries[seq] = entries[seq]._replace(body=body, leaf=leaf_hash(body))
+    entries = bench.ledger._entries[max(TENANT, OTHER)]
+    entries[2] = entries[2]._replace(actor="system:tess")
+
+    with pytest.raises(IntegrityError):
+        await bench.worker.round()
+
+    assert [f"record_{seq}"] == await bench.incidents(min(TENANT, OTHER))
+    assert ["record_2"] == await bench.incidents(max(TENANT, OTHER))
+
+
+@pytest.mark.parametrize("how", ["gone", "another salt", "another place", "nowhere"])
+@pytest.mark.parametrize("size", [6, 7])
+async def test_a_commitment_that_is_not_what_it_was_is_an_incident(
+    bench: Bench, size: int, how: str
+) -> None:
+    """The root log says so of each checkpoint, not of the last alone."""
+    await bench.ledger.append([recorded("f")])
+    await bench.checkpointer.round()
+    rooted = bench.ledger._rooted.pop((TENANT, size))
+    bent = {
+        "another salt": replace(rooted, salt=bytes(32)),
+        "another place": replace(rooted, seq=0),
+        "nowhere": replace(rooted, seq=1000),
+    }
+    if how in bent:
+        bench.ledger._rooted[TENANT, size] = bent[how]
+
+    with pytest.raises(IntegrityError):
+        await bench.worker.round()
+
+    assert [f"record_{size}"] == await bench.incidents(TENANT)
+    assert [] == await bench.incidents(OTHER)
 
 
 async def test_what_a_standby_has_is_read_there(bench: Bench) -> None:

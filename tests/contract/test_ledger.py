@@ -460,6 +460,27 @@ class LedgerContract:
         assert notes[1] == await books.logs.latest(tenant)
         found = [await books.logs.rooted(tenant, size) for size in (1, 2, 3)]
         assert [rooted, None, None] == found
+        assert {1: rooted} == await books.logs.commitments(tenant)
+
+    async def test_records_are_read_at_their_places(
+        self, books: Books, tenant: TenantId
+    ) -> None:
+        await books.ledger.append([recorded(each, tenant=tenant) for each in "abc"])
+
+        found = await books.logs.at(tenant, [3, 1, 9])
+
+        assert [1, 3] == sorted(each.seq for each in found)
+        assert [] == list(await books.logs.at(tenant, []))
+        assert [] == list(await books.logs.at(new_tenant(), [1]))
+
+    async def test_no_tile_is_stored_before_its_time(
+        self, books: Books, tenant: TenantId
+    ) -> None:
+        for start, end in ((0, 255), (255, 300)):
+            names = map(str, range(start, end))
+            await books.ledger.append([recorded(each, tenant=tenant) for each in names])
+
+            assert None is await books.logs.premature(tenant)
 
     async def test_the_largest_record_is_stored(
         self, books: Books, tenant: TenantId

@@ -59,9 +59,12 @@ def prepared(
 
 
 def run(commands: str, exported: Exported, **named: str) -> tuple[int, str]:
-    """The page's commands, with the variables that it says to set."""
+    """The page's commands, with the variables that it says to set.
+
+    The shell is an auditor's: it goes on behind a command that failed.
+    """
     done = subprocess.run(
-        ["sh", "-e", "-c", commands],
+        ["sh", "-c", commands],
         env={**os.environ, **named},  # noqa: TID251 - Go asks for PATH and HOME
         cwd=exported.place,
         capture_output=True,

@@ -18,9 +18,10 @@ from infra.kafka.clients import KafkaClients
 from infra.memory.webhooks import MemoryWebhooks
 from infra.system import SystemClock
 from pipeline.audit import ROOT, record
+from pipeline.checked import CHECKED
 from pipeline.errors import RetryableError
 from pipeline.querying import Query
-from producers.completeness import CHECKED, INCIDENT, CompletenessWorker
+from producers.completeness import INCIDENT, CompletenessWorker
 from schemas.events import Attributes
 from schemas.ids import EventId, RequestId, TenantId
 from schemas.requests import RequestAccepted

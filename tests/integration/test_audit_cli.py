@@ -19,6 +19,7 @@ from pipeline.audit import ROOT
 from pipeline.checkpoint import Checkpoint
 from producers.checkpointer import Checkpointer
 from producers.cli.audit import audit
+from schemas.ids import TenantId
 from schemas.requests import Decision
 from tests.support.audit import TENANT, recorded, request_id
 from tests.support.ledger import SECRET, Database, database, dsn, execute, opened
@@ -227,3 +228,43 @@ async def tamper(admin: str) -> None:
         TENANT,
     )
     await connection.close()
+
+
+BEND = """
+alter table sluice.ledger_head drop constraint ledger_head_check;
+alter table sluice.ledger_head disable trigger user;
+update sluice.ledger_head set range = '' where tenant_id = '{}'
+"""
+
+
+async def bend(made: Database, tenant: TenantId) -> None:
+    """The end of a log has not the hashes that its size wants."""
+    async with opened(made) as books:
+        await books.ledger.append([recorded("a", tenant=tenant)])
+    await execute(made.admin, BEND.format(tenant))
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ("verify", "DOES NOT HOLD"),
+        ("export out", "NOT EXPORTED"),
+        ("adopt", "NOT ADOPTED"),
+    ],
+)
+def test_a_bent_log_is_named_and_all_others_have_their_turn(
+    stack: Stack, tmp_path: Path, command: str, said: str
+) -> None:
+    with database(stack.postgres_url) as made:
+        asyncio.run(prepare(made, tmp_path / "signer"))
+        asyncio.run(bend(made, TenantId("0" * 7 + "1" + TENANT[8:])))
+        own = Scene(made, made.operator, tmp_path / "signer")
+        (tmp_path / "signer" / "state").rename(tmp_path / "lost")
+        verb, *words = command.split()
+
+        result = own.run(verb, *(str(tmp_path / each) for each in words))
+
+    assert 1 == result.exit_code, result.output
+    lines = [each for each in result.output.splitlines() if "/root" not in each]
+    assert 1 == sum(said in each for each in lines)
+    assert 1 == sum(" 5 records" in each for each in lines)

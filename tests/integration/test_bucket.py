@@ -57,6 +57,16 @@ async def test_a_copy_is_held_in_compliance_mode(bucket: Bucket, client: Any) ->
     assert timedelta(days=29) < left < timedelta(days=31)
 
 
+async def test_a_version_is_held_or_not_there(bucket: Bucket, client: Any) -> None:
+    version = await bucket.put("log/checkpoints/5", b"note")
+    free = client.put_object(Bucket=NAME, Key="log/checkpoints/6", Body=b"note")
+
+    assert await bucket.holds("log/checkpoints/5", version)
+    assert not await bucket.holds("log/checkpoints/5", "another")
+    assert not await bucket.holds("log/checkpoints/7", version)
+    assert not await bucket.holds("log/checkpoints/6", free["VersionId"])
+
+
 async def test_what_is_held_is_not_deleted(bucket: Bucket, client: Any) -> None:
     version = await bucket.put("a", b"note")
 
@@ -131,7 +141,7 @@ async def test_copies_are_fetched_as_they_were_put_first(
 
     (held,) = (await bucket.checkpoints()).values()
 
-    assert note == held.decode()
+    assert note.encode() == held
     own = keys.named(parse_note(note).origin)
     told = [await full_pass(each, ROOT, own, [note]) for each in (mine, forged)]
     assert [False, True] == [bool(each and each.broken) for each in told]
@@ -145,11 +155,34 @@ async def copied_once(bucket: Bucket, folder: Path) -> tuple[Any, PublicKeys, st
     return ledger, keys, note
 
 
-async def test_a_copy_that_nobody_holds_is_told(bucket: Bucket, client: Any) -> None:
+async def test_a_copy_that_nobody_holds_is_not_believed(
+    bucket: Bucket, client: Any
+) -> None:
+    """Though the same name was put again, and is held."""
     client.put_object(Bucket=NAME, Key="log/checkpoints/5", Body=b"note")
+    await bucket.put("log/checkpoints/5", b"note")
+    await bucket.put("log/checkpoints/6", b"note")
 
-    with pytest.raises(IntegrityError):
-        await bucket.checkpoints()
+    found = await bucket.checkpoints()
+
+    assert {"log/checkpoints/5": None, "log/checkpoints/6": b"note"} == found
+
+
+def test_the_command_goes_on_behind_a_copy_that_is_not_held_any_more(
+    client: Any, tmp_path: Path
+) -> None:
+    client.create_bucket(Bucket=NAME, ObjectLockEnabledForBucket=True)
+    held = Bucket(client=client, name=NAME, clock=CLOCK, held_for=timedelta(days=30))
+    command = ["copies", str(tmp_path / "out"), "--bucket", NAME]
+    client.put_object(Bucket=NAME, Key="log/checkpoints/1\u202e", Body=b"note")
+    none = CliRunner().invoke(audit, command)
+    asyncio.run(copied_once(held, tmp_path / "mine"))
+
+    result = CliRunner().invoke(audit, command)
+
+    assert (3, 0) == (none.exit_code, result.exit_code), result.output
+    assert "log/checkpoints/1?: not held any more: left out" in result.output
+    assert 1 == len([*(tmp_path / "out").iterdir()])
 
 
 def test_the_command_leaves_files_for_verify(client: Any, tmp_path: Path) -> None:

@@ -24,17 +24,19 @@ from infra.system import SystemClock
 from pipeline.audit import Recorded, chain, created, empty
 from pipeline.checkpoint import Checkpoint, VerifyKey, parse_note, sign
 from pipeline.closing import ended, kept_of
-from pipeline.errors import IntegrityError
-from pipeline.passes import Refused, Report, full_pass
+from pipeline.completeness import reconcile
+from pipeline.errors import HeadBent, IntegrityError
+from pipeline.passes import Refused, Report, full_pass, nothing_behind
 from pipeline.ports.ledger import Deleted
 from pipeline.presence import vanished
 from pipeline.proofs import prove
 from producers.checkpointer import Checkpointer
 from producers.cli.adoption import adopted
 from producers.cli.audit import audit
+from producers.cli.judging import Trust, verify_one
 from schemas.audit import CLOSED
 from schemas.ids import TenantId
-from tests.support.audit import NOON, recorded
+from tests.support.audit import NOON, recorded, request_id
 from tests.support.ledger import Books, Database, database, new_tenant, opened
 
 pytestmark = pytest.mark.integration
@@ -271,6 +273,116 @@ async def test_a_row_behind_the_end_is_named(scene: Scene) -> None:
     assert SIZE == await scene.broken()
 
 
+async def put_outside(scene: Scene, seq: int, events: Sequence[Recorded]) -> None:
+    """Rows that the tree does not hold, of events that come only now."""
+    head = await scene.books.logs.head(scene.tenant)
+    assert head is not None
+    async with scene.unfenced() as connection:
+        await connection.execute(
+            "alter table sluice.ledger_entry"
+            " drop constraint if exists ledger_entry_seq_check"
+        )
+        for at, entry in enumerate(chain(head, events).entries, seq):
+            await connection.execute(
+                "insert into sluice.ledger_entry values ($1,$2,$3,$4,$5,$6,$7,$8,$9)",
+                scene.tenant,
+                at,
+                entry.event_id,
+                entry.request_id,
+                entry.action,
+                entry.actor,
+                NOON,
+                entry.body,
+                entry.leaf,
+            )
+
+
+def story(tenant: TenantId) -> list[Recorded]:
+    return [
+        recorded(f"x {step}", f"request.{step}", tenant=tenant, request="x")
+        for step in ("accepted", "completed")
+    ]
+
+
+OUTSIDE = (-10, 10**12)
+
+
+@pytest.mark.parametrize("seq", OUTSIDE)
+async def test_rows_outside_of_the_log_are_no_end_of_a_request(
+    scene: Scene, seq: int
+) -> None:
+    """They make the true records repeats; so the request is missing."""
+    events = story(scene.tenant)
+    await put_outside(scene, seq, events)
+
+    done = await scene.books.ledger.append(events)
+
+    asked = [request_id("x")]
+    found = reconcile(asked, await scene.books.logs.actions(scene.tenant, asked))
+    assert 2 == done.repeats
+    assert (tuple(asked), tuple(asked)) == (found.unrecorded, found.unended)
+
+
+@pytest.mark.parametrize("seq", OUTSIDE)
+async def test_rows_outside_of_the_log_are_named(scene: Scene, seq: int) -> None:
+    await put_outside(scene, seq, story(scene.tenant))
+
+    assert {-10: 0}.get(seq, seq) == await scene.broken()
+
+
+async def test_a_row_far_behind_the_end_of_a_busy_log_is_named(scene: Scene) -> None:
+    """Rows that came meanwhile lie between the end that was read and it."""
+    await put_outside(scene, 10**12, story(scene.tenant))
+    head = await scene.books.logs.head(scene.tenant)
+    assert head is not None
+    more = [recorded(f"m {each}", tenant=scene.tenant) for each in range(300)]
+    await scene.books.ledger.append(more)
+
+    with pytest.raises(Refused) as refused:
+        await nothing_behind(scene.books.logs, scene.tenant, head)
+
+    assert 10**12 == refused.value.broken.seq
+
+
+async def test_a_bent_end_is_told_and_other_logs_have_their_turn(scene: Scene) -> None:
+    """Its range has not the hashes that its size wants."""
+    async with scene.unfenced() as connection:
+        await connection.execute(
+            "alter table sluice.ledger_head drop constraint if exists ledger_head_check"
+        )
+    await scene.tamper("update sluice.ledger_head set range = '' where tenant_id = $1")
+    last = TenantId("f" * 8 + scene.tenant[8:])
+    await scene.books.ledger.append([recorded("a", tenant=last)])
+
+    with pytest.raises(IntegrityError):
+        await scene.checkpointer.round()
+
+    assert await scene.books.logs.latest(last) is not None
+    trust = Trust(signer=scene.signer)
+    assert not await verify_one(scene.books.logs, None, scene.tenant, trust)
+    with pytest.raises(HeadBent):
+        await scene.books.ledger.append([recorded("b", tenant=scene.tenant)])
+
+
+@pytest.mark.parametrize("bent", ["null, root_seq = null", "sha256('x')"])
+@pytest.mark.parametrize("size", [401, SIZE])
+async def test_an_altered_commitment_is_told(
+    scene: Scene, size: int, bent: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    logs, trust = scene.books.logs, Trust(signer=scene.signer)
+    held = await verify_one(logs, None, scene.tenant, trust)
+
+    await scene.tamper(
+        f"update sluice.ledger_checkpoint set root_salt = {bent}"  # noqa: S608
+        " where tenant_id = $1 and size = $2",
+        size,
+    )
+
+    assert held
+    assert not await verify_one(logs, None, scene.tenant, trust)
+    assert f"checkpoint {size}: " in capsys.readouterr().out
+
+
 async def test_an_inserted_row_is_named(scene: Scene) -> None:
     """Everything behind it moved on by one, and the head counts it."""
     await scene.tamper(
@@ -310,6 +422,34 @@ async def test_a_tile_that_was_put_before_its_time_is_told(scene: Scene) -> None
     await scene.tamper(
         "insert into sluice.ledger_tile select tenant_id, 0, 2, hashes, root"
         " from sluice.ledger_tile where tenant_id = $1 and n = 1"
+    )
+
+    assert 512 == await scene.broken()
+
+
+@pytest.mark.parametrize(
+    ("level", "n", "first"), [(0, 1000, 256_000), (1, 3, 3 << 16), (5, 7, 7 << 48)]
+)
+async def test_a_tile_far_behind_the_end_is_told(
+    scene: Scene, level: int, n: int, first: int
+) -> None:
+    await scene.tamper(
+        "insert into sluice.ledger_tile select tenant_id, $2, $3, hashes, root"
+        " from sluice.ledger_tile where tenant_id = $1 and n = 1",
+        level,
+        n,
+    )
+
+    assert first == await scene.broken()
+
+
+async def test_a_premature_tile_with_a_true_beginning_is_told(scene: Scene) -> None:
+    """No partial tile differs; the append that fills it would be refused."""
+    await scene.tamper(
+        "insert into sluice.ledger_tile select tenant_id, 0, 2,"
+        " rpad(string_agg(leaf_hash, ''::bytea order by seq)::text, 16386, '0')::bytea,"
+        " sha256('') from sluice.ledger_entry"
+        " where tenant_id = $1 and seq >= 512 group by tenant_id"
     )
 
     assert 512 == await scene.broken()
@@ -511,6 +651,38 @@ async def test_a_log_that_was_closed_and_deleted_did_not_vanish(scene: Scene) ->
     await scene.books.deleter.delete(kept)
 
     assert [] == await gone(scene, [*before, *after])
+
+
+async def test_a_closed_log_that_was_deleted_in_part_is_told(scene: Scene) -> None:
+    """With the deleter's own rights, and behind no fence."""
+    kept = await close(scene)
+    connection = await asyncpg.connect(scene.admin)
+    try:
+        async with connection.transaction():
+            await connection.execute(
+                "select auth.become($1),"
+                " set_config('role', 'sluice_ledger_deleter', true)",
+                scene.tenant,
+            )
+            await connection.execute(
+                "insert into sluice.ledger_deleted"
+                " (origin, record, proof, root_salt, root_seq)"
+                " values ($1, $2, $3, $4, $5)",
+                kept.origin,
+                kept.record,
+                kept.proof,
+                kept.rooted.salt,
+                kept.rooted.seq,
+            )
+            await connection.execute(
+                "delete from sluice.ledger_entry"
+                " where tenant_id = $1 and seq between 100 and 199",
+                scene.tenant,
+            )
+    finally:
+        await connection.close()
+
+    assert 100 == await scene.broken()
 
 
 async def test_a_closed_log_that_was_dropped_is_told(scene: Scene) -> None:

@@ -72,13 +72,15 @@ class Authority:
         return Anchored(size, Kind.TIMESTAMP, "tsa", reply, now)
 
 
-def authority(folder: Path) -> Authority:
-    """A new one in ``folder``."""
+def authority(folder: Path, name: str = "test") -> Authority:
+    """A new one in ``folder``, under a name of its own."""
     folder.mkdir(parents=True)
     now = SystemClock().now()
     root_key, key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
-    root = _certificate("test root", root_key, "test root", root_key, now, ca=True)
-    own = _certificate("test tsa", key, "test root", root_key, now, ca=False)
+    root = _certificate(
+        f"{name} root", root_key, f"{name} root", root_key, now, ca=True
+    )
+    own = _certificate(f"{name} tsa", key, f"{name} root", root_key, now, ca=False)
     pem = serialization.Encoding.PEM
     (folder / "ca.pem").write_bytes(root.public_bytes(pem))
     (folder / "tsa.pem").write_bytes(own.public_bytes(pem))

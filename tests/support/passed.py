@@ -13,6 +13,7 @@ from producers.checkpointer import Checkpointer
 from producers.fullpass import INCIDENT, FullPass
 from schemas.ids import TenantId
 from tests.support.audit import NOON, OTHER, TENANT, recorded
+from tests.support.bent import BentLedger
 
 CLOCK = SystemClock()
 
@@ -21,7 +22,7 @@ CLOCK = SystemClock()
 class Passed:
     """Two logs, whoever signs them, and whoever passes over them."""
 
-    ledger: MemoryLedger
+    ledger: BentLedger
     keys: PublicKeys
     state: FileState
     checkpointer: Checkpointer
@@ -54,7 +55,7 @@ class Passed:
 async def passed(folder: Path) -> Passed:
     """Five records on each log, signed once."""
     keys = ensure_key(folder, bytes(32), NOON)
-    ledger = MemoryLedger("test.example", SystemEntropy())
+    ledger = BentLedger("test.example", SystemEntropy())
     state = FileState(folder / "state")
     checkpointer = Checkpointer(
         ledger=ledger,

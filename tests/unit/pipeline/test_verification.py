@@ -5,10 +5,10 @@ from hashlib import sha256
 
 import pytest
 
-from pipeline.audit import Entry, chain, empty
+from pipeline.audit import Entry, chain, empty, record
 from pipeline.merkle import root_of
 from pipeline.verification import Broken, Verified, verify
-from tests.support.altered import ALTERED
+from tests.support.altered import ALTERED, with_body
 from tests.support.audit import recorded
 
 ORIGIN = "ledger.example.com/t_01"
@@ -49,7 +49,26 @@ def test_an_altered_row_is_named(how: str, seq: int) -> None:
 ALONE: dict[str, Callable[[Entry], Entry]] = {
     "spacing": ALTERED["spacing"],
     "place": lambda e: e._replace(seq=e.seq + 1),
+    "another version": lambda e: written(e, b'"v":1', b'"v":7'),
+    "a version with a fraction": lambda e: written(e, b'"v":1', b'"v":1.0'),
+    "a version that is true": lambda e: written(e, b'"v":1', b'"v":true'),
+    "no version": lambda e: written(e, b',"v":1', b""),
+    "a member of nobody": lambda e: written(
+        e, b'"event_id"', b'"email":"x","event_id"'
+    ),
+    "a member behind the last": lambda e: written(e, b'"v":1', b'"v":1,"z":{"v":1}'),
+    "a place with a fraction": lambda e: written(e, b'"seq":5', b'"seq":5.0'),
+    "prev in capitals": lambda e: with_body(e, capitals(e)),
 }
+
+
+def written(entry: Entry, old: bytes, new: bytes) -> Entry:
+    return with_body(entry, entry.body.replace(old, new))
+
+
+def capitals(entry: Entry) -> bytes:
+    prev = record(entry.body).prev.encode()
+    return entry.body.replace(prev, prev.upper())
 
 
 @pytest.mark.parametrize("how", ALONE)
@@ -62,6 +81,16 @@ def test_what_nothing_else_tells_of_is_named(how: str) -> None:
 
     assert isinstance(found, Broken)
     assert 5 == found.seq
+
+
+def test_true_is_no_place() -> None:
+    (first, last) = rows(2)
+    bent = written(last, b'"seq":1', b'"seq":true')
+
+    found = checked((first, bent), sha256(bent.body).digest())
+
+    assert isinstance(found, Broken)
+    assert 1 == found.seq
 
 
 @pytest.mark.parametrize("seq", range(5))
