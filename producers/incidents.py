@@ -2,6 +2,7 @@
 
 The scheduled passes record what they find on the logs. Here that is read, so the signer
 needs no right to subscribers' rows, and what was recorded while this was down is told.
+So is what an append found, whose appender tells of it behind the append.
 """
 
 from collections.abc import Sequence
@@ -17,13 +18,13 @@ from pipeline.ports.webhooks import Deliveries, Message
 from pipeline.querying import Query
 from schemas.ids import TenantId
 
-PASSES: Final = (
+TOLD: Final = (
     "incident.full_pass",
     "incident.content",
     "incident.second_terminal",
     "incident.coverage",
 )
-"""Incidents that are recorded by whoever tells nobody."""
+"""Incidents that are recorded by whoever tells nobody, or may die before it does."""
 TOLD_FOR: Final = timedelta(hours=24)
 """Less than messages are kept: the same message again changes nothing."""
 
@@ -55,7 +56,7 @@ class Incidents:
         since = now - TOLD_FOR
         return [
             message
-            for action in PASSES
+            for action in TOLD
             async for row in every(self.logs, tenant, Query(action=action, since=since))
             for message in of_incident(
                 tenant, row.event_id, datetime.fromisoformat(row.ts)

@@ -12,9 +12,12 @@ from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from infra.heads import TOO_LARGE
 from infra.server import serving
 from infra.system import SystemClock
 from pipeline.errors import Misconfigured
+from producers.faults import HEADERS_TOO_LARGE
+from schemas.problems import problem
 
 LOOPBACK = "127.0.0.1"
 
@@ -78,6 +81,12 @@ async def test_a_head_without_end_is_refused(parts: list[bytes]) -> None:
     said = await everything(Starlette(), *parts)
 
     assert not said or (431, "headers-too-large") == told(said)
+
+
+def test_a_head_is_too_large_in_one_vocabulary() -> None:
+    told = HEADERS_TOO_LARGE
+
+    assert TOO_LARGE == problem(told.code, told.status, told.title, told.detail)
 
 
 CHUNKED = BEGUN.replace(b"GET", b"POST") + b"Transfer-Encoding: chunked\r\n\r\n"

@@ -24,13 +24,13 @@ async def test_nothing_is_kept_of_requests_for_which_nobody_waits() -> None:
     assert {} == box._waiting
 
 
-class Slow:
-    """A consumer that learns late where its partition ends."""
+class Reader:
+    """A consumer that learns its end, and fails, when it is told to."""
 
     def __init__(self) -> None:
-        self.known = asyncio.Event()
+        self.known, self.fails = asyncio.Event(), asyncio.Event()
 
-    def reader(self) -> "Slow":
+    def reader(self) -> "Reader":
         return self
 
     def assign(self, _: Sequence[Any]) -> None: ...
@@ -46,13 +46,13 @@ class Slow:
         return 7
 
     async def getmany(self, **_: Any) -> Mapping[Any, Any]:
-        await asyncio.get_running_loop().create_future()
-        return {}
+        await self.fails.wait()
+        raise ValueError
 
 
 async def test_it_is_open_once_it_knows_where_it_reads_from() -> None:
     """What is asked before would be answered behind its back."""
-    slow: Any = Slow()
+    slow: Any = Reader()
     box = ReplyBox(slow, 0, SystemClock())
     opening = asyncio.create_task(box.__aenter__())
     done, _ = await asyncio.wait({opening}, timeout=0.05)
@@ -64,33 +64,9 @@ async def test_it_is_open_once_it_knows_where_it_reads_from() -> None:
     assert (set(), True) == (done, alive)
 
 
-class Broken:
-    """A consumer that fails as nobody expected."""
-
-    def __init__(self) -> None:
-        self.fails = asyncio.Event()
-
-    def reader(self) -> "Broken":
-        return self
-
-    def assign(self, _: Sequence[Any]) -> None: ...
-
-    async def start(self) -> None: ...
-
-    async def stop(self) -> None: ...
-
-    async def seek_to_end(self, _: Any) -> None: ...
-
-    async def position(self, _: Any) -> int:
-        return 7
-
-    async def getmany(self, **_: Any) -> Mapping[Any, Any]:
-        await self.fails.wait()
-        raise ValueError
-
-
 async def test_a_box_that_reads_no_more_is_not_alive() -> None:
-    broken: Any = Broken()
+    broken: Any = Reader()
+    broken.known.set()
     box, told = ReplyBox(broken, 0, SystemClock()), list[bool]()
     told.append(box.alive)
     async with box:
