@@ -11,7 +11,7 @@ from aiokafka.client import AIOKafkaClient
 from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
 from aiokafka.errors import KafkaError
 
-from infra.kafka.connections import survive_closed_transports
+from infra.kafka.connections import end_connections_well
 from infra.kafka.consumer import Consumer
 from infra.kafka.partitioner import KeyPartitioner
 from infra.kafka.partitions import KafkaPartitions
@@ -79,7 +79,7 @@ class KafkaClients:
     def __post_init__(self) -> None:
         """Mend aiokafka in this process, once and for all that is made here."""
         tolerate_header_names()
-        survive_closed_transports()
+        end_connections_well()
 
     @property
     def connection(self) -> Mapping[str, Any]:
