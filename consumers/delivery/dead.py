@@ -105,7 +105,8 @@ class Burial:
         if corpse.stranger:
             key = self.seal_stranger(key) if key else None
             value = self.seal_stranger(value) if value else b""
-        headers = (*_carried(record), *_ours(corpse, self.version, now))
+        carried = () if corpse.stranger else _carried(record)
+        headers = (*carried, *_ours(corpse, self.version, now))
         return RawOutgoing(
             topic=f"{record.topic}.dead",
             partition=record.partition,
