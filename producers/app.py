@@ -1,6 +1,5 @@
 """The composition root of the gateway."""
 
-import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
@@ -47,6 +46,7 @@ from producers.gateway.chat import Chat
 from producers.gateway.endings import Endings
 from producers.gateway.endpoints import WebhookEndpoints
 from producers.gateway.oauth import HOUR_S, OAuth
+from producers.gateway.places import Places
 from producers.gateway.readiness import Answers, Readiness
 from producers.gateway.requests import Story
 from producers.gateway.responses import Responses
@@ -211,5 +211,5 @@ def _answering(
         transients=Transients(opened.keystore),
         clock=opened.clock,
         metrics=opened.metrics,
-        places=asyncio.Semaphore(found.max_waiting),
+        places=Places(found.max_waiting),
     )

@@ -1,6 +1,5 @@
 """Accept, wait, answer in one piece: what every synchronous request has in common."""
 
-import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,6 +18,7 @@ from producers.faults import OVERLOADED, Fault
 from producers.gateway.asking import WAY, Asking
 from producers.gateway.endings import End, Endings
 from producers.gateway.errors import ending, refusal, response
+from producers.gateway.places import Places
 from producers.gateway.taken import Transients
 from schemas.requests import Outcome
 
@@ -46,7 +46,7 @@ class Answering:
     transients: Transients
     clock: Clock
     metrics: Metrics
-    places: asyncio.Semaphore
+    places: Places
 
     async def answer(
         self, request: Request, asked: Asked | Fault, shown: Shown = unchanged
@@ -58,9 +58,10 @@ class Answering:
         """
         if isinstance(asked, Fault):
             return self.asking.refused(request, asked)
-        if self.places.locked():
+        tenant = asked.principal.tenant_id
+        if not self.places.open_to(tenant):
             return self.asking.refused(request, OVERLOADED)
-        async with self.places:
+        with self.places.taken(tenant):
             begun = self.clock.monotonic()
             match await self.acceptance.accept(asked):
                 case Refused() as refused:

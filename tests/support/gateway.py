@@ -1,6 +1,5 @@
 """The gateway and the inbox on twins, with a pipeline that ends requests at once."""
 
-import asyncio
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -55,6 +54,7 @@ from producers.gateway.chat import Chat
 from producers.gateway.endings import Endings
 from producers.gateway.endpoints import WebhookEndpoints
 from producers.gateway.oauth import OAuth
+from producers.gateway.places import Places
 from producers.gateway.requests import Story
 from producers.gateway.responses import Responses
 from producers.gateway.taken import Transients
@@ -239,7 +239,7 @@ class World:
         self.ledger = MemoryLedger("sluice.test", ENTROPY)
         self.registry = CollectorRegistry()
         self.not_ready: list[str] = []
-        self.places = asyncio.Semaphore(1_000)
+        self.places = Places(1_000)
         self.alive = True
 
     @cached_property

@@ -20,11 +20,12 @@ from pipeline.keystore import KeyId
 from pipeline.ports.keys import KeyRef, NewKey, OfRequest
 from pipeline.sealing import Purpose
 from producers.gateway.edge import LINGER_BYTES
+from producers.gateway.places import Places
 from schemas.ids import RequestId
 from schemas.policies import PolicyDocument
 from schemas.requests import Outcome, RequestAccepted
 from schemas.topics import REQUESTS_ACCEPTED
-from tests.support.audit import TENANT
+from tests.support.audit import OTHER, TENANT
 from tests.support.gateway import (
     ANSWER,
     BODY,
@@ -180,7 +181,7 @@ async def test_without_an_acknowledgement_nothing_was_accepted(world: World) -> 
 
 
 async def test_where_too_many_wait_one_more_is_not_accepted(world: World) -> None:
-    world.places = asyncio.Semaphore(1)
+    world.places = Places(1)
     waits = asyncio.Event()
     ending = world.pipeline.ending
     world.pipeline.ending = lambda *_: waits.set()
@@ -198,6 +199,30 @@ async def test_where_too_many_wait_one_more_is_not_accepted(world: World) -> Non
     )
     assert ANSWER == (await asking).content
     assert ANSWER == (await post(world)).content
+
+
+async def test_a_tenant_that_fills_the_gateway_leaves_room_for_others(
+    world: World,
+) -> None:
+    world.places = Places(4)
+    asked = [world.key(), world.key(), world.key(), world.key(tenant=OTHER)]
+    waiting = asyncio.Queue[RequestAccepted]()
+    ending = world.pipeline.ending
+    world.pipeline.ending = lambda event, *_: waiting.put_nowait(event)
+    asking = list[asyncio.Task[httpx2.Response]]()
+    for key in asked:
+        asking.append(asyncio.create_task(post(world, key=key)))
+        if len(asking) == 3:
+            for _ in range(3):
+                await waiting.get()
+            refused = await post(world)
+    await waiting.get()
+    world.pipeline.ending = ending
+    for event in world.pipeline.accepted:
+        await world.pipeline.end(event)
+
+    assert (503, "overloaded") == (refused.status_code, error(refused)["code"])
+    assert [200] * 4 == [answer.status_code for answer in await asyncio.gather(*asking)]
 
 
 async def test_a_client_that_goes_away_loses_nothing(world: World) -> None:
