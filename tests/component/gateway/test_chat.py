@@ -205,17 +205,15 @@ async def test_a_tenant_that_fills_the_gateway_leaves_room_for_others(
     world: World,
 ) -> None:
     world.places = Places(4)
-    asked = [world.key(), world.key(), world.key(), world.key(tenant=OTHER)]
+    mine, another = world.key(), world.key(tenant=OTHER)
     waiting = asyncio.Queue[RequestAccepted]()
     ending = world.pipeline.ending
     world.pipeline.ending = lambda event, *_: waiting.put_nowait(event)
-    asking = list[asyncio.Task[httpx2.Response]]()
-    for key in asked:
-        asking.append(asyncio.create_task(post(world, key=key)))
-        if len(asking) == 3:
-            for _ in range(3):
-                await waiting.get()
-            refused = await post(world)
+    asking = [asyncio.create_task(post(world, key=mine)) for _ in range(3)]
+    for _ in asking:
+        await waiting.get()
+    refused = await post(world, key=mine)
+    asking.append(asyncio.create_task(post(world, key=another)))
     await waiting.get()
     world.pipeline.ending = ending
     for event in world.pipeline.accepted:
