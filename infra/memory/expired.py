@@ -29,11 +29,11 @@ class MemoryExpired(ExpiredRows):
             for name, row in rows.items()
             if name[0] == tenant
             and row.finished is not None
-            and row.finished.answer is not None
+            and (row.finished.answer is not None or row.finished.findings)
             and _is_over(KeyId(row.terms.key_id), until)
         ][:limit]
         for name, row, end in old:
-            bare = end.model_copy(update={"answer": None})
+            bare = end.model_copy(update={"answer": None, "findings": ()})
             rows[name] = replace(row, finished=bare)
         return len(old)
 

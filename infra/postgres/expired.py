@@ -21,11 +21,12 @@ with old as (
     join unnest($1::text[], $2::text[]) due (class, day)
       on substr(r.terms ->> 'key_id', 5, 2) = due.class
      and substr(r.terms ->> 'key_id', 1, 4) <= due.day
-   where jsonb_typeof(r.finished -> 'answer') = 'object'
+   where (jsonb_typeof(r.finished -> 'answer') = 'object'
+          or r.finished -> 'findings' <> '[]')
      and r.tenant_id = (select auth.tenant_id())
    limit $3 for update of r skip locked
 )
-update sluice.request r set finished = r.finished - 'answer' from old
+update sluice.request r set finished = r.finished - 'answer' - 'findings' from old
  where r.id = old.id and r.tenant_id = (select auth.tenant_id())
 """
 CALLS: Final = """

@@ -54,10 +54,12 @@ class Table:
 TABLES: Mapping[str, Table] = {
     "request": Table(
         Holds.CONTENT,
-        erase="update sluice.request set finished = finished - 'answer'"
-        " where id = any ($1) and jsonb_typeof(finished -> 'answer') = 'object'",
+        erase="update sluice.request set finished = finished - 'answer' - 'findings'"
+        " where id = any ($1) and (jsonb_typeof(finished -> 'answer') = 'object'"
+        " or finished -> 'findings' <> '[]')",
         left="select count(*) from sluice.request"
-        " where id = any ($1) and jsonb_typeof(finished -> 'answer') = 'object'",
+        " where id = any ($1) and (jsonb_typeof(finished -> 'answer') = 'object'"
+        " or finished -> 'findings' <> '[]')",
     ),
     "provider_call": Table(
         Holds.CONTENT,
@@ -115,17 +117,19 @@ LEFT_OF_DAY = """
 select count(*) from sluice.request
  where tenant_id = (select auth.tenant_id())
    and substr(terms ->> 'key_id', 5, 2) = $1 and substr(terms ->> 'key_id', 1, 4) = $2
-   and jsonb_typeof(finished -> 'answer') = 'object'
+   and (jsonb_typeof(finished -> 'answer') = 'object'
+        or finished -> 'findings' <> '[]')
 """
 DELETE_DAY = """
 with old as (
   select id from sluice.request
    where tenant_id = (select auth.tenant_id())
      and substr(terms ->> 'key_id', 5, 2) = $1 and substr(terms ->> 'key_id', 1, 4) = $2
-     and jsonb_typeof(finished -> 'answer') = 'object'
+     and (jsonb_typeof(finished -> 'answer') = 'object'
+          or finished -> 'findings' <> '[]')
    limit $3 for update
 )
-update sluice.request r set finished = r.finished - 'answer' from old
+update sluice.request r set finished = r.finished - 'answer' - 'findings' from old
  where r.id = old.id and r.tenant_id = (select auth.tenant_id())
 """
 ARRIVED_THAT_DAY = """

@@ -56,7 +56,7 @@ class Purges(Protocol):
     async def delete_rows(self, plan: Plan) -> Sequence[Target]:
         """Delete what the requests of the plan left in tables; count what is left.
 
-        Of a class and day: every answer under its keys.
+        Of a class and day: every answer under its keys, and what was found.
 
         A repeat counts what was deleted before too. What is on the ledger stays: it
         holds commitments, never content.
@@ -91,7 +91,10 @@ class ExpiredRows(Protocol):
     async def answers(
         self, tenant: TenantId, until: Mapping[RetentionClass, date], limit: int
     ) -> int:
-        """Delete answers whose keys are of these days or before; how many."""
+        """Delete answers and findings whose keys are of these days or before.
+
+        Returns in how many requests there were some.
+        """
         ...
 
     async def calls(self, tenant: TenantId, before: datetime, limit: int) -> int:

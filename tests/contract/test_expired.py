@@ -12,6 +12,7 @@ from infra.postgres.pool import open_pool
 from infra.system import SystemClock
 from pipeline.retention import last_expired
 from tests.support.expired import (
+    ANSWER,
     LONG_AGO,
     NOW,
     TODAY,
@@ -63,6 +64,21 @@ class ExpiredContract:
         assert after is not None
         assert before.outcome == after.outcome
         assert before.finished_by == after.finished_by
+
+    async def test_findings_go_with_the_answer_and_without_one(
+        self, world: World
+    ) -> None:
+        """They are sealed under the same key, in the same row."""
+        gone = [
+            await world.ended("1d", LONG_AGO, answer=answer, findings=(ANSWER,))
+            for answer in (ANSWER, None)
+        ]
+        stays = await world.ended("1d", TODAY, answer=None, findings=(ANSWER,))
+
+        assert len(gone) == await world.expire()
+
+        assert [False, False] == [await world.answered(each) for each in gone]
+        assert await world.answered(stays)
 
     async def test_what_never_had_an_answer_is_not_counted(self, world: World) -> None:
         await world.ended("1d", LONG_AGO, answer=None)

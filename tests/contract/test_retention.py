@@ -224,14 +224,20 @@ REQUEST = """
 insert into sluice.request
   (id, terms, fingerprint, accepted_at, deadline, finished_at, finished_by, finished)
 values ($1, $2, sha256(''), $3, now(), now(), $1,
-        '{"outcome": "completed", "answer": {"sealed": "AA==", "commit": "x"}}')
+        '{"outcome": "completed", "answer": {"sealed": "AA==", "commit": "x"},
+          "findings": [{"sealed": "AA==", "commit": "x"}]}')
+"""
+NO_ANSWER = """
+update sluice.request set finished = jsonb_set(finished, '{answer}', 'null')
+ where id = $1
 """
 CALL = """
 insert into sluice.provider_call (request_id, lease_until, result)
 values ($1, now(), 'sealed')
 """
 LEFT = """
-select (select finished ? 'answer' from sluice.request where id = $1)
+select (select finished ? 'answer' or finished ? 'findings'
+          from sluice.request where id = $1)
        or exists (select from sluice.provider_call where request_id = $1)
 """
 OUTCOME = "select finished ->> 'outcome' from sluice.request where id = $1"
@@ -298,6 +304,24 @@ class TestPostgresPurges(PurgesContract):
     @override
     async def world(self, postgres: PostgresWorld) -> World:
         return postgres
+
+    async def test_findings_go_also_where_there_was_no_answer(
+        self, postgres: PostgresWorld
+    ) -> None:
+        """They lie under the request's key in its row, as its answer does."""
+        tenant = await postgres.tenant()
+        request = await postgres.leave(tenant)
+        async with as_tenant(postgres.pool, tenant) as connection:
+            await connection.execute(NO_ANSWER, UUID(request))
+        plan = await postgres.purges.begin(plan_of(tenant, [request]))
+
+        targets = await postgres.purges.delete_rows(plan)
+
+        assert {(1, 0)} == {(each.deleted, each.remaining) for each in targets}
+        async with as_tenant(postgres.pool, tenant) as connection:
+            assert await connection.fetchval(
+                "select not finished ? 'findings' from sluice.request"
+            )
 
     async def test_every_table_is_on_the_map(self, made: Database) -> None:
         admin = await asyncpg.connect(made.admin)

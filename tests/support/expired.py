@@ -46,6 +46,7 @@ class World:
         day: date,
         *,
         answer: SealedContent | None = ANSWER,
+        findings: tuple[SealedContent, ...] = (),
         arrival: Arrival | None = None,
     ) -> RequestId:
         """A request whose answer lies under a key of this class and day."""
@@ -53,16 +54,16 @@ class World:
         key = key_id(Partition(class_named(name), day), ENTROPY.bytes(13))
         known = terms(key_id=key, arrival=arrival)
         end = ended(self.tenant, request, known=known)
-        data = end.data.model_copy(update={"answer": answer})
+        data = end.data.model_copy(update={"answer": answer, "findings": findings})
         await self.requests.finish([Event(end.attributes, data)])
         return request
 
     async def answered(self, request: RequestId) -> bool:
-        """Has it its answer still?"""
+        """Has it its answer still, or what was found?"""
         state = await self.requests.get(self.tenant, request)
         assert state is not None
         assert state.finished is not None
-        return state.finished.answer is not None
+        return state.finished.answer is not None or bool(state.finished.findings)
 
     async def called(self, ago: timedelta) -> RequestId:
         """A call whose lease ended so long ago."""
