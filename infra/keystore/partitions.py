@@ -21,7 +21,10 @@ PENDING = (
     " where class = $1 and finalize is not null"
 )
 COUNTS = "select * from keystore.partition_counts($1, $2)"
-REMAINS = "select class, day, since from keystore.remains order by class, day"
+REMAINS = """
+select class, day, since, keystore.unseen(deleted_by) as unseen
+  from keystore.remains order by class, day
+"""
 CLEAN = "delete from keystore.remains where (class, day, since) = ($1, $2, $3)"
 TRY = "select pg_try_advisory_lock(hashtext('keystore.partitions'))"
 BECOME = "set role sluice_keystore_owner; set lock_timeout = '2s'"
@@ -82,7 +85,9 @@ class PostgresKeyPartitions(KeyPartitions):
                 steps = await connection.fetchrow(ONE, row["class"], row["day"])
                 if steps is not None:
                     await connection.execute(steps["rewrite"])
-                await connection.execute(CLEAN, *row)
+                if steps is None or row["unseen"]:
+                    named = row["class"], row["day"], row["since"]
+                    await connection.execute(CLEAN, *named)
         return len(remains)
 
     @asynccontextmanager

@@ -220,6 +220,7 @@ class KeyPartitions(Protocol):
     async def rewrite(self) -> int:
         """Rewrite every partition in which keys were destroyed since; how many.
 
-        A deleted row's bytes stay in its file until then.
+        A deleted row's bytes stay in its file until then; and in the new one where a
+        transaction that began before may still see them, so the next call repeats it.
         """
         ...

@@ -491,6 +491,32 @@ async def test_a_destroyed_keys_bytes_lie_in_the_file_until_the_rewrite(
     assert not rewritten
 
 
+async def test_a_rewrite_beside_an_older_reader_is_repeated(
+    keystore: Database, keys: Keys, tenant: TenantId
+) -> None:
+    """What an older snapshot may still see is copied by VACUUM, also by a full one."""
+    gone = new_key(tenant)
+    await keys.store.create([gone])
+    await keys.partitions.rewrite()
+    async with connected(keystore.admin) as admin, connected(keystore.admin) as backup:
+        wrapped = await admin.fetchval(
+            "select wrapped from keystore.dek where key_id = $1",
+            bytes.fromhex(gone.key.key_id),
+        )
+        async with backup.transaction(isolation="repeatable_read", readonly=True):
+            await backup.fetch("select from keystore.tenant_keys")
+            await erase(keys.keeper, OfRequest(tenant, gone.key.request_id))
+            await keys.partitions.rewrite()
+            copied = wrapped in await heap(admin)
+        await keys.partitions.rewrite()
+        left = wrapped in await heap(admin)
+        again = await keys.partitions.rewrite()
+
+    assert copied, "the control: the reader keeps the bytes"
+    assert not left
+    assert 0 == again
+
+
 async def heap(admin: asyncpg.Connection) -> bytes:
     """The file of the partition, as it lies on the disk."""
     await admin.execute("checkpoint")
