@@ -1,22 +1,25 @@
 """What only a real Postgres can say of the keystore: fences, locks, remains, caches."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 
 import asyncpg
 import pytest
+from typing_extensions import override
 
 from demo.stack import Stack
 from infra.keystore import partitions
 from infra.keystore.partitions import PostgresKeyPartitions
+from infra.kms.file import FileKms
 from infra.system import SystemClock
 from pipeline.errors import IntegrityError, KeyDestroyed, RetryableError
 from pipeline.keystore import Partition
 from pipeline.ports.keys import Destroyed, NewKey, OfRequest
+from pipeline.ports.kms import Wrapped
 from pipeline.wrapping import SecretPurpose, SecretRef, secret_version
 from schemas.ids import TenantId
 from tests.support.keystore import (
@@ -309,6 +312,47 @@ async def test_another_process_sees_an_erasure_at_once(
     assert [Destroyed(), stays.key] == list(after.values())
     assert [Destroyed(), Destroyed()] == list(ended.values())
     assert [False] == refused
+
+
+async def test_a_tenant_whose_keys_are_being_destroyed_fails_no_other(
+    keystore: Database, keys: Keys, tenant: TenantId, tmp_path: Path
+) -> None:
+    """Its epoch rises with each, also between a look and the insert behind it."""
+    other = new_tenant()
+    await keys.keeper.enrol(other)
+    old = [new_key(tenant) for _ in range(4)]
+    await keys.store.create(old)
+
+    async def erased() -> None:
+        await erase(keys.keeper, OfRequest(tenant, old.pop().key.request_id))
+
+    provider = kms(tmp_path)
+    erasing = Erasing(
+        folder=provider.folder, entropy=provider.entropy, tenant=tenant, erased=erased
+    )
+    async with opened(keystore, erasing) as busy:
+        news = [new_key(tenant), new_key(other)]
+        created = await busy.store.create(news)
+        found = await keys.store.fetch([ref(new) for new in news])
+
+    assert len(old) < 4, "the control: keys were destroyed meanwhile"
+    assert [True, True] == created
+    assert [new.key for new in news] == list(found.values())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Erasing(FileKms):
+    """Whoever unwraps this tenant's key finds, behind it, one more request erased."""
+
+    tenant: TenantId
+    erased: Callable[[], Awaitable[None]]
+
+    @override
+    async def unwrap(self, wrapped: Wrapped, aad: bytes) -> bytes:
+        key = await FileKms.unwrap(self, wrapped, aad)
+        if wrapped.ref.tenant_id == self.tenant:
+            await self.erased()
+        return key
 
 
 async def test_a_key_that_is_sent_again_while_it_is_destroyed_stays_destroyed(
