@@ -55,7 +55,10 @@ select k.id, k.name, k.environment, k.expires_at, k.revoked_at, k.capabilities,
               order by s.not_before desc) as public_ids
   from sluice.api_key k order by k.created_at
 """
-FIND_KEY = "select environment from sluice.api_key where id = $1 and revoked_at is null"
+FIND_KEY = """
+select environment from sluice.api_key
+ where id = $1 and revoked_at is null and expires_at > $2
+"""
 RETIRE = """
 update sluice.api_key_secret s
    set not_after = case when s.public_id = (
@@ -176,14 +179,14 @@ class Admin:
     ) -> NewSecret | None:
         """A new secret; the one before works for ``grace`` more, older ones no more.
 
-        None: no such key.
+        None: no such key, or its time is over, which no rotation makes longer.
         """
         async with as_tenant(self.pool, tenant) as connection:
-            environment = await connection.fetchval(FIND_KEY, UUID(key_id))
+            now = self.clock.now()
+            environment = await connection.fetchval(FIND_KEY, UUID(key_id), now)
             if environment is None:
                 return None
             made = self._make(environment)
-            now = self.clock.now()
             await connection.execute(RETIRE, UUID(key_id), now + grace, now)
             await self._secret(connection, key_id, made)
             await self._told(connection, tenant, "key.rotated", key_id)

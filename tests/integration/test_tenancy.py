@@ -2,13 +2,14 @@
 
 import json
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from datetime import timedelta
 
 import asyncpg
 import pytest
 
 from demo.stack import Stack
-from infra.postgres.admin import Admin
+from infra.postgres.admin import KEY_LIFE, Admin
 from infra.postgres.credentials import PostgresCredentials
 from infra.postgres.ledger import PostgresLedger
 from infra.postgres.pool import as_door, as_tenant, open_pool
@@ -368,6 +369,27 @@ async def test_keys_live_rotate_and_end(
         await clock.sleep(6)
         assert await credentials.api_key(newer.secret) is None
         assert not await admin.revoke_key(tenant, made.id)
+
+
+async def test_a_key_whose_time_is_over_gets_no_new_secret(
+    admin: Admin, installation: Installation
+) -> None:
+    """It would be shown as one that works, and be refused by every gateway."""
+    clock = HeldClock()
+    admin = replace(admin, clock=clock)
+    tenant = await admin.create_tenant("Acme")
+    made = await admin.create_key(tenant, "test", "key")
+    await clock.sleep(KEY_LIFE.total_seconds() - 1)
+    before = await admin.rotate_key(tenant, made.id, timedelta())
+    await clock.sleep(1)
+
+    after = await admin.rotate_key(tenant, made.id, timedelta())
+
+    assert before is not None
+    assert after is None
+    async with await open_pool(installation.urls["sluice_gateway"], size=2) as pool:
+        credentials = PostgresCredentials(pool, clock)
+        assert await credentials.api_key(before.secret) is None, "the control"
 
 
 @pytest.mark.parametrize(
