@@ -20,6 +20,11 @@ from schemas.ids import TenantId
 SETTLED: Final = timedelta(minutes=15)
 """How long a tenant must have been frozen: what it did before is on its log by then."""
 
+THAWED: Final = (
+    "expected a tenant that stays frozen: its keys are destroyed, and it was thawed"
+    " meanwhile; sluice tenant freeze, then close it again"
+)
+
 STATE = """
 update sluice.tenant set state = $1 where state = any ($2) returning tenant_id
 """
@@ -64,8 +69,8 @@ class Closing:
         it; what comes for it later is a dead letter.
 
         Raises:
-            SluiceError: it was not frozen for 15 minutes, by its own log, or requests
-                or events of it are on their way.
+            SluiceError: it was not frozen for 15 minutes, by its own log, requests or
+                events of it are on their way, or it was thawed meanwhile.
         """
         async with as_tenant(self.admin.pool, tenant, readonly=True) as connection:
             await self._refuse_busy(connection)
@@ -74,6 +79,8 @@ class Closing:
         async with as_tenant(self.admin.pool, tenant) as connection:
             if await connection.fetchval(STATE, "closed", ["frozen"]) is not None:
                 await put(connection, closing(act))
+            elif await connection.fetchval(STATE, "closed", ["closed"]) is None:
+                raise SluiceError(THAWED)
         return act.at
 
     async def _refuse_busy(self, connection: Connection) -> None:

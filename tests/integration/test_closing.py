@@ -30,6 +30,7 @@ from infra.signer.state import STATE, FileState
 from infra.system import SystemEntropy
 from pipeline.audit import ROOT, record
 from pipeline.errors import IntegrityError, KeyDestroyed, LogClosed, SluiceError
+from pipeline.ports.keys import Terminated
 from producers.checkpointer import Checkpointer
 from schemas.audit import CLOSED, AuditRecorded
 from schemas.events import Attributes, Event
@@ -243,6 +244,32 @@ async def test_who_is_frozen_again_waits_again(scene: Scene) -> None:
 
     with pytest.raises(SluiceError, match="15 minutes"):
         await scene.closing.close(tenant)
+
+
+async def test_who_was_thawed_while_it_was_closed_is_not_told_as_closed(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its keys are gone by then: frozen again, it can be closed."""
+    tenant = await scene.frozen()
+    terminate = PostgresKeyKeeper.terminate
+
+    async def beside(keeper: PostgresKeyKeeper, tenant: TenantId) -> Terminated:
+        assert await scene.closing.thaw(tenant)
+        return await terminate(keeper, tenant)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(PostgresKeyKeeper, "terminate", beside)
+        with pytest.raises(SluiceError, match="freeze"):
+            await scene.closing.close(tenant)
+
+    await scene.drain()
+    assert CLOSED not in await scene.actions(tenant)
+    assert await scene.closing.freeze(tenant)
+    await scene.drain()
+    await scene.clock.sleep(SETTLED.total_seconds())
+    await scene.closing.close(tenant)
+    await scene.drain()
+    assert CLOSED == (await scene.actions(tenant))[-1]
 
 
 async def test_who_is_closed_stays_closed(scene: Scene) -> None:
