@@ -14,6 +14,7 @@ from infra.postgres.telling import SOURCE, Teller
 from pipeline.audit import ROOT
 from pipeline.credentials import ApiKey, base62, make
 from pipeline.erasure import order, ordered
+from pipeline.errors import SluiceError
 from pipeline.ports.keys import KeyKeeper, Subjects
 from pipeline.ports.system import Clock, Entropy
 from pipeline.ports.tenants import Environment
@@ -28,6 +29,7 @@ KEY_LIFE: Final = timedelta(days=365)
 SECRET_BYTES: Final = 64
 
 TENANT = "insert into sluice.tenant (name) values ($1)"
+STANDS = "select state from sluice.tenant where tenant_id = $1 for share"
 TENANTS = "select tenant_id, name, state from sluice.tenant order by name"
 ROUTE = """
 insert into sluice.route (environment, model, provider, upstream_model)
@@ -93,7 +95,7 @@ class NewSecret:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Admin:
-    """The operator's acts.
+    """The operator's acts; ``SluiceError`` for a tenant that is not there, or closed.
 
     Attributes:
         actor: who acts, as the ledger names them.
@@ -231,7 +233,8 @@ class Admin:
     async def record_replay(self, tenant: TenantId, letter: str) -> None:
         """Tell the ledger that a dead letter, by its id, is about to be put back."""
         async with as_tenant(self.pool, tenant) as connection:
-            await self._told(connection, tenant, "record.replayed", letter)
+            # Also of a closed one: a letter of it must not end the replay of others.
+            await self.teller.tell(connection, tenant, "record.replayed", letter)
 
     async def release(self, group: str) -> int:
         """Let a consumer group that is held or halted go on; the release's number.
@@ -239,7 +242,7 @@ class Admin:
         It is of no tenant, so the root log tells of it.
         """
         async with as_tenant(self.pool, ROOT) as connection:
-            await self._told(connection, ROOT, "delivery.released", group)
+            await self.teller.tell(connection, ROOT, "delivery.released", group)
             await connection.execute("set local role none")  # the login itself may
             number: int = await connection.fetchval(RELEASE, group)
         return number
@@ -251,6 +254,7 @@ class Admin:
         data = ErasureOrdered(actor=self.actor, scope=scope, ref=ref)
         event = order(tenant, data, job, SOURCE, self.clock.now())
         async with as_tenant(self.pool, tenant) as connection:
+            await _refuse_ended(connection, tenant)
             await put(connection, Outgoing(RETENTION_DUE, event))
             await put(connection, ordered(event))
         return job
@@ -291,4 +295,14 @@ class Admin:
         about: str,
         model: str | None = None,
     ) -> None:
+        await _refuse_ended(connection, tenant)
         await self.teller.tell(connection, tenant, action, about, model)
+
+
+async def _refuse_ended(connection: Connection, tenant: TenantId) -> None:
+    """Nothing is done of which no log would ever tell."""
+    state = await connection.fetchval(STANDS, UUID(tenant))
+    if state is None:
+        raise SluiceError("expected a tenant's id, as `sluice tenant list` shows it")
+    if state == "closed":
+        raise SluiceError("expected a tenant that was not closed")

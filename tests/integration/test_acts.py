@@ -25,6 +25,7 @@ from infra.postgres.outbox import Outbox
 from infra.postgres.pool import open_pool
 from infra.system import SystemClock, SystemEntropy
 from pipeline.audit import ROOT
+from pipeline.errors import SluiceError
 from pipeline.ports.bus import Record
 from schemas.audit import AuditRecorded
 from schemas.events import Attributes, Event
@@ -153,6 +154,19 @@ async def test_it_is_on_the_ledger(
     assert ("gpt" if action == "route.set" else None) == told[-1].get("model")
     if about is not None:
         assert about == told[-1]["decision"][0]["rule"]
+
+
+async def test_nobody_orders_for_a_tenant_that_is_not_there(
+    installation: Installation, tmp_path: Path
+) -> None:
+    """The order would be carried out by nobody, and begin a log of no tenant."""
+    nobody = TenantId(ENTROPY.uuid7())
+    async with AsyncExitStack() as opened:
+        admin = await _admin(opened, installation, tmp_path)
+        with pytest.raises(SluiceError, match="tenant"):
+            await admin.erase_request(nobody, new_request_id())
+
+        assert [] == await _on_the_ledger(opened, installation, admin, nobody)
 
 
 async def _admin(

@@ -1,8 +1,10 @@
 """A tenant that goes: frozen, closed with its log, and the log deleted."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 import pytest
@@ -35,6 +37,7 @@ from producers.checkpointer import Checkpointer
 from schemas.audit import CLOSED, AuditRecorded
 from schemas.events import Attributes, Event
 from schemas.ids import Actor, TenantId
+from schemas.policies import PolicyDocument
 from schemas.topics import AUDIT_RECORDED, TOPICS
 from tests.support.audit import recorded
 from tests.support.gateway import HeldClock
@@ -306,3 +309,29 @@ async def test_no_other_role_deletes(scene: Scene, installation: Installation) -
             await connection.execute("set role sluice_ledger_deleter")
     finally:
         await connection.close()
+
+
+async def test_nothing_more_is_done_to_who_is_closed(scene: Scene) -> None:
+    """Its log takes no record of it any more."""
+    tenant = await scene.frozen()
+    made = await scene.admin.create_key(tenant, "live", "one")
+    await scene.drain()
+    await scene.closing.close(tenant)
+    await scene.drain()
+    admin = scene.admin
+    acts: list[Callable[[], Awaitable[Any]]] = [
+        lambda: admin.create_key(tenant, "live", "two"),
+        lambda: admin.create_client(tenant, "live", "two"),
+        lambda: admin.rotate_key(tenant, made.id, timedelta()),
+        lambda: admin.revoke_key(tenant, made.id),
+        lambda: admin.set_policy(tenant, PolicyDocument()),
+        lambda: admin.erase_request(tenant, new_request_id()),
+    ]
+
+    for act in acts:
+        with pytest.raises(SluiceError, match="closed"):
+            await act()
+
+    await scene.drain()
+    assert CLOSED == (await scene.actions(tenant))[-1]
+    assert 1 == len(await admin.keys(tenant))
