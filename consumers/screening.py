@@ -45,7 +45,10 @@ class ScreeningConsumer:
             action="request.accepted",
             contents=((Purpose.REQUEST, event.data.content),),
         )
-        begun = told(event, accepted, source=SOURCE, now=now)
+        # Of when it was accepted: what was erased while it waited here is older than
+        # the order, and its record must say so.
+        at = event.attributes.time
+        begun = told(event, accepted, source=SOURCE, now=at)
         found = self._screened(event, work)
         if isinstance(found, Screened) and found.verdict is not Verdict.BLOCKED:
             return [begun, *self._passed(event, found, now)]

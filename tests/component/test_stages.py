@@ -19,6 +19,7 @@ from consumers.provider import LEASE, ProviderConsumer
 from consumers.redaction import RedactionConsumer
 from consumers.screening import ScreeningConsumer
 from infra.memory.keystore import MemoryKeys
+from infra.memory.ledger import MemoryLedger
 from infra.memory.requests import MemoryProviderCalls, MemoryRequests
 from infra.memory.tenants import MemoryTenants
 from infra.memory.webhooks import MemoryWebhooks
@@ -28,6 +29,7 @@ from pipeline.contents import Contents
 from pipeline.coverage import not_run
 from pipeline.errors import RetryableError
 from pipeline.findings import unpacked
+from pipeline.forgetting import content_pass
 from pipeline.keystore import Partition, class_named, partition_of
 from pipeline.ports.bus import Record
 from pipeline.ports.keys import NewKey, OfRequest
@@ -40,8 +42,8 @@ from pipeline.screening import SCREENING
 from pipeline.sealing import Purpose
 from pipeline.sequencing import sift
 from pipeline.work import Bench
-from schemas.audit import AuditRecorded
-from schemas.events import Attributes, Event
+from schemas.audit import AuditRecorded, Erase
+from schemas.events import Attributes, Event, timestamp
 from schemas.ids import EventId, RequestId, TenantId, event_id
 from schemas.policies import External, Failing, GuardRule, PolicyDocument
 from schemas.requests import (
@@ -55,7 +57,7 @@ from schemas.requests import (
     Route,
 )
 from schemas.topics import MAX_RECORD_BYTES, Outgoing
-from tests.support.audit import NOON
+from tests.support.audit import NOON, recorded
 from tests.support.gateway import HeldClock
 from tests.support.installation import admitted, new_request_id, new_tenant, terms
 from tests.support.keystore import erase
@@ -229,6 +231,33 @@ async def test_a_clean_request_passes_and_is_recorded_twice(house: House) -> Non
     passed = one(found, RequestScreened)
     assert event.data.content == passed.data.content
     assert passed.data.guards_ran
+
+
+@pytest.mark.parametrize("scope", ["request", "subject"])
+async def test_what_was_erased_while_it_waited_for_screening_is_covered(
+    house: House, scope: str
+) -> None:
+    """It was accepted when its event says, before the order, and not when looked at."""
+    event = await house.accepted("What is the capital of Norway?")
+    request = RequestId(event.attributes.subject)
+    await erase(house.keys, OfRequest(house.tenant, request))
+    as_of = event.attributes.time + timedelta(seconds=1)
+    ref = request if scope == "request" else "0" * 64
+    covered = Erase.model_validate(
+        {"scope": scope, "ref": ref, "as_of": timestamp(as_of)}
+    )
+    house.clock.elapsed = timedelta(seconds=2)
+    found = await house.screened(event)
+
+    ledger = MemoryLedger("test.example", ENTROPY)
+    told = [o.event for o in found if isinstance(o.event.data, AuditRecorded)]
+    done = recorded("order", "erasure.completed", tenant=house.tenant, erase=covered)
+    await ledger.append([done, *told])
+
+    assert [("request.accepted", "ok"), ("request.screened", "key_destroyed")] == (
+        actions(found)
+    )
+    assert [] == list(await content_pass(ledger, house.tenant, house.keys.fetch))
 
 
 async def test_an_attack_is_blocked_and_whoever_waits_is_told(house: House) -> None:
