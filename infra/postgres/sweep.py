@@ -21,6 +21,9 @@ _PASSING: Final = (
     " from sluice.request where transient and deadline > $1 and deadline <= $2"
 )
 WHO: Final = "select distinct tenant_id"
+_OPEN_LOG: Final = (
+    " and tenant_id in (select tenant_id from sluice.tenant where state <> 'closed')"
+)
 OVERDUE: Final = "select id, terms" + _OPEN + " order by deadline limit $2"
 PASSING: Final = "select id, terms ->> 'key_id' as key_id" + _PASSING
 
@@ -55,7 +58,7 @@ class PostgresSweep(Sweep):
 
     @override
     async def transient(self, since: datetime, until: datetime) -> Sequence[TenantId]:
-        return await finding(self.pool, WHO + _PASSING, since, until)
+        return await finding(self.pool, WHO + _PASSING + _OPEN_LOG, since, until)
 
     @override
     async def passing(self, since: datetime, until: datetime) -> Sequence[KeyRef]:

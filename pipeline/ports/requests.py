@@ -99,7 +99,10 @@ class Sweep(Protocol):
         ...
 
     async def transient(self, since: datetime, until: datetime) -> Sequence[TenantId]:
-        """Whose ``transient`` requests have a deadline in (since, until]."""
+        """Whose ``transient`` requests have a deadline in (since, until].
+
+        A tenant whose log was closed is left out: nothing is told of it any more.
+        """
         ...
 
 

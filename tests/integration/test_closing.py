@@ -1,7 +1,7 @@
 """A tenant that goes: frozen, closed with its log, and the log deleted."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -26,10 +26,11 @@ from infra.postgres.logs import PostgresLogs
 from infra.postgres.outbox import Outbox
 from infra.postgres.pool import open_pool
 from infra.postgres.requests import PostgresRequests
+from infra.postgres.sweep import PostgresSweep
 from infra.postgres.tenants import PostgresTenants
 from infra.signer.ed25519 import FileSigner, PublicKeys, ensure_key
 from infra.signer.state import STATE, FileState
-from infra.system import SystemEntropy
+from infra.system import SystemClock, SystemEntropy
 from pipeline.audit import ROOT, record
 from pipeline.errors import IntegrityError, KeyDestroyed, LogClosed, SluiceError
 from pipeline.ports.keys import Terminated
@@ -38,6 +39,7 @@ from schemas.audit import CLOSED, AuditRecorded
 from schemas.events import Attributes, Event
 from schemas.ids import Actor, TenantId
 from schemas.policies import PolicyDocument
+from schemas.requests import Retention
 from schemas.topics import AUDIT_RECORDED, TOPICS
 from tests.support.audit import recorded
 from tests.support.gateway import HeldClock
@@ -47,6 +49,7 @@ from tests.support.installation import (
     ended,
     installed,
     new_request_id,
+    terms,
 )
 
 pytestmark = pytest.mark.integration
@@ -309,6 +312,29 @@ async def test_no_other_role_deletes(scene: Scene, installation: Installation) -
             await connection.execute("set role sluice_ledger_deleter")
     finally:
         await connection.close()
+
+
+async def test_who_is_closed_is_owed_no_receipt_of_a_day(
+    scene: Scene, installation: Installation
+) -> None:
+    """Its log would never hold the record that the receipt names."""
+    tenants = [await scene.frozen() for _ in range(2)]
+    retained = Retention(retention_class="transient", day="2026-01-01")
+    past = SystemClock().now() - timedelta(days=1)
+    for tenant in tenants:
+        known = terms(deadline=past, retention=retained)
+        request = new_request_id()
+        await scene.requests.admit(replace(admitted(tenant, request), terms=known))
+        await scene.requests.finish([ended(tenant, request, known=known)])
+    gone, stays = tenants
+    await scene.closing.close(gone)
+
+    async with await open_pool(installation.urls["sluice_worker"], size=1) as pool:
+        sweep = PostgresSweep(pool)
+        owed = set(await sweep.transient(past - timedelta(seconds=1), past))
+
+    assert stays in owed
+    assert gone not in owed
 
 
 async def test_nothing_more_is_done_to_who_is_closed(scene: Scene) -> None:
