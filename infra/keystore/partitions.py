@@ -81,13 +81,9 @@ class PostgresKeyPartitions(KeyPartitions):
     async def rewrite(self) -> int:
         async with self._owner() as connection:
             remains = await connection.fetch(REMAINS)
-            for row in remains:
-                steps = await connection.fetchrow(ONE, row["class"], row["day"])
-                if steps is not None:
-                    await connection.execute(steps["rewrite"])
-                if steps is None or row["unseen"]:
-                    named = row["class"], row["day"], row["since"]
-                    await connection.execute(CLEAN, *named)
+            done = [await _rewritten(connection, row) for row in remains]
+        if not all(done):
+            raise RetryableError("somebody holds a day of keys; the others were done")
         return len(remains)
 
     @asynccontextmanager
@@ -110,6 +106,21 @@ async def _left(connection: asyncpg.pool.PoolConnectionProxy) -> None:
         unless_left.callback(connection.terminate)
         await connection.execute(LEAVE)
         unless_left.pop_all()
+
+
+async def _rewritten(
+    connection: asyncpg.pool.PoolConnectionProxy, row: asyncpg.Record
+) -> bool:
+    """Rewrite one day; False: it was not free within seconds."""
+    steps = await connection.fetchrow(ONE, row["class"], row["day"])
+    if steps is not None:
+        try:
+            await connection.execute(steps["rewrite"])
+        except asyncpg.LockNotAvailableError:
+            return False
+    if steps is None or row["unseen"]:
+        await connection.execute(CLEAN, row["class"], row["day"], row["since"])
+    return True
 
 
 async def _finalize(

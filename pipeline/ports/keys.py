@@ -222,5 +222,8 @@ class KeyPartitions(Protocol):
 
         A deleted row's bytes stay in its file until then; and in the new one where a
         transaction that began before may still see them, so the next call repeats it.
+
+        Raises:
+            RetryableError: one could not be rewritten now; all others were.
         """
         ...

@@ -561,6 +561,30 @@ async def test_a_rewrite_beside_an_older_reader_is_repeated(
     assert 0 == again
 
 
+async def test_a_day_that_somebody_holds_keeps_no_other_from_its_rewrite(
+    keystore: Database, keys: Keys, tenant: TenantId
+) -> None:
+    later = replace(MONTH, day=MONTH.day + timedelta(days=2))
+    await keys.partitions.prepare([later])
+    both = [new_key(tenant, day) for day in (MONTH, later)]
+    await keys.store.create(both)
+    await keys.partitions.rewrite()
+    for new in both:
+        await erase(keys.keeper, OfRequest(tenant, new.key.request_id))
+
+    async with connected(keystore.admin) as reader:
+        async with reader.transaction():
+            await reader.execute(
+                "lock table keystore.dek_3_20261122 in access share mode"
+            )
+            with pytest.raises(RetryableError):
+                await keys.partitions.rewrite()
+        left = await reader.fetch("select day from keystore.remains")
+
+    assert [MONTH.day] == [row[0] for row in left]
+    assert 1 == await keys.partitions.rewrite()
+
+
 async def heap(admin: asyncpg.Connection) -> bytes:
     """The file of the partition, as it lies on the disk."""
     await admin.execute("checkpoint")
