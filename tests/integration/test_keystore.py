@@ -17,7 +17,7 @@ from infra.keystore.partitions import PostgresKeyPartitions
 from infra.kms.file import FileKms
 from infra.system import SystemClock
 from pipeline.errors import IntegrityError, KeyDestroyed, RetryableError
-from pipeline.keystore import Partition
+from pipeline.keystore import TRANSIENT, Partition
 from pipeline.ports.keys import Destroyed, NewKey, OfRequest
 from pipeline.ports.kms import Wrapped
 from pipeline.wrapping import SecretPurpose, SecretRef, secret_version
@@ -39,7 +39,7 @@ pytestmark = pytest.mark.integration
 
 FENCED = ("tenant_keys", "kek", "dek", "destroyed", "subject_key")
 CLAIM = """
-    select set_config('role', 'sluice_keystore_tenant', true),
+    select set_config('role', 'sluice_keystore_' || $3::text, true),
            set_config('request.jwt.claims', $1, true),
            set_config('sluice.tenant_id', $2, true)
 """
@@ -125,10 +125,24 @@ async def test_the_table_of_rights(keystore: Database, keys: Keys) -> None:
     async with connected(keystore.admin) as admin:
         found = {(row[0], row[1]): row[2] for row in await admin.fetch(RIGHTS)}
 
-    rights = dict.fromkeys(("dek", "kek", "subject_key"), "DELETE INSERT SELECT")
-    rights["destroyed"] = "INSERT SELECT"
-    rights |= dict.fromkeys(("tenant_keys", "remains"), "INSERT SELECT UPDATE")
-    expected = {(t, "sluice_keystore_tenant"): each for t, each in rights.items()}
+    all_act = {
+        "dek": "DELETE INSERT SELECT",
+        "kek": "SELECT",
+        "subject_key": "INSERT SELECT",
+        "destroyed": "SELECT",
+        "tenant_keys": "SELECT",
+        "remains": "INSERT SELECT UPDATE",
+    }
+    keeper_acts = {
+        "kek": "DELETE INSERT",
+        "subject_key": "DELETE",
+        "destroyed": "INSERT",
+        "tenant_keys": "INSERT UPDATE",
+    }
+    expected = {(t, "sluice_keystore_tenant"): each for t, each in all_act.items()}
+    expected |= {
+        (t, "sluice_keystore_destroyer"): each for t, each in keeper_acts.items()
+    }
     assert expected == found
 
 
@@ -171,7 +185,7 @@ async def test_with_a_wrong_claim_nothing_is_read_or_deleted(
         for claimed, setting in forms:
             async with app.transaction():
                 claims = f'{{"tenant_id": "{claimed}"}}'
-                await app.fetch(CLAIM, claims, setting)
+                await app.fetch(CLAIM, claims, setting, "tenant")
                 seen += [
                     await app.fetchval(f"select count(*) from keystore.{table}")  # noqa: S608 - a constant of this file
                     for table in FENCED
@@ -198,7 +212,7 @@ async def test_with_the_right_claim_the_rows_are_there(
     await furnished(keys, tenant)
 
     async with connected(keystore.app) as app, app.transaction():
-        await app.fetch(CLAIM, f'{{"tenant_id": "{tenant}"}}', tenant)
+        await app.fetch(CLAIM, f'{{"tenant_id": "{tenant}"}}', tenant, "tenant")
         counts = [
             await app.fetchval(f"select count(*) from keystore.{table}")  # noqa: S608 - a constant of this file
             for table in FENCED
@@ -224,12 +238,49 @@ async def test_nobody_writes_another_tenants_row(
     """Claim and setting both name the row's tenant, or it is not written."""
     names = dict.fromkeys(("claim", "setting", "row"), tenant) | {bent: new_tenant()}
     insert = f"insert into keystore.{table} {WRITES[table]}"
-    async with connected(keystore.app) as app, app.transaction():
+    async with connected(keystore.keeper) as keeper, keeper.transaction():
         claims = f'{{"tenant_id": "{names["claim"]}"}}'
-        await app.fetch(CLAIM, claims, names["setting"])
+        await keeper.fetch(CLAIM, claims, names["setting"], "destroyer")
 
         with pytest.raises(asyncpg.InsufficientPrivilegeError, match="row-level"):
-            await app.execute(insert, names["row"])
+            await keeper.execute(insert, names["row"])
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "update keystore.tenant_keys set state = 'terminated'",
+        "delete from keystore.tenant_keys",
+        "delete from keystore.kek",
+        "delete from keystore.subject_key",
+        "delete from keystore.destroyed",
+        "set role sluice_keystore_destroyer",
+    ],
+)
+async def test_the_workers_login_destroys_nothing_of_a_tenant_it_acts_as(
+    keystore: Database, keys: Keys, tenant: TenantId, statement: str
+) -> None:
+    async with connected(keystore.app) as app, app.transaction():
+        await app.fetch("select keystore.act_as($1)", tenant)
+
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await app.execute(statement)
+
+
+async def test_the_workers_login_forgets_transient_keys_alone(
+    keystore: Database, keys: Keys, tenant: TenantId
+) -> None:
+    passing_day = Partition(TRANSIENT, MONTH.day)
+    await keys.partitions.prepare([passing_day])
+    kept, passing = new_key(tenant), new_key(tenant, passing_day)
+    await keys.store.create([kept, passing])
+    async with connected(keystore.app) as app, app.transaction():
+        await app.fetch("select keystore.act_as($1)", tenant)
+        done = await app.execute("delete from keystore.dek")
+
+    assert "DELETE 1" == done
+    found = await keys.store.fetch([ref(kept), ref(passing)])
+    assert {ref(kept): kept.key, ref(passing): Destroyed()} == found
 
 
 SIXTY = "sha256('') || substr(sha256(''), 5)"
@@ -688,7 +739,7 @@ async def test_days_are_made_beside_long_readers_and_writers(
 ) -> None:
     day = replace(MONTH, day=MONTH.day + timedelta(days=1))
     async with connected(keystore.app) as app, app.transaction():
-        await app.fetch(CLAIM, f'{{"tenant_id": "{tenant}"}}', tenant)
+        await app.fetch(CLAIM, f'{{"tenant_id": "{tenant}"}}', tenant, "tenant")
         await app.execute("delete from keystore.dek")
 
         made = await asyncio.wait_for(keys.partitions.prepare([day]), 1)
@@ -705,7 +756,7 @@ async def test_a_drop_behind_a_long_reader_holds_up_nobody_and_is_finished_later
     await keys.partitions.prepare([day, later])
     await keys.store.create([new_key(tenant, day)])
     async with connected(keystore.app) as app, app.transaction():
-        await app.fetch(CLAIM, f'{{"tenant_id": "{tenant}"}}', tenant)
+        await app.fetch(CLAIM, f'{{"tenant_id": "{tenant}"}}', tenant, "tenant")
         await app.fetch("select from keystore.dek")
 
         with pytest.raises(RetryableError):
