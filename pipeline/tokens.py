@@ -101,16 +101,19 @@ def _bare(value: str) -> str:
 _LINE: Final = r"\\{0,2}_"
 _HEAD: Final = re.compile(
     rf"(?:<|&lt;|\\u003c|%3C|‹)?\\?({_CLASSES.replace('_', _LINE)}){_LINE}\Z",
-    re.IGNORECASE,
+    re.IGNORECASE | re.ASCII,
 )
 _LONGEST_HEAD: Final = 10 + max(len(each) + 2 * each.count("_") for each in DataClass)
 """Characters: an escaped bracket, the longest class, and its escaped underscores."""
 _TAIL: Final = re.compile(
     rf"[0-9A-Z]{{4}}{_LINE}(S?)([0-9]{{1,6}})(?![0-9])"
     r"(?:\\?>|&gt;|\\+u003e|%3E|›)?",
-    re.IGNORECASE,
+    re.IGNORECASE | re.ASCII,
 )
-"""Tokens as models bend them: what stands before the nonce, and from it on."""
+"""Tokens as models bend them: what stands before the nonce, and from it on.
+
+Cases are ASCII's: to Unicode a Kelvin sign is a K, of which no class is spelt.
+"""
 
 
 @dataclass(frozen=True, slots=True)
