@@ -29,8 +29,18 @@ _LOOKS_LIKE: Final = re.compile(
     rf"<((?:{_CLASSES})_[0-9A-Z]{{4}}_S?[0-9]{{1,6}})>", re.IGNORECASE
 )
 ESCAPE: Final = "\u2039{}\u203a"
-_EXACT: Final = frozenset({DataClass.PERSON, DataClass.ADDRESS, DataClass.HEALTH})
-"""Classes whose values are equal only where every character is."""
+_NUMBERED: Final = frozenset(
+    {
+        DataClass.BANK,
+        DataClass.CARD,
+        DataClass.GOV_ID,
+        DataClass.MEDICAL_ID,
+        DataClass.PHONE,
+    }
+)
+"""Classes whose values are equal without case and separators: these only group."""
+_CASELESS: Final = frozenset({DataClass.EMAIL, DataClass.NETWORK, DataClass.PLATE})
+"""Classes whose separators tell values apart, and whose case does not."""
 
 _SEPARATORS: Final = re.compile(r"[^\w@.%+]+")
 
@@ -70,7 +80,9 @@ def token_spans(text: str) -> list[tuple[int, int]]:
 class Session:
     """Gives tokens in the order in which values appear; equal values, equal tokens.
 
-    Values of structured classes are equal without case and separators, names exactly.
+    What is turned back is the first of them as it was written, so only what means the
+    same is equal: numbers without case and separators, mail and network addresses and
+    plates without case, all else where every character is.
 
     Attributes:
         vault: what can be restored: token to value; never shown.
@@ -84,7 +96,7 @@ class Session:
     def token(self, data_class: DataClass, value: str, *, reversible: bool) -> str:
         """The value's token; a reversible one goes into the vault."""
         prefix = f"{data_class}_{self.nonce}_{'' if reversible else 'S'}"
-        same = value if data_class in _EXACT else _bare(value)
+        same = _same(data_class, value)
         found = self._given.get((prefix, same))
         if found is None:
             self._numbers[prefix] = number = self._numbers.get(prefix, 0) + 1
@@ -94,8 +106,11 @@ class Session:
         return found
 
 
-def _bare(value: str) -> str:
-    return _SEPARATORS.sub("", value).casefold() or value
+def _same(data_class: DataClass, value: str) -> str:
+    """What equal values of a class have in common."""
+    if data_class in _NUMBERED:
+        return _SEPARATORS.sub("", value).casefold() or value
+    return value.casefold() if data_class in _CASELESS else value
 
 
 _LINE: Final = r"\\{0,2}_"

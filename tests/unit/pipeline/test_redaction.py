@@ -62,6 +62,40 @@ def test_equal_values_have_equal_tokens_whatever_their_separators() -> None:
     assert "call <PHONE_K7QX_1> or <PHONE_K7QX_1>" == done.parts[0].text
 
 
+@pytest.mark.parametrize(
+    ("text", "one", "other"),
+    [
+        ("mail {} or {}", "nora-lind@mail.example", "noralind@mail.example"),
+        ("mail {} or {}", "nora@mail-er.example", "nora@mailer.example"),
+        ("She was born {}, he was born {}", "1/11/1990", "11/1/1990"),
+        ("ip address {} and ip address {}", "2001:db8::1:23", "2001:db8::12:3"),
+        ("number plate: B-AB 123, number plate: BA-B 123", "B-AB 123", "BA-B 123"),
+    ],
+)
+def test_values_that_separators_tell_apart_have_two_tokens(
+    text: str, one: str, other: str
+) -> None:
+    """One of them would be told as the other where it is turned back."""
+    done = redacted(part(text.format(one, other)))
+
+    assert {one, other} == set(done.vault.values())
+
+
+def test_values_that_only_case_tells_apart_have_one_token() -> None:
+    done = redacted(part("mail nora@mail.example or Nora@Mail.Example"))
+
+    assert "mail <EMAIL_K7QX_1> or <EMAIL_K7QX_1>" == done.parts[0].text
+
+
+def test_a_secret_in_another_case_is_another_one() -> None:
+    cell = Cell(data_class=DataClass.SECRET, channel="user", mode=Mode.REVERSIBLE)
+    text = "password: Tr0ub-4dor, password: tr0ub4dor"
+
+    done = redacted(part(text), policy=PolicyDocument(cells=(cell,)))
+
+    assert {"Tr0ub-4dor", "tr0ub4dor"} == set(done.vault.values())
+
+
 def test_neighbours_of_one_class_are_not_merged() -> None:
     done = redacted(part("a@mail.example b@mail.example"))
 
