@@ -66,6 +66,31 @@ def test_it_stands_on_a_copy_in_the_system_part(
     assert body[field] == asked.body[field]  # what an answer repeats
 
 
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"content": "Be kind.", "name": "helper"},
+        {"content": [{"type": "text", "text": "Be kind.", "cache": {"ttl": "5m"}}]},
+        {"content": [
+            {"type": "text", "text": "Be kind."},
+            {"type": "image_url", "image_url": {"url": "https://pictures.example/a"}},
+        ]},
+    ],
+)  # fmt: skip
+def test_it_stands_in_what_is_said_and_in_nothing_beside_it(
+    message: dict[str, object],
+) -> None:
+    """A provider refuses a name of several words, and fetches no such address."""
+    body = {"model": "m", "messages": [{"role": "system", **message}]}
+    asked = opened(Dialect.OPENAI_CHAT, orjson.dumps(body))
+
+    sent = opened(Dialect.OPENAI_CHAT, orjson.dumps(planted(asked, MARK).body))
+
+    assert len(asked.parts) == len(sent.parts)
+    for before, after in zip(asked.parts, sent.parts, strict=True):
+        assert (before.text == "Be kind.") is (MARK in after.text)
+
+
 def test_without_a_system_part_nothing_is_planted() -> None:
     body = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
     asked = opened(Dialect.OPENAI_CHAT, orjson.dumps(body))
