@@ -22,6 +22,7 @@ from pipeline.text import Channel, TextPart
 from pipeline.tokens import Session, escaped, token_spans
 from schemas.policies import (
     Cell,
+    DataClass,
     Failing,
     Guard,
     Mode,
@@ -201,7 +202,14 @@ def judged(
         room: findings that are told one by one; what follows them is told together.
     """
     try:
-        seen = inspect(text, recipe, regions=policy.regions, most=room, clock=clock)
+        seen = inspect(
+            text,
+            recipe,
+            regions=policy.regions,
+            most=room,
+            clock=clock,
+            acting=_acting(policy, channel, recipe),
+        )
     except GuardFailed:
         told = tuple(_told(others, text, policy, channel, recipe))
         return Judged(told, frozenset(REDACTING))
@@ -210,6 +218,18 @@ def judged(
         seen.failed,
         frozenset(seen.signals),
     )
+
+
+def _acting(
+    policy: PolicyDocument, channel: Channel, recipe: Recipe
+) -> Mapping[DataClass, float]:
+    """Classes that are replaced or block, each from which confidence."""
+    return {
+        data_class: recipe.least(cell)
+        for data_class, cell in cells(policy, channel).items()
+        if (cell.mode is not Mode.FLAG or cell.block)
+        and policy.guard(guard_of(data_class)).required
+    }
 
 
 def _told(

@@ -1,7 +1,7 @@
 """Screening: may this request pass?"""
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -20,7 +20,7 @@ from pipeline.policies import REDACTING, cells, guard_of
 from pipeline.text import Channel, TextPart
 from pipeline.topics import spoken_of
 from pipeline.verdicts import GuardUnavailable, Hit, Screened, Story
-from schemas.policies import Guard, PolicyDocument
+from schemas.policies import DataClass, Guard, PolicyDocument
 
 CARRIED: Final = frozenset({Channel.TOOL, Channel.DOCUMENT})
 _INJECTION: Final = "security.prompt_injection"
@@ -182,15 +182,17 @@ def _blocked_classes(
     for part in parts:
         if part.channel not in blocking:
             continue
-        told = cells(policy, part.channel)
-        findings, failed = _inspected(part, policy, recipe, story.signals, clock)
+        told = cells(policy, part.channel).items()
+        least = {c: recipe.least(cell) for c, cell in told if cell.block}
+        findings, failed = _inspected(
+            part, policy, recipe, story.signals, clock, acting=least
+        )
         for guard in sorted(_blockers(policy, part.channel) & failed):
             if not story.fail(guard, policy.guard(guard).on_failure):
                 return story.unavailable(guard)
         for each in findings:
-            cell = told[each.data_class]
-            sure = not each.checked or each.confidence >= recipe.least(cell)
-            if cell.block and sure:
+            blocks = least.get(each.data_class)
+            if blocks is not None and (not each.checked or each.confidence >= blocks):
                 reason = f"privacy.pii.{each.data_class.lower()}"
                 story.tell(
                     guard_of(each.data_class), [Hit(each.rule, reason)], block=True
@@ -204,10 +206,14 @@ def _inspected(
     recipe: Recipe,
     signals: set[str],
     clock: Clock | None,
+    *,
+    acting: Mapping[DataClass, float],
 ) -> tuple[Sequence[Finding], frozenset[Guard]]:
     """What is found, and the guards that could not look."""
     try:
-        seen = inspect(part.text, recipe, regions=policy.regions, clock=clock)
+        seen = inspect(
+            part.text, recipe, regions=policy.regions, clock=clock, acting=acting
+        )
     except GuardFailed:
         return (), frozenset(REDACTING)
     signals.update(seen.signals)

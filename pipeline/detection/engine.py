@@ -6,13 +6,13 @@ pure function of text and recipe; work is capped by counts, and timed where a cl
 given.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 from pipeline.detection.findings import Finding, Inspection
 from pipeline.detection.normalise import Normal, normalise
 from pipeline.detection.recipe import Recipe, build
-from pipeline.detection.rules import NOWHERE, UNCHECKED, Candidate, confidence
+from pipeline.detection.rules import NOWHERE, UNCHECKED, Candidate
 from pipeline.detection.scan import Scan
 from pipeline.detection.sets import GuardFailed
 from pipeline.detection.spans import surest
@@ -33,6 +33,7 @@ def inspect(
     regions: Sequence[str] = (),
     most: int = MAX_FINDINGS,
     clock: Clock | None = None,
+    acting: Mapping[DataClass, float] | None = None,
 ) -> Inspection:
     """What a text holds.
 
@@ -44,6 +45,8 @@ def inspect(
             expected.
         most: findings that are told one by one.
         clock: in seconds; None: nothing is timed.
+        acting: classes that are acted on, and from which confidence: where findings
+            overlap, they go before all others. None: all, from any confidence.
 
     Raises:
         GuardFailed: the text is too long, or a pattern set did not look.
@@ -54,9 +57,9 @@ def inspect(
     if len(data) > MAX_PART_BYTES:
         raise GuardFailed("a text is longer than the engine may look at")
     work = Work(len(data), clock)
-    scan = Scan(data, recipe, work, regions)
+    scan = Scan(data, recipe, work, regions, acting)
     found = [*scan.candidates(), *scan.hidden(), *scan.names(normal.text)]
-    standing = surest(each for each in found if each.score > NOWHERE)
+    standing = surest((each for each in found if each.score > NOWHERE), scan.acts)
     told = _capped(standing, max(0, most), work)
     return Inspection(
         tuple(_findings(normal, data, told, recipe)),
@@ -89,7 +92,6 @@ def _findings(
     """Candidates as findings; bytes are counted as characters once, in order."""
     at = counted = 0
     plain = len(data) == len(normal.text)
-    scale = recipe.calibration
     for each in standing:
         if plain:
             start, end = each.start, each.end
@@ -105,7 +107,7 @@ def _findings(
             each.rule,
             first,
             last,
-            confidence(each.score, scale.get(each.data_class, (1.0, 0.0))),
+            recipe.sure(each),
             each.via or ("normalised" if normal.signals else "plain"),
             each.checked,
         )

@@ -15,7 +15,7 @@ from pipeline.detection.linear import Linear
 from pipeline.detection.names import CUES
 from pipeline.detection.patterns import STRUCTURED
 from pipeline.detection.people import People
-from pipeline.detection.rules import Rule
+from pipeline.detection.rules import Candidate, Rule, confidence
 from pipeline.detection.secrets import PEM_BEGIN, PEM_END, SECRETS
 from pipeline.detection.sets import PatternSet, options
 from pipeline.injection import PHRASES, Phrase
@@ -68,6 +68,11 @@ class Recipe:
         if cell.threshold is not None:
             return cell.threshold
         return self.thresholds.get(cell.data_class, THRESHOLD)
+
+    def sure(self, each: Candidate) -> float:
+        """The confidence of a candidate."""
+        scale = self.calibration.get(each.data_class, (1.0, 0.0))
+        return confidence(each.score, scale)
 
     @cached_property
     def missing(self) -> frozenset[Guard]:

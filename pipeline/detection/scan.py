@@ -1,7 +1,7 @@
 """One pass over one text: what it may hold, scored, with overlaps."""
 
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -49,12 +49,18 @@ class Scan:
     """
 
     def __init__(
-        self, data: bytes, recipe: Recipe, work: Work, regions: Sequence[str] = ()
+        self,
+        data: bytes,
+        recipe: Recipe,
+        work: Work,
+        regions: Sequence[str] = (),
+        acting: Mapping[DataClass, float] | None = None,
     ) -> None:
         self._data = data
         self._recipe = recipe
         self._work = work
         self._regions = regions
+        self._acting = acting
         self.around = Around(data)
         self.failed: set[Guard] = set()
 
@@ -192,19 +198,31 @@ class Scan:
         said = decoded(self._data)
         if not said.runs:
             return []
-        inner = Scan(said.data, self._recipe, self._work, self._regions)
+        inner = Scan(said.data, self._recipe, self._work, self._regions, self._acting)
         best: dict[tuple[int, int], Candidate] = {}
         for each in inner.candidates():
             if each.score <= 0 or each.data_class in ASIDE:
                 continue
             run = said.run(each.start)
             known = best.get((run.start, run.end))
-            if known is None or each.score > known.score:
+            if known is None or self._graver(each, known):
                 best[run.start, run.end] = each._replace(
                     start=run.start, end=run.end, via=run.via
                 )
         self.failed |= inner.failed
         return list(best.values())
+
+    def acts(self, each: Candidate) -> bool:
+        """Whether something is done with it; nobody said: with everything."""
+        if self._acting is None:
+            return True
+        least = self._acting.get(each.data_class)
+        if least is None:
+            return False
+        return not each.checked or self._recipe.sure(each) >= least
+
+    def _graver(self, one: Candidate, other: Candidate) -> bool:
+        return (self.acts(one), one.score) > (self.acts(other), other.score)
 
 
 def _in_bytes(

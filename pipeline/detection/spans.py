@@ -72,13 +72,18 @@ def resolved(
     return sorted(kept, key=span)
 
 
-def surest(found: Iterable[Candidate]) -> list[Candidate]:
-    """Candidates without overlap; passages that are only marked stand aside."""
+def surest(
+    found: Iterable[Candidate], acts: Callable[[Candidate], bool] = lambda _: True
+) -> list[Candidate]:
+    """Candidates without overlap; passages that are only marked stand aside.
+
+    Whatever is acted on goes before what is not, however sure that is.
+    """
     marks: list[Candidate] = []
     rest: list[Candidate] = []
     for each in found:
         (marks if each.data_class in ASIDE else rest).append(each)
-    standing = resolved(rest, _span, _rank)
+    standing = resolved(rest, _span, lambda each: (float(acts(each)), *_rank(each)))
     return sorted([*standing, *resolved(marks, _span, _rank)], key=_span)
 
 

@@ -1,5 +1,6 @@
 """Redaction: what leaves, what is kept for restoring, and what never changes."""
 
+from base64 import b64encode
 from dataclasses import replace
 
 import pytest
@@ -131,6 +132,49 @@ def test_an_answer_is_flagged_but_for_strict_classes() -> None:
     done = redacted(part(text, Channel.COMPLETION))
 
     assert "mail a@mail.example, card <CARD_K7QX_S1>" == done.parts[0].text
+
+
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        ("its password: nora.lind@mail.test!", "its password: <SECRET_K7QX_S1>"),
+        (
+            "see https://a.test/?u=a%40mail.test&c=4111%201111%201111%201111 now",
+            "see <CARD_K7QX_S1> now",
+        ),
+        (
+            b64encode(b"to a@mail.test: 4111 1111 1111 1111").decode(),
+            "<CARD_K7QX_S1>",
+        ),
+    ],
+)
+def test_what_is_only_flagged_hides_nothing_that_must_not_leave(
+    text: str, left: str
+) -> None:
+    """An address is surer than what lies in it, but in an answer it stays."""
+    done = redacted(part(text, Channel.COMPLETION))
+
+    assert left == done.parts[0].text
+
+
+def test_what_is_below_its_threshold_hides_nothing_that_is_not() -> None:
+    cell = Cell(
+        data_class=DataClass.PHONE, channel="user", mode=Mode.STRICT, threshold=1.0
+    )
+    text = "my phone account number 030 1234 5678"
+
+    done = redacted(part(text), policy=PolicyDocument(cells=(cell,)))
+
+    assert "my phone account number <BANK_K7QX_S1>" == done.parts[0].text
+
+
+def test_what_a_guard_finds_that_nobody_asks_for_hides_nothing() -> None:
+    guards = {Guard.PII: GuardRule(required=False)}
+    text = "password: nora.lind@mail.test!"
+
+    done = redacted(part(text), policy=PolicyDocument(guards=guards))
+
+    assert "password: <SECRET_K7QX_S1>" == done.parts[0].text
 
 
 def test_reversible_in_an_answer_gives_no_token_that_could_be_restored() -> None:

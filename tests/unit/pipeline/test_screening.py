@@ -1,5 +1,6 @@
 """Screening: verdicts by channel, reasons, and guards that fail."""
 
+from base64 import b64encode
 from dataclasses import replace
 from typing import Never
 
@@ -151,6 +152,15 @@ def test_a_cell_may_block_a_class() -> None:
     done = screened(
         part("card 4111 1111 1111 1111"), policy=PolicyDocument(cells=(cell,))
     )
+
+    assert (Verdict.BLOCKED, ("privacy.pii.card",)) == (done.verdict, done.reasons)
+
+
+def test_what_does_not_block_hides_nothing_that_does() -> None:
+    cell = Cell(data_class=DataClass.CARD, channel="user", mode=Mode.STRICT, block=True)
+    text = b64encode(b"to a@mail.test: 4111 1111 1111 1111").decode()
+
+    done = screened(part(text), policy=PolicyDocument(cells=(cell,)))
 
     assert (Verdict.BLOCKED, ("privacy.pii.card",)) == (done.verdict, done.reasons)
 
