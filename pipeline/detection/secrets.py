@@ -43,6 +43,15 @@ def _no_placeholder(value: str) -> bool:
     return _PLACEHOLDER.search(value) is None and len(set(value)) > 5  # noqa: PLR2004
 
 
+def credentials(value: str) -> bool:
+    """Whether the password of an address is none that stands for one.
+
+    Its host and its database may be called ``example``, ``todo`` or ``test``.
+    """
+    secret = value.partition("://")[2].partition("@")[0].partition(":")[2]
+    return _PLACEHOLDER.search(secret) is None
+
+
 def jwt(value: str) -> bool:
     """Whether its first part decodes to a JOSE header (RFC 7515)."""
     head = value.split(".", 1)[0]
@@ -176,7 +185,7 @@ SECRETS: Final = (
         pattern=r"eyJ[0-9A-Za-z_-]{8,}\.[0-9A-Za-z_-]{8,}\.[0-9A-Za-z_-]*", hints=_HINTS,
     ),
     Rule(
-        id="secret.url_credentials", data_class=DataClass.SECRET, kind="connection", base=3.0, check=_no_placeholder, accepts=0.9,
+        id="secret.url_credentials", data_class=DataClass.SECRET, kind="connection", base=3.0, check=credentials, accepts=0.9,
         pattern=r"(?i)[a-z][a-z0-9+.-]{1,30}://[^\s:/@\"'<>]{1,128}:[^\s/@\"'<>]{2,256}@[^\s\"'<>]{2,512}",
     ),
     Rule(
