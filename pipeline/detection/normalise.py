@@ -9,16 +9,24 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
+_CONTROLS: Final = (
+    *range(0x00, 0x09), *range(0x0E, 0x20), *range(0x7F, 0x85), *range(0x86, 0xA0),
+)  # fmt: skip
+"""Controls that neither begin a line nor set anything apart: nobody sees them."""
+_HELD: Final = bytes(code for code in _CONTROLS if code < 0x80)
 DROPPED: Final = frozenset(
     chr(code)
     for start, end in (
-        (0x00AD, 0x00AD), (0x034F, 0x034F), (0x061C, 0x061C), (0x180E, 0x180E),
-        (0x200B, 0x200F), (0x202A, 0x202E), (0x2060, 0x2064), (0x2066, 0x206F),
-        (0xFE00, 0xFE0F), (0xFEFF, 0xFEFF), (0xE0000, 0xE007F), (0xE0100, 0xE01EF),
+        (0x00AD, 0x00AD), (0x034F, 0x034F), (0x061C, 0x061C), (0x115F, 0x1160),
+        (0x17B4, 0x17B5), (0x180B, 0x180F), (0x200B, 0x200F), (0x202A, 0x202E),
+        (0x2060, 0x206F), (0x3164, 0x3164), (0xFE00, 0xFE0F), (0xFEFF, 0xFEFF),
+        (0xFFA0, 0xFFA0), (0xFFF0, 0xFFFB), (0x1BCA0, 0x1BCA3), (0x1D173, 0x1D17A),
+        (0xE0000, 0xE0FFF),
     )
     for code in range(start, end + 1)
-)  # fmt: skip
-"""Zero-width, bidirectional, tag and variation characters: they only disguise."""
+).union(map(chr, _CONTROLS))  # fmt: skip
+"""What is not seen and only disguises: Unicode's Default_Ignorable_Code_Point (zero
+width, bidirectional, tags, variation, fillers), annotations and controls."""
 
 _LETTERS: Final = dict(
     zip(
@@ -68,9 +76,9 @@ def normalise(text: str) -> Normal:
     so that text in another script stays what it is. Lone surrogates, which do not
     encode, become U+FFFD. Each character that occurs is looked up once.
     """
-    if text.isascii():
+    if text.isascii() and not _controlled(text):
         return Normal(text, None)
-    folds = {c: _folded(c) for c in set(text) if c >= "\x80"}
+    folds = {c: _folded(c) for c in set(text) if c >= "\x80" or c in DROPPED}
     signals = {sign for c, fold in folds.items() if (sign := _signal(c, fold))}
     folded = text.translate({ord(c): fold for c, fold in folds.items() if c != fold})
     unmasked = _unmasked(folded) if not _LETTERS.keys().isdisjoint(folds) else folded
@@ -81,6 +89,11 @@ def normalise(text: str) -> Normal:
         return Normal(unmasked, None, told)
     offsets = [i for i, c in enumerate(text) for _ in folds.get(c, "-")]
     return Normal(unmasked, (*offsets, len(text)), told)
+
+
+def _controlled(text: str) -> bool:
+    """Whether a text of ASCII holds controls that are dropped."""
+    return len(text.encode().translate(None, _HELD)) != len(text)
 
 
 def _signal(character: str, fold: str) -> str:

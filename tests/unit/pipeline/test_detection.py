@@ -152,6 +152,14 @@ DISGUISES = [
     ("CARD", "card ４１１１ １１１１ １１１１ １１１１"),
     ("CARD", "card 4111\u00a01111\u00a01111\u00a01111"),
     ("CARD", "card 4111‑1111‑1111‑1111"),
+    *(
+        ("CARD", f"card 4111 11{unseen}11 1111{unseen} 1111")
+        for unseen in (
+            "\x00", "\x08", "\x1b", "\x7f", "\x9d", "\u115f", "\u1160", "\u17b4",
+            "\u180f", "\u2065", "\u3164", "\uffa0", "\ufff9", "\U0001d173",
+            "\U000e0fff",
+        )
+    ),
     ("PHONE", "call ٠١٦١ ٤٩٦ ٠١٢٣"),
     ("EMAIL", "nora.lind%40mail.example%20now"),
     ("EMAIL", "https://a.example/?to=nora.lind%40mail.example"),
