@@ -5,15 +5,16 @@
 import re
 import unicodedata
 from bisect import bisect_right
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final
+from typing import Final, NamedTuple
 
 _CONTROLS: Final = (
-    *range(0x00, 0x09), *range(0x0E, 0x20), *range(0x7F, 0x85), *range(0x86, 0xA0),
+    *range(0x09), *range(0x0E, 0x20), *range(0x7F, 0x85), *range(0x86, 0xA0),
 )  # fmt: skip
 """Controls that neither begin a line nor set anything apart: nobody sees them."""
-_HELD: Final = bytes(code for code in _CONTROLS if code < 0x80)
+_HELD: Final = "".join(filter(str.isascii, map(chr, _CONTROLS))).encode()
 DROPPED: Final = frozenset(
     chr(code)
     for start, end in (
@@ -40,6 +41,15 @@ _PLAIN: Final = str.maketrans(_LETTERS)
 _ALIKE: Final = re.compile(f"[{''.join(_LETTERS)}]++")
 _BESIDE: Final = re.compile(r"[0-9A-Za-z@_]")
 _SIGNS: Final = dict.fromkeys("‐‑‒–—―−﹣", "-") | {"․": ".", "∕": "/", "⁄": "/"}
+_ESCAPE: Final = re.compile(r"(?<!\\)\\++(?:u([0-9A-Fa-f]{4})|([nrt\"/]))")
+"""What JSON, and most languages, write in a string; escaped again in a string of it."""
+_MEANT: Final = {"n": "\n", "r": "\r", "t": "\t"}
+_MARKED: Final = re.compile(
+    r"[^\W_](?:[\ufe0e\ufe0f]?[\u0300-\u036f\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff])"
+    r"{1,16}"
+)
+"""A letter or digit with what is set above, below or around it; no name has more, and
+to put them in order takes time by their square."""
 _QUOTES: Final = {"’": "'", "‘": "'", "“": '"', "”": '"', "\u2028": "\n"}
 
 
@@ -71,13 +81,74 @@ class Normal:
 def normalise(text: str) -> Normal:
     """NFKC by character, disguises undone, digits of every script as ASCII's.
 
+    What stands escaped, as in a string of JSON, is what it means: else a line's end is
+    an ``n`` before the number that begins the next. Letters and their accents are one.
+
     Law: the source span of each span holds all source characters that it came from.
     Look-alike letters are folded only where ASCII letters or digits stand beside them,
     so that text in another script stays what it is. Lone surrogates, which do not
     encode, become U+FFFD. Each character that occurs is looked up once.
     """
+    plain = _Undone(text, None)
+    if "\\" in text:
+        plain = _undone(plain, _ESCAPE, _meant)
+    if not plain.text.isascii():
+        plain = _undone(plain, _MARKED, _composed)
+    return _folding(plain.text, len(text), plain.offsets)
+
+
+class _Undone(NamedTuple):
+    """A text, and for each of its characters the source offset that it came from."""
+
+    text: str
+    offsets: Sequence[int] | None
+
+
+def _undone(
+    given: _Undone, pattern: re.Pattern[str], told: Callable[[re.Match[str]], str]
+) -> _Undone:
+    """The text with what a pattern finds as what it means."""
+    text, before = given
+    pieces: list[str] = []
+    offsets: list[int] = []
+    at = 0
+    for found in pattern.finditer(text):
+        start, end = found.span()
+        means = told(found)
+        pieces += text[at:start], means
+        offsets += range(at, start)
+        offsets += [start] * len(means)
+        at = end
+    if not pieces:
+        return given
+    offsets += range(at, len(text))
+    whole = "".join((*pieces, text[at:]))
+    return _Undone(whole, offsets if before is None else [before[i] for i in offsets])
+
+
+def _meant(found: re.Match[str]) -> str:
+    """What an escape stands for."""
+    if found[1] is not None:
+        return chr(int(found[1], 16))
+    return _MEANT.get(found[2], found[2])
+
+
+def _composed(found: re.Match[str]) -> str:
+    """A letter with its accents as one where there is such a one; a digit has none."""
+    if unicodedata.decimal(found[0][0], None) is not None:
+        return found[0][0]
+    return unicodedata.normalize("NFC", found[0])
+
+
+def _folding(text: str, size: int, places: Sequence[int] | None) -> Normal:
+    """Each character as it is matched.
+
+    Attributes:
+        size: of the source, in characters.
+        places: for each character the source offset; None where both count alike.
+    """
     if text.isascii() and not _controlled(text):
-        return Normal(text, None)
+        return Normal(text, None if places is None else (*places, size))
     folds = {c: _folded(c) for c in set(text) if c >= "\x80" or c in DROPPED}
     signals = {sign for c, fold in folds.items() if (sign := _signal(c, fold))}
     folded = text.translate({ord(c): fold for c, fold in folds.items() if c != fold})
@@ -85,10 +156,11 @@ def normalise(text: str) -> Normal:
     if unmasked != folded:
         signals.add("disguise.homoglyph")
     told = tuple(sorted(signals))
-    if all(len(fold) == 1 for fold in folds.values()):
+    if places is None and all(len(fold) == 1 for fold in folds.values()):
         return Normal(unmasked, None, told)
-    offsets = [i for i, c in enumerate(text) for _ in folds.get(c, "-")]
-    return Normal(unmasked, (*offsets, len(text)), told)
+    given = range(len(text)) if places is None else places
+    offsets = [i for i, c in zip(given, text, strict=True) for _ in folds.get(c, "-")]
+    return Normal(unmasked, (*offsets, size), told)
 
 
 def _controlled(text: str) -> bool:

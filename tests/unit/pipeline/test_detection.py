@@ -3,11 +3,13 @@
 from base64 import b64encode, urlsafe_b64encode
 from dataclasses import replace
 from itertools import pairwise
+from unicodedata import normalize
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from infra.recipes import load_recipe
 from pipeline.detection.engine import (
     MAX_PART_BYTES,
     Finding,
@@ -160,6 +162,7 @@ DISGUISES = [
             "\U000e0fff",
         )
     ),
+    ("CARD", "card 4\u03361\u033611 1111 1\ufe0f\u20e31\ufe0f\u20e311 1111"),
     ("PHONE", "call ٠١٦١ ٤٩٦ ٠١٢٣"),
     ("EMAIL", "nora.lind%40mail.example%20now"),
     ("EMAIL", "https://a.example/?to=nora.lind%40mail.example"),
@@ -172,6 +175,36 @@ DISGUISES = [
 @pytest.mark.parametrize(("data_class", "text"), DISGUISES)
 def test_disguises_are_undone(data_class: str, text: str) -> None:
     assert of_class(text, data_class)
+
+
+WRITTEN = [
+    (r'{"note": "paid by\n4111 1111 1111 1111\nthanks"}', "4111 1111 1111 1111"),
+    (r'{"note": "SSN\t219-09-9999\tx"}', "219-09-9999"),
+    (r'{"a": "{\"note\": \"SSN\\n219-09-9999\"}"}', "219-09-9999"),
+    (r'{"note": "from:\nnora.lind@mail.example"}', "nora.lind@mail.example"),
+    (r'{"mail": "nora\u0040mail.example"}', r"nora\u0040mail.example"),
+    (r'{"patient": "N\u00f6ra Lind"}', r"N\u00f6ra Lind"),
+    (r'{"a": "{\"password\": \"hunter22x\"}"}', "hunter22x"),
+    (r'{"db": "amqp:\/\/app:s3cr3tpw@db\/x"}', r"amqp:\/\/app:s3cr3tpw@db\/x"),
+    ('{"patient": "No\u0308ra Lind"}', "No\u0308ra Lind"),
+]
+
+
+@pytest.mark.parametrize(("text", "value"), WRITTEN)
+def test_what_stands_escaped_is_read_as_it_is_meant(text: str, value: str) -> None:
+    """As tools and their callers write it: with an escape right beside a value."""
+    assert value in {told for _, told in found(text)}
+
+
+def test_accents_that_stand_apart_hide_no_name() -> None:
+    text = "please call Zoë Fernández today"
+
+    apart = inspect(normalize("NFD", text), load_recipe()).findings
+
+    assert [f.confidence for f in inspect(text, load_recipe()).findings] == [
+        f.confidence for f in apart
+    ]
+    assert apart
 
 
 def test_a_minor_is_marked_and_nothing_is_displaced() -> None:
@@ -347,6 +380,7 @@ def test_beyond_the_caps_everything_is_told_unchecked() -> None:
 
 
 WORST = ["a.", "www.", "(1) ", "ab:", "1-", "a@", "eyJ", "%41", "&#1;", "A b "]
+WORST += ["\\", r"\u", r"\n1", "e\u0301", "\u0316\u0301"]
 
 
 def test_many_numbers_in_a_row_are_all_found() -> None:
@@ -365,7 +399,12 @@ def test_worst_cases_are_bounded(unit: str) -> None:
     assert spent(lambda: inspect(text, RECIPE)) < 2.0
 
 
-@given(st.text(max_size=200))
+@given(
+    st.text(max_size=200)
+    | st.text(
+        st.sampled_from('\\"/nrtu0041eo\u0301\u0336\ufe0f\u20e3\u00e9'), max_size=60
+    )
+)
 def test_source_spans_hold_all_that_they_came_from(text: str) -> None:
     normal = normalise(text)
 
