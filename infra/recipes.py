@@ -34,8 +34,8 @@ SHA256: Final = {
 }
 """What each artefact must be; another one is refused."""
 DECIDING: Final = (
-    "canary", "injection", "intents", "mentions", "output", "redaction", "screening",
-    "tokens",
+    "canary", "injection", "intents", "mentions", "output", "quoted", "redaction",
+    "screening", "tokens",
 )  # fmt: skip
 """Modules of the pipeline, beside the package of detection, that a verdict hangs on."""
 WARMING: Final = (

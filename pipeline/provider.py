@@ -26,10 +26,11 @@ from pipeline.errors import IntegrityError
 from pipeline.findings import Acted
 from pipeline.ports.providers import Answered, Refused, Unanswered
 from pipeline.ports.recognisers import Seen, Unseen
+from pipeline.quoted import holds_json
 from pipeline.reasons import Reason
 from pipeline.redaction import Redacted, RedactionUnavailable, redact
 from pipeline.text import TextPart
-from pipeline.tokens import TooLong, is_json, restored
+from pipeline.tokens import TooLong, restored
 from pipeline.verdicts import GuardUnavailable, Screened, Verdict
 from schemas.ids import RequestId
 from schemas.policies import Place, PolicyDocument, Reveal
@@ -230,23 +231,17 @@ def _back(
 ) -> Sequence[TextPart]:
     """The parts with their tokens turned back; escaped, where a text is JSON.
 
-    A tool's arguments are JSON also where they are cut off in the middle.
-
     Raises:
         TooLong: together they have more characters than an event carries bytes.
     """
     vault, nonce, left = restoring.vault, restoring.nonce, MAX_CARRIED_BYTES
     done: list[TextPart] = []
     for part in parts:
-        json, place = _is_json(part), _place(part, speaker)
+        json, place = holds_json(part), _place(part, speaker)
         text = restored(part.text, vault, nonce, reveal, place, in_json=json, most=left)
         left -= len(text)
         done.append(TextPart(part.path, part.channel, text))
     return done
-
-
-def _is_json(part: TextPart) -> bool:
-    return part.path[-1] == "arguments" or is_json(part.text)
 
 
 def _name(value: Any) -> str | None:

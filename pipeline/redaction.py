@@ -18,6 +18,7 @@ from pipeline.detection.work import Clock
 from pipeline.findings import Acted, looked_by
 from pipeline.policies import REDACTING, cells, guard_of
 from pipeline.ports.recognisers import PREFIX, Seen, Unseen
+from pipeline.quoted import Quoted
 from pipeline.text import Channel, TextPart
 from pipeline.tokens import Session, escaped, token_spans
 from schemas.policies import (
@@ -166,7 +167,8 @@ def _part(
             given.acted.append(Acted(index, finding, action, None))
         else:
             chosen.append((finding, mode))
-    replaced = _tokens(index, text, united(chosen), given)
+    shown = TextPart(part.path, part.channel, text)
+    replaced = _tokens(index, shown, united(chosen), given)
     return TextPart(part.path, part.channel, operators.replaced(text, replaced))
 
 
@@ -326,18 +328,24 @@ def _gravity(each: tuple[Finding, Mode]) -> tuple[bool, float]:
 
 def _tokens(
     index: int,
-    text: str,
+    part: TextPart,
     chosen: Sequence[tuple[Finding, Mode]],
     given: _Given,
 ) -> list[tuple[Finding, str]]:
-    """Number the tokens by first appearance, before anything is replaced."""
+    """Number the tokens by first appearance, before anything is replaced.
+
+    In JSON a value is what its string means, and a number's token is a string, so that
+    it stays JSON.
+    """
     found: list[tuple[Finding, str]] = []
+    quoted = Quoted(part)
     for finding, mode in chosen:
-        value = text[finding.start : finding.end]
+        value = quoted.meant(finding.start, finding.end)
         reversible = mode is Mode.REVERSIBLE
         token = given.session.token(finding.data_class, value, reversible=reversible)
         given.acted.append(Acted(index, finding, mode.value, token))
-        found.append((finding, token))
+        bare = quoted.bare(finding.start, finding.end)
+        found.append((finding, f'"{token}"' if bare else token))
     return found
 
 

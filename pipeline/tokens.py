@@ -236,14 +236,3 @@ def _back(
     if value is not None and in_json:
         return orjson.dumps(value).decode()[1:-1]
     return value
-
-
-def is_json(text: str) -> bool:
-    """Whether a text as a whole is a JSON object or array."""
-    if text.lstrip()[:1] not in ("{", "["):
-        return False
-    try:
-        orjson.loads(text)
-    except orjson.JSONDecodeError:
-        return False
-    return True

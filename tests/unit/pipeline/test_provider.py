@@ -79,6 +79,16 @@ def test_an_answer_that_is_json_stays_json() -> None:
     assert {"to": NAME} == json.loads(done)
 
 
+def test_json_stays_json_where_it_holds_a_number_that_must_not_leave() -> None:
+    text = f'{{"card": 4111111111111111, "to": "{TOKEN}"}}'
+
+    for done in (
+        released(chat(content=text))["content"],
+        arguments(released(called(text))),
+    ):
+        assert {"card": "[CARD]", "to": NAME} == json.loads(done)
+
+
 @pytest.mark.parametrize(
     ("reveal", "shown"),
     [

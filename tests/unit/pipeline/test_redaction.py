@@ -1,5 +1,6 @@
 """Redaction: what leaves, what is kept for restoring, and what never changes."""
 
+import json
 from base64 import b64encode
 from dataclasses import replace
 
@@ -95,6 +96,36 @@ def test_a_secret_in_another_case_is_another_one() -> None:
     done = redacted(part(text), policy=PolicyDocument(cells=(cell,)))
 
     assert {"Tr0ub-4dor", "tr0ub4dor"} == set(done.vault.values())
+
+
+def test_json_stays_json_where_a_number_is_replaced() -> None:
+    text = '{"card": 4111111111111111, "said": "no: 4111111111111111, yes", "n": 1.5}'
+
+    done = redacted(part(text))
+
+    assert {
+        "card": "<CARD_K7QX_S1>",
+        "said": "no: <CARD_K7QX_S1>, yes",
+        "n": 1.5,
+    } == json.loads(done.parts[0].text)
+
+
+def test_what_is_no_json_gets_no_quotation_marks() -> None:
+    done = redacted(part("card: 4111111111111111, thanks"))
+
+    assert "card: <CARD_K7QX_S1>, thanks" == done.parts[0].text
+
+
+def test_a_value_is_kept_as_its_string_means_it() -> None:
+    """A name that a tool's JSON escapes is the name that is typed without."""
+    value = "jürgen@mail.example"
+    text = json.dumps({"note": f'to "{value}"'})
+
+    done = redacted(part(text), part(f"write to {value}"))
+
+    assert {"<EMAIL_K7QX_1>": value} == done.vault
+    assert {"note": 'to "<EMAIL_K7QX_1>"'} == json.loads(done.parts[0].text)
+    assert "write to <EMAIL_K7QX_1>" == done.parts[1].text
 
 
 def test_neighbours_of_one_class_are_not_merged() -> None:
