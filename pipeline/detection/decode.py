@@ -4,7 +4,7 @@ import binascii
 import html
 from base64 import b64decode
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import unquote_to_bytes
@@ -23,7 +23,12 @@ _PERCENT: Final = re2.compile(
 _ENTITY: Final = re2.compile(
     rb"[^\s&;\"'<>]*(?:&#?[0-9A-Za-z]{2,8};[^\s&;\"'<>]*)+", options()
 )
-_BASE64: Final = re2.compile(rb"[0-9A-Za-z+/_-]{16,}={0,2}", options())
+_BASE64: Final = re2.compile(
+    rb"(?:[0-9A-Za-z+/_-]{16,}\r?\n)*[0-9A-Za-z+/_-]{16,}(?:\r?\n[0-9A-Za-z+/_-]{2,15})?={0,2}",
+    options(),
+)
+"""A run in one line, or in lines: the last one may be short."""
+_LINE: Final = re2.compile(rb"[0-9A-Za-z+/_-]{16,}={0,2}", options())
 _SPACES: Final = b"\r\n\t"
 
 
@@ -75,15 +80,40 @@ def _all(data: bytes) -> Iterator[tuple[int, int, str, bytes]]:
         yield from _by(data, _PERCENT, "decoded:percent")
     if b"&" in data:
         yield from _by(data, _ENTITY, "decoded:entity")
-    yield from _by(data, _BASE64, "decoded:base64")
+    for match in _BASE64.finditer(data):
+        yield from _lines(data, *match.span())
 
 
-def _by(data: bytes, pattern: Any, via: str) -> Iterator[tuple[int, int, str, bytes]]:
-    for match in pattern.finditer(data):
+def _by(
+    data: bytes, pattern: Any, via: str, start: int = 0, end: int | None = None
+) -> Iterator[tuple[int, int, str, bytes]]:
+    for match in pattern.finditer(data, start, len(data) if end is None else end):
         run = match[0]
         told = _DECODERS[via](run)
         if told is not None and told != run:
             yield match.start(), match.end(), via, told
+
+
+def _lines(data: bytes, start: int, end: int) -> Iterator[tuple[int, int, str, bytes]]:
+    """A run of base64; where it is no wrapped one, each of its lines."""
+    lines = data[start:end].split()
+    if len(lines) > 1 and _wrapped(lines):
+        told = _base64(b"".join(lines))
+        if told is not None:
+            yield start, end, "decoded:base64", told
+            return
+    yield from _by(data, _LINE, "decoded:base64", start, end)
+
+
+def _wrapped(lines: Sequence[bytes]) -> bool:
+    """Whether lines are one text of base64, cut as encoders do (RFC 2045: at 76)."""
+    *full, last = lines
+    size = len(full[0])
+    return (
+        size % 4 == 0
+        and len(last.rstrip(b"=")) <= size
+        and all(len(line) == size for line in full)
+    )
 
 
 def _percent(run: bytes) -> bytes | None:

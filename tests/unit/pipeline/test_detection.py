@@ -1,6 +1,6 @@
 """The engine: every class is found, near misses are not, disguises are undone."""
 
-from base64 import b64encode, urlsafe_b64encode
+from base64 import b64encode, encodebytes, urlsafe_b64encode
 from dataclasses import replace
 from itertools import pairwise
 from unicodedata import normalize
@@ -188,6 +188,25 @@ WRITTEN = [
     (r'{"db": "amqp:\/\/app:s3cr3tpw@db\/x"}', r"amqp:\/\/app:s3cr3tpw@db\/x"),
     ('{"patient": "No\u0308ra Lind"}', "No\u0308ra Lind"),
 ]
+
+
+@pytest.mark.parametrize("before", range(0, 60, 3))
+@pytest.mark.parametrize("end", ["\n", "\r\n", r"\n"])
+def test_base64_in_lines_is_one_run(before: int, end: str) -> None:
+    """As mail and ``encodebytes`` wrap it: a value may stand across the cut."""
+    said = "x" * before + " her ssn is 219-09-9999, as before. "
+    text = end.join(encodebytes(said.encode() * 2).decode().split())
+
+    told = [each for each in inspect(text, RECIPE).findings if each.confidence >= SURE]
+
+    assert [(0, len(text))] == [(each.start, each.end) for each in told]
+
+
+def test_lines_that_are_no_run_are_read_one_by_one() -> None:
+    secret = b64encode(b"my ssn is 219-09-9999").decode()
+
+    for text in (f"{secret}\n{'z' * 28}", f"{'a_long_name_' * 3}\n{secret}\nend"):
+        assert {("GOV_ID", secret)} == found(text)
 
 
 @pytest.mark.parametrize(("text", "value"), WRITTEN)
