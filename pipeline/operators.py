@@ -28,7 +28,7 @@ finally:
         del sys.modules[_ANALYZER]
 
 MAX_AT_ONCE: Final = 256
-"""Findings of one call: each of them copies the text."""
+"""Findings of one call: each of them copies its text."""
 
 
 class Token(Operator):
@@ -66,14 +66,22 @@ _ENGINE: Final = _engine()
 def replaced(text: str, found: Sequence[tuple[Finding, str]]) -> str:
     """The text with tokens in the places of findings; these must not overlap.
 
-    Each finding is a type of its own, so that the engine merges no neighbours. From
-    the last to the first, so that earlier offsets stay true.
+    Each finding is a type of its own, so that the engine merges no neighbours. It is
+    given what lies between the first and the last of some, as it copies that for each.
     """
     ordered = sorted(found, key=lambda each: each[0].start)
-    while ordered:
-        text = _some(text, ordered[-MAX_AT_ONCE:])
-        del ordered[-MAX_AT_ONCE:]
-    return text
+    told: list[str] = []
+    done = 0
+    for first in range(0, len(ordered), MAX_AT_ONCE):
+        some = ordered[first : first + MAX_AT_ONCE]
+        start, end = some[0][0].start, some[-1][0].end
+        near = [
+            (each._replace(start=each.start - start, end=each.end - start), token)
+            for each, token in some
+        ]
+        told += text[done:start], _some(text[start:end], near)
+        done = end
+    return "".join((*told, text[done:]))
 
 
 def _some(text: str, found: Sequence[tuple[Finding, str]]) -> str:

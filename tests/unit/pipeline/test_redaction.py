@@ -8,8 +8,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.detection.engine import MAX_FINDINGS, MAX_PART_BYTES, Recipe, build
+from pipeline.detection.engine import (
+    MAX_FINDINGS,
+    MAX_PART_BYTES,
+    Finding,
+    Recipe,
+    build,
+)
 from pipeline.detection.rules import Rule
+from pipeline.operators import replaced
 from pipeline.policies import default_policy
 from pipeline.ports.recognisers import Mention, Seen, Unseen
 from pipeline.redaction import Redacted, RedactionUnavailable, redact
@@ -24,6 +31,7 @@ from schemas.policies import (
     Mode,
     PolicyDocument,
 )
+from tests.support.spent import spent
 
 RECIPE = build()
 NONCE = "K7QX"
@@ -432,3 +440,20 @@ def test_a_token_in_an_answer_is_no_mention() -> None:
 
     assert isinstance(done, Redacted)
     assert text == done.parts[0].text
+
+
+@pytest.mark.serial
+def test_what_is_replaced_costs_as_much_as_it_is_long() -> None:
+    """Four times as many values in a text four times as long: not sixteen times."""
+
+    def cost(values: int) -> float:
+        piece = f"a{' ' * 99}"
+        found = [
+            (Finding(DataClass.EMAIL, "", "email", at, at + 1, 1.0, "plain"), "<E>")
+            for at in range(0, values * len(piece), len(piece))
+        ]
+        text = piece * values
+        assert replaced(text, found) == text.replace("a", "<E>")
+        return spent(lambda: replaced(text, found))
+
+    assert cost(MAX_FINDINGS) < 9 * min(cost(MAX_FINDINGS // 4) for _ in range(3))
