@@ -162,8 +162,14 @@ class Reader:
         return [*_readings(stretch), *self.phones.readings(stretch, start)]
 
     def _heeding(self, each: Candidate, stretch: Stretch) -> Candidate:
-        """With what stands before it, where that says that it is something else."""
-        if not self.around.negative(stretch.start):
+        """With what stands before it, where that says that it is something else.
+
+        What is numbered by a ``#`` is a ticket, unless a word says whose number it is.
+        """
+        ticket = self.data[stretch.start - 1 : stretch.start] == b"#"
+        if not self.around.negative(stretch.start) and not (
+            ticket and not any(n == "context" and weight for n, weight in each.terms)
+        ):
             return each
         terms = (*each.terms, ("negative", NEGATIVE))
         return each._replace(score=each.score + NEGATIVE, terms=terms)
@@ -204,9 +210,9 @@ def _glued(data: bytes, start: int, end: int) -> bool:
 
 
 _LETTERS_BEFORE: Final = frozenset(
-    b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_#"
+    b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_"
 )
-_LETTERS_AFTER: Final = _LETTERS_BEFORE - frozenset(b"Xx#")
+_LETTERS_AFTER: Final = _LETTERS_BEFORE - frozenset(b"Xx")
 """An ``x`` begins an extension."""
 
 

@@ -68,6 +68,8 @@ def labelled(
 
 
 _MONTH: Final = r"(?:jan|feb|fév|mar|mär|apr|abr|avr|mai|may|maj|jun|jui|giu|jul|lug|aug|ago|aoû|sep|set|okt|oct|ott|out|nov|dez|dec|déc|dic|gen|ene|mag|mei|янв|фев|мар|апр|мая|июн|июл|авг|сен|окт|ноя|дек)[\p{L}]{0,7}"
+_TIME: Final = r"(?:T[0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:[.,][0-9]{1,9})?)?(?:Z|[+-][0-9]{2}:?[0-9]{2})?)"
+"""Of a day, as timestamps have it behind the date (RFC 3339)."""
 _PASSPORT_NUMBER: Final = (
     r"[CFGHJKLMNPRTVWXYZ][CFGHJKLMNPRTVWXYZ0-9]{8}|[0-9]{2}[A-Z]{2}[0-9]{5}|"
     r"[A-Z]{0,3}[0-9]{5,9}[A-Z0-9]{0,2}"
@@ -222,7 +224,8 @@ PLACES: Final = (
     Rule(
         id="birth_date", data_class=DataClass.BIRTH_DATE, kind="date", wide=True, base=-2.2,
         pattern=(
-            r"(?i)(?:19|20)[0-9]{2}[-/.](?:0?[1-9]|1[0-2])[-/.](?:[12][0-9]|3[01]|0?[1-9])|(?:[12][0-9]|3[01]|0?[1-9])[-/. ]{1,2}(?:[12][0-9]|3[01]|0?[1-9])[-/. ]{1,2}(?:(?:19|20)[0-9]{2}|[0-9]{2})"
+            rf"(?i)(?:19|20)[0-9]{{2}}[-/.](?:0?[1-9]|1[0-2])[-/.](?:[12][0-9]|3[01]|0?[1-9]){_TIME}?"
+            r"|(?:[12][0-9]|3[01]|0?[1-9])[-/. ]{1,2}(?:[12][0-9]|3[01]|0?[1-9])[-/. ]{1,2}(?:(?:19|20)[0-9]{2}|[0-9]{2})"
              r"|(?:[12][0-9]|3[01]|0?[1-9])(?:st|nd|rd|th|\.)?(?: of| de)? " + _MONTH + r"\.?,?(?: de)? (?:19|20)[0-9]{2}|" + _MONTH + r"\.? (?:[12][0-9]|3[01]|0?[1-9])(?:st|nd|rd|th)?,? (?:19|20)[0-9]{2}"
         ),
         hints=hinted(
