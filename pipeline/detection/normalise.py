@@ -40,7 +40,10 @@ _LETTERS: Final = dict(
 _PLAIN: Final = str.maketrans(_LETTERS)
 _ALIKE: Final = re.compile(f"[{''.join(_LETTERS)}]++")
 _BESIDE: Final = re.compile(r"[0-9A-Za-z@_]")
-_SIGNS: Final = dict.fromkeys("‐‑‒–—―−﹣", "-") | {"․": ".", "∕": "/", "⁄": "/"}
+_SIGNS: Final = {"−": "-", "⁃": "-", "․": ".", "∕": "/", "⁄": "/"}
+_SET: Final = re.compile("(?<=[0-9])ー(?=[0-9])|(?<=[0-9A-Za-z])。(?=[0-9A-Za-z])")
+"""A dash and a full stop as East Asian keyboards set them, in a number or an address.
+Elsewhere they are a letter, and the end of a sentence."""
 _ESCAPE: Final = re.compile(r"(?<!\\)\\++(?:u([0-9A-Fa-f]{4})|([nrt\"/]))")
 """What JSON, and most languages, write in a string; escaped again in a string of it."""
 _MEANT: Final = {"n": "\n", "r": "\r", "t": "\t"}
@@ -152,6 +155,8 @@ def _folding(text: str, size: int, places: Sequence[int] | None) -> Normal:
     folds = {c: _folded(c) for c in set(text) if c >= "\x80" or c in DROPPED}
     signals = {sign for c, fold in folds.items() if (sign := _signal(c, fold))}
     folded = text.translate({ord(c): fold for c, fold in folds.items() if c != fold})
+    if "ー" in folded or "。" in folded:
+        folded = _SET.sub(_placed, folded)
     unmasked = _unmasked(folded) if not _LETTERS.keys().isdisjoint(folds) else folded
     if unmasked != folded:
         signals.add("disguise.homoglyph")
@@ -182,6 +187,10 @@ def _unmasked(text: str) -> str:
     return _ALIKE.sub(_unmask, text)
 
 
+def _placed(found: re.Match[str]) -> str:
+    return "-" if found[0] == "ー" else "."
+
+
 def _unmask(found: re.Match[str]) -> str:
     text, (start, end) = found.string, found.span()
     beside = text[start - 1 : start] + text[end : end + 1]
@@ -199,11 +208,13 @@ def _folded(character: str) -> str:
     if simple is not None:
         return simple
     folded = unicodedata.normalize("NFKC", character)
-    return "".join(_as_ascii_digit(c) for c in folded)
+    return "".join(_as_ascii(c) for c in folded)
 
 
-def _as_ascii_digit(character: str) -> str:
+def _as_ascii(character: str) -> str:
+    """Digits, spaces and dashes of every kind as ASCII's."""
     value = unicodedata.decimal(character, None)
     if value is not None:
         return str(value)
-    return " " if unicodedata.category(character) == "Zs" else character
+    kind = unicodedata.category(character)
+    return {"Zs": " ", "Pd": "-"}.get(kind) or _SIGNS.get(character, character)

@@ -163,6 +163,14 @@ DISGUISES = [
     ("CARD", "card 4111\u00a01111\u00a01111\u00a01111"),
     ("CARD", "card 4111‑1111‑1111‑1111"),
     *(
+        ("CARD", f"card 4111{dash}1111{dash}1111{dash}1111")
+        for dash in "‐‒–—―−﹣\ufe58\u207b\u208b\u2043\u2e3a\u1806"
+    ),
+    ("CARD", "card ４１１１ー１１１１ー１１１１ー１１１１"),
+    ("PHONE", "電話 ０３ー１２３４ー５６７８"),
+    ("EMAIL", "nora.lind＠mail。example"),
+    ("EMAIL", "nora.lind@mail\uff61example"),
+    *(
         ("CARD", f"card 4111 11{unseen}11 1111{unseen} 1111")
         for unseen in (
             "\x00", "\x08", "\x1b", "\x7f", "\x9d", "\u115f", "\u1160", "\u17b4",
