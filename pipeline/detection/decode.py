@@ -97,7 +97,12 @@ def _by(
 def _lines(data: bytes, start: int, end: int) -> Iterator[tuple[int, int, str, bytes]]:
     """A run of base64; where it is no wrapped one, each of its lines."""
     lines = data[start:end].split()
-    if len(lines) > 1 and _wrapped(lines):
+    if len(lines) == 1:
+        told = _base64(lines[0])
+        if told is not None:
+            yield start, end, "decoded:base64", told
+        return
+    if _wrapped(lines):
         told = _base64(b"".join(lines))
         if told is not None:
             yield start, end, "decoded:base64", told

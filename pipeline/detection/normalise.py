@@ -47,10 +47,9 @@ Elsewhere they are a letter, and the end of a sentence."""
 _ESCAPE: Final = re.compile(r"(?<!\\)\\++(?:u([0-9A-Fa-f]{4})|([nrt\"/]))")
 """What JSON, and most languages, write in a string; escaped again in a string of it."""
 _MEANT: Final = {"n": "\n", "r": "\r", "t": "\t"}
-_MARKED: Final = re.compile(
-    r"[^\W_](?:[\ufe0e\ufe0f]?[\u0300-\u036f\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff])"
-    r"{1,16}"
-)
+_MARKS: Final = r"[\u0300-\u036f\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff]"
+_MARK: Final = re.compile(_MARKS)
+_MARKED: Final = re.compile(rf"[^\W_](?:[\ufe0e\ufe0f]?{_MARKS}){{1,16}}")
 """A letter or digit with what is set above, below or around it; no name has more, and
 to put them in order takes time by their square."""
 _QUOTES: Final = {"’": "'", "‘": "'", "“": '"', "”": '"', "\u2028": "\n"}
@@ -95,7 +94,7 @@ def normalise(text: str) -> Normal:
     plain = _Undone(text, None)
     if "\\" in text:
         plain = _undone(plain, _ESCAPE, _meant)
-    if not plain.text.isascii():
+    if not plain.text.isascii() and _MARK.search(plain.text):
         plain = _undone(plain, _MARKED, _composed)
     return _folding(plain.text, len(text), plain.offsets)
 
