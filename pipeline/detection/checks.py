@@ -208,12 +208,17 @@ def ssn(text: str) -> bool:
     )
 
 
+_DISTRICTS: Final = frozenset((*range(13), *range(21, 33), *range(61, 73), 80))
+"""First digits of routing numbers: government and Federal Reserve districts, thrifts
+(21 to 32), electronic ones (61 to 72), traveller's cheques."""
+
+
 def aba(text: str) -> bool:
     """US routing number: weights 3, 7, 1."""
     number = digits(text)
     return (
         weighted(number, (3, 7, 1, 3, 7, 1, 3, 7, 1)) % 10 == 0
-        and int(number[:2]) <= 32
+        and int(number[:2]) in _DISTRICTS
     )
 
 

@@ -77,7 +77,7 @@ GOV_ID jp.in my 155101084829
 GOV_ID my.nric ic 500915216483
 GOV_ID ru.inn inn 160596524900
 GOV_ID dz.nif nif 998877665544332
-BANK us.aba aba 198402280
+BANK us.aba aba 021000021
 MEDICAL_ID au.medicare medicare 2648138060
 MEDICAL_ID us.npi npi 8039956874
 """
