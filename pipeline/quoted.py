@@ -31,12 +31,7 @@ def holds_json(part: TextPart) -> bool:
 
 
 class Quoted:
-    """One text that may be JSON; it is read when something is first asked.
-
-    Attributes:
-        part: the text, as its path and channel say; what it says of JSON is asked of
-            it, once.
-    """
+    """A part that may be JSON: it is read when something is first asked, and once."""
 
     def __init__(self, part: TextPart) -> None:
         self._part = part

@@ -145,7 +145,8 @@ def _composed(found: re.Match[str]) -> str:
 def _folding(text: str, size: int, places: Sequence[int] | None) -> Normal:
     """Each character as it is matched.
 
-    Attributes:
+    Args:
+        text: what is left to be folded.
         size: of the source, in characters.
         places: for each character the source offset; None where both count alike.
     """
