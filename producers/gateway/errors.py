@@ -6,6 +6,7 @@ from typing import Final
 
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
+from starlette.routing import Match, Route
 
 from pipeline.admission import No, Refused
 from pipeline.reasons import Reason
@@ -226,4 +227,17 @@ async def of_router(request: Request, error: Exception) -> Response:
         return response(request, NOT_FOUND)
     answer = response(request, METHOD_NOT_ALLOWED)
     answer.headers.update(getattr(error, "headers", None) or {})
+    if methods := _methods(request):
+        answer.headers["allow"] = ", ".join(sorted(methods))
     return answer
+
+
+def _methods(request: Request) -> set[str]:
+    """All methods of a path (RFC 9110, 15.5.6); a route tells of its own alone."""
+    return {
+        method
+        for route in request.app.routes
+        if isinstance(route, Route)
+        and route.matches(request.scope)[0] is not Match.NONE
+        for method in route.methods or ()
+    }

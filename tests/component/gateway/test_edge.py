@@ -61,11 +61,25 @@ async def test_only_the_keys_may_be_cached_and_read_from_anywhere(world: World) 
     assert "access-control-allow-origin" not in ready.headers
 
 
-async def test_a_wrong_method_names_the_right_ones(world: World) -> None:
+@pytest.mark.parametrize(
+    ("path", "methods"),
+    [
+        ("/v1/chat/completions", "POST"),
+        ("/v1/requests/1", "GET, HEAD"),
+        ("/ledger/log/checkpoint", "GET, HEAD"),
+        ("/v1/responses/resp_1", "DELETE, GET, HEAD"),
+        ("/v1/webhook_endpoints", "GET, HEAD, POST"),
+        ("/v1/webhook_endpoints/1", "DELETE, GET, HEAD, POST"),
+    ],
+)
+async def test_a_wrong_method_names_the_right_ones(
+    world: World, path: str, methods: str
+) -> None:
     async with world.client() as client:
-        answer = await client.get("/v1/chat/completions")
+        answer = await client.put(path)
 
-    assert "POST" == answer.headers["allow"]
+    told = ", ".join(sorted(answer.headers["allow"].split(", ")))
+    assert (405, methods) == (answer.status_code, told)
 
 
 async def test_a_bug_is_told_by_its_request_id_alone(
