@@ -189,7 +189,11 @@ class OpenAIResponses:
         return tuple(texts(given, (), Channel.COMPLETION, OWN))
 
     def answered(self, asked: Json, answer: Json, request: RequestId) -> Json:
-        """What the provider told, and what the caller asked for, under our id."""
+        """What the provider told, and what the caller asked for, under our id.
+
+        No log probabilities: no guard reads a value that is cut into tokens.
+        """
+        output = [_unspelt(item) for item in answer["output"]]
         return {
             "id": response_id(request),
             "object": "response",
@@ -199,6 +203,7 @@ class OpenAIResponses:
             "parallel_tool_calls": True,
             **{name: asked.get(name, default) for name, default in REPEATED.items()},
             **{name: answer[name] for name in TOLD if name in answer},
+            "output": output,
             "status": answer.get("status") or "completed",
         }
 
@@ -219,6 +224,19 @@ _FIELD_CHANNELS: Final = {"instructions": Channel.SYSTEM, "tools": Channel.TOOL}
 
 def _kind(item: Json) -> object:
     return item.get("type") or "message"
+
+
+def _unspelt(item: Json) -> Json:
+    """An item of an answer without the log probabilities of its parts."""
+    if not isinstance(item.get("content"), list):
+        return item
+    content = [
+        {**part, "logprobs": []}
+        if isinstance(part, dict) and part.get("logprobs")
+        else part
+        for part in item["content"]
+    ]
+    return {**item, "content": content}
 
 
 def _channel(item: Json) -> Channel:

@@ -319,6 +319,18 @@ def test_what_is_kept_elsewhere_or_unknown_is_not_done(
     assert [expected] == list(SPEAKER.unsupported(asked))
 
 
+def test_log_probabilities_that_nobody_asked_for_are_not_passed_on() -> None:
+    spelt = [{"token": "No", "bytes": [78, 111], "logprob": -0.1, "top_logprobs": []}]
+    part = {"type": "output_text", "text": "No", "annotations": []}
+    item = {"type": "message", "role": "assistant"}
+    answer = {"output": [{**item, "content": [{**part, "logprobs": spelt}, part]}]}
+
+    given = SPEAKER.answered(body(), answer, REQUEST)
+
+    kept = [{**part, "logprobs": []}, part]
+    assert [{**item, "content": kept}] == given["output"]
+
+
 def test_null_is_as_absent() -> None:
     asked = body(previous_response_id=None, conversation=None, tools=None, include=None)
 
