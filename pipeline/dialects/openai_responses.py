@@ -201,7 +201,7 @@ class OpenAIResponses:
             "error": None,
             "incomplete_details": None,
             "parallel_tool_calls": True,
-            **{name: asked.get(name, default) for name, default in REPEATED.items()},
+            **{name: _given(asked, name) for name in REPEATED},
             **{name: answer[name] for name in TOLD if name in answer},
             "output": output,
             "status": answer.get("status") or "completed",
@@ -224,6 +224,11 @@ _FIELD_CHANNELS: Final = {"instructions": Channel.SYSTEM, "tools": Channel.TOOL}
 
 def _kind(item: Json) -> object:
     return item.get("type") or "message"
+
+
+def _given(asked: Json, name: str) -> object:
+    """A field as its caller wrote it; null is as absent."""
+    return REPEATED[name] if asked.get(name) is None else asked[name]
 
 
 def _unspelt(item: Json) -> Json:

@@ -337,6 +337,14 @@ def test_null_is_as_absent() -> None:
     assert [] == [*SPEAKER.check(asked), *SPEAKER.unsupported(asked)]
 
 
+def test_null_is_repeated_as_absent() -> None:
+    nothing = body(**dict.fromkeys(REPEATED))
+
+    given = SPEAKER.answered(nothing, {"output": []}, REQUEST)
+
+    assert REPEATED == {name: given[name] for name in REPEATED}
+
+
 def test_the_provider_answers_at_once_keeps_nothing_and_is_not_told_who_asks() -> None:
     asked = body(
         background=True, stream=False, user="u", safety_identifier="s",
