@@ -82,7 +82,7 @@ class OpenAIProviders(Providers):
                 url, data=body, timeout=limit, allow_redirects=False
             ) as answer:
                 return await _judged(answer)
-        except aiohttp.ClientConnectorError:
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError):
             return Unanswered(Reason.UPSTREAM_UNREACHABLE, retry=True)
         except TimeoutError:
             return Unanswered(Reason.UPSTREAM_TIMEOUT, retry=False)

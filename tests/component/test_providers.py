@@ -1,0 +1,77 @@
+"""Calls to a provider over real sockets: what one that went wrong is taken for."""
+
+import asyncio
+import gzip
+import socket
+from collections.abc import AsyncIterator
+from contextlib import ExitStack, asynccontextmanager
+
+import pytest
+
+from infra.providers import openai as module
+from infra.providers.openai import OpenAIProviders, Upstream
+from pipeline.ports.providers import Answered, Refused, Unanswered
+from pipeline.reasons import Reason
+from schemas.requests import Dialect, Route
+
+ROUTE = Route(provider="own", model="m")
+LOOPBACK = "127.0.0.1"
+OK = b"HTTP/1.1 200 OK\r\n"
+BODY = b'{"choices":[{"message":{"content":"Danube"}}]}'
+
+
+async def called(port: int) -> Answered | Refused | Unanswered:
+    """How one call to a port of this machine went."""
+    upstream = Upstream(base_url=f"http://{LOOPBACK}:{port}/v1")
+    async with OpenAIProviders({"own": upstream}) as providers:
+        return await providers.call(ROUTE, Dialect.OPENAI_CHAT, b"{}", 10)
+
+
+@asynccontextmanager
+async def saying(answer: bytes) -> AsyncIterator[int]:
+    """A provider that says this to whoever asks, and hangs up."""
+
+    async def asked(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n{}")
+        writer.write(answer)
+        writer.close()
+
+    async with await asyncio.start_server(asked, LOOPBACK, 0) as server:
+        yield server.sockets[0].getsockname()[1]
+
+
+async def test_a_compressed_answer_is_read_and_not_further_than_it_may_be_long() -> (
+    None
+):
+    for raw, expected in (
+        (BODY, Answered(BODY)),
+        (b" " * 64_000_000, Unanswered(Reason.UPSTREAM_GARBAGE, retry=False)),
+    ):
+        packed = gzip.compress(raw)
+        head = b"content-encoding: gzip\r\ncontent-length: %d\r\n\r\n" % len(packed)
+        async with saying(OK + head + packed) as port:
+            assert expected == await called(port)
+
+
+async def test_who_lets_nobody_in_was_not_reached(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A tarpit: the kernel's queue is full, so a connect is never answered."""
+    monkeypatch.setattr(module, "CONNECT_S", 0.2)
+    with socket.socket() as tarpit, ExitStack() as stack:
+        tarpit.bind((LOOPBACK, 0))
+        tarpit.listen(0)
+        port = tarpit.getsockname()[1]
+        for _ in range(4):
+            waiting = stack.enter_context(socket.socket())
+            waiting.settimeout(0)
+            waiting.connect_ex((LOOPBACK, port))
+        seen = await called(port)
+
+    assert Unanswered(Reason.UPSTREAM_UNREACHABLE, retry=True) == seen
+
+
+async def test_nobody_there_was_not_reached() -> None:
+    seen = await called(1)
+
+    assert Unanswered(Reason.UPSTREAM_UNREACHABLE, retry=True) == seen
