@@ -86,6 +86,9 @@ class OpenAIProviders(Providers):
             return Unanswered(Reason.UPSTREAM_UNREACHABLE, retry=True)
         except TimeoutError:
             return Unanswered(Reason.UPSTREAM_TIMEOUT, retry=False)
+        except (aiohttp.ClientPayloadError, aiohttp.ClientResponseError):
+            # It answered, so the work may be done; nobody is told to ask again.
+            return Unanswered(Reason.UPSTREAM_GARBAGE, retry=False)
         except aiohttp.ClientError:
             return Unanswered(Reason.UPSTREAM_UNREACHABLE, retry=False)
 

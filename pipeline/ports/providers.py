@@ -29,7 +29,7 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Unanswered:
-    """No usable answer: unreachable, 5xx, 408, 429, too large, or not JSON.
+    """No usable answer: unreachable, 5xx, 408, 429, too large, broken, or not JSON.
 
     Attributes:
         reason: one of the ``upstream_…`` reasons.

@@ -40,6 +40,29 @@ async def saying(answer: bytes) -> AsyncIterator[int]:
         yield server.sockets[0].getsockname()[1]
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [
+        OK + b"content-length: 500\r\n\r\n" + BODY,
+        OK + b"transfer-encoding: chunked\r\n\r\n5\r\n" + BODY[:5],
+        OK + b"transfer-encoding: chunked\r\n\r\nfive\r\n" + BODY,
+        OK + b"content-encoding: gzip\r\ncontent-length: 46\r\n\r\n" + BODY,
+        OK + b"content-length: 5\r\ncontent-length: 6\r\n\r\n" + BODY,
+        OK + b"x: " + b"x" * 100_000 + b"\r\n\r\n",
+        b"220 smtp.example.com ESMTP\r\n",
+    ],
+    ids="length|chunk|chunked|gzip|lengths|header|smtp".split("|"),
+)
+async def test_an_answer_that_cannot_be_read_is_no_place_that_is_not_reached(
+    answer: bytes,
+) -> None:
+    """Who answered may have done the work: its caller is not told to ask again."""
+    async with saying(answer) as port:
+        seen = await called(port)
+
+    assert Unanswered(Reason.UPSTREAM_GARBAGE, retry=False) == seen
+
+
 async def test_a_compressed_answer_is_read_and_not_further_than_it_may_be_long() -> (
     None
 ):
