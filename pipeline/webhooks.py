@@ -238,9 +238,14 @@ class Breaker:
     pause: timedelta = timedelta()
 
     def after(self, now: datetime, *, success: bool) -> "Breaker":
-        """The breaker after one more attempt; every attempt counts."""
+        """The breaker after one more attempt; every attempt counts.
+
+        What fails while it is open set out before, beside the one that opened it.
+        """
         if success and self.open_until is not None:
             return Breaker()
+        if self.open_until is not None and now < self.open_until:
+            return self
         counted = self._counted(now, success=success)
         if counted.row >= FAILURES_IN_A_ROW or counted._mostly_failed:  # noqa: SLF001
             return counted._opened(now)  # noqa: SLF001 - its own kind

@@ -134,12 +134,22 @@ def test_five_failures_in_a_row_open_the_breaker_and_one_success_closes_it() -> 
     assert Breaker() == breaker.after(NOW + timedelta(minutes=1), success=True)
 
 
+def test_what_set_out_before_it_was_opened_does_not_open_it_again() -> None:
+    breaker = Breaker()
+    for second in range(9):
+        breaker = breaker.after(NOW + timedelta(seconds=second), success=False)
+
+    assert NOW + timedelta(seconds=4) + FIRST_PAUSE == breaker.open_until
+    assert FIRST_PAUSE == breaker.pause
+
+
 def test_each_failed_probe_doubles_the_pause_up_to_a_limit() -> None:
-    breaker = Breaker(row=5, pause=FIRST_PAUSE, open_until=NOW)
-    pauses = []
+    now, pauses = NOW, []
+    breaker = Breaker(row=5, pause=FIRST_PAUSE, open_until=now)
     for _ in range(6):
-        breaker = breaker.after(NOW, success=False)
+        breaker = breaker.after(now, success=False)
         pauses.append(breaker.pause)
+        now += breaker.pause
 
     assert 2 * FIRST_PAUSE == pauses[0]
     assert LONGEST_PAUSE == pauses[-1]
