@@ -116,6 +116,8 @@ TOLD: Final = (
 
 FINAL: Final = (None, "completed", "incomplete")
 _ID: Final = re.compile(r"resp_([0-9a-f]{32})")
+_FIELD: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+"""What a field's name looks like; whatever else stands there is not told again."""
 
 
 def response_id(request: RequestId) -> str:
@@ -151,7 +153,7 @@ class OpenAIResponses:
         """Fields, tools, items and parts that are none of those above."""
         known = {*FIELDS, "model", "input"}
         named = (name for name, value in body.items() if value is not None)
-        found = [f"{name}: expected null" for name in named if name not in known]
+        found = [_unknown(name) for name in named if name not in known]
         return [*found, *_other_tools(body), *_other_items(body)]
 
     def person(self, body: Json) -> str | None:
@@ -220,6 +222,11 @@ class OpenAIResponses:
 SPEAKER: Final = OpenAIResponses()
 USER: Final = Channel.USER
 _FIELD_CHANNELS: Final = {"instructions": Channel.SYSTEM, "tools": Channel.TOOL}
+
+
+def _unknown(name: str) -> str:
+    named = _FIELD.fullmatch(name) is not None
+    return f"{name}: expected null" if named else "body: expected fields that are known"
 
 
 def _kind(item: Json) -> object:

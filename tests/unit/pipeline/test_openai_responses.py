@@ -274,6 +274,8 @@ def test_a_wrong_field_is_named_with_what_was_expected(
         ({"conversation": "conv_1"}, "conversation: expected null"),
         ({"prompt": {"id": "pmpt_1"}}, "prompt: expected null"),
         ({"a_field_of_tomorrow": 1}, "a_field_of_tomorrow: expected null"),
+        ({"x" * 65: 1}, "body: expected fields that are known"),
+        ({"call 079 123 45 67": 1}, "body: expected fields that are known"),
         (
             {"tools": [{"type": "function"}, {"type": "mcp"}]},
             "tools.1.type: expected one of function, custom",
