@@ -12,6 +12,7 @@ from pydantic.json_schema import models_json_schema
 
 from schemas.base import Schema
 from schemas.topics import REQUESTS_INBOX, TOPICS, Topic, by_tenant
+from schemas.webhooks import WebhookDue
 
 SCHEMA_AT = "#/components/schemas/{model}"
 HEADERS = {
@@ -31,7 +32,10 @@ HEADERS = {
         "ce_id": {"type": "string", "description": "Equal on every redelivery."},
         "ce_type": {"type": "string", "description": "The data's type and version."},
         "ce_source": {"type": "string", "description": "Which part of Sluice speaks."},
-        "ce_subject": {"type": "string", "description": "The request's id."},
+        "ce_subject": {
+            "type": "string",
+            "description": "What it is about, e.g. a request's id.",
+        },
         "ce_tenant": {"type": "string", "description": "Whose event this is."},
         "ce_time": {"type": "string", "format": "date-time"},
         "ce_causation": {"type": "string", "description": "The event before."},
@@ -76,10 +80,19 @@ def _channel(topic: Topic[Any]) -> dict[str, Any]:
         "description": topic.description,
         "messages": {noun: {"$ref": f"#/components/messages/{noun}"}},
         "bindings": {"kafka": {"topic": topic.name, "partitions": topic.partitions}},
-        "x-key": "tenant id" if topic.key is by_tenant else "request id",
+        "x-key": _key(topic),
         "x-consumer-group": topic.group,
         "x-dead-letters": topic.dead,
     }
+
+
+def _key(topic: Topic[Any]) -> str:
+    """What decides the partition; a stranger's key decides nothing."""
+    if topic is REQUESTS_INBOX:
+        return "nothing that counts"
+    if topic.key is by_tenant:
+        return "tenant id"
+    return "endpoint id" if topic.data is WebhookDue else "request id"
 
 
 def _operation(topic: Topic[Any]) -> tuple[str, dict[str, Any]]:

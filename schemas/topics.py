@@ -25,7 +25,7 @@ DEAD_LETTER_MARGIN_BYTES = 64 * 1024
 
 
 def by_subject(attributes: Attributes) -> bytes:
-    """The request id: one request's records stay in order."""
+    """The subject, mostly a request: its records stay in order."""
     return attributes.subject.encode()
 
 

@@ -6,7 +6,15 @@ from pathlib import Path
 from typing import Any
 
 from schemas.asyncapi import document, text
-from schemas.topics import TOPICS
+from schemas.topics import (
+    AUDIT_RECORDED,
+    REQUESTS_ACCEPTED,
+    REQUESTS_INBOX,
+    TOPICS,
+    WEBHOOKS_DUE,
+    WEBHOOKS_RETRY_5M,
+    WEBHOOKS_RETRY_5S,
+)
 
 PUBLISHED = Path(__file__).parents[3] / "docs" / "reference" / "asyncapi.json"
 
@@ -28,6 +36,16 @@ def test_it_was_generated_from_this_code() -> None:
 
 def test_every_topic_is_in_it() -> None:
     assert {topic.name for topic in TOPICS} == set(document()["channels"])
+
+
+def test_a_key_is_told_by_what_it_is() -> None:
+    told = {name: each["x-key"] for name, each in document()["channels"].items()}
+
+    assert "nothing that counts" == told[REQUESTS_INBOX.name]
+    assert "request id" == told[REQUESTS_ACCEPTED.name]
+    assert "tenant id" == told[AUDIT_RECORDED.name]
+    for topic in (WEBHOOKS_DUE, WEBHOOKS_RETRY_5S, WEBHOOKS_RETRY_5M):
+        assert "endpoint id" == told[topic.name]
 
 
 def test_every_reference_leads_somewhere() -> None:
