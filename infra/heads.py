@@ -3,6 +3,7 @@
 import asyncio
 from typing import Final, cast
 
+from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 from typing_extensions import override
 from uvicorn.protocols.http.httptools_impl import (
     STATUS_LINE,
@@ -16,6 +17,8 @@ from schemas.problems import Problem, problem
 HEAD_BYTES: Final = 65_536
 """Of a head that has not ended: with each piece the parser copies what it has of it."""
 HEAD_S: Final = 30.0
+FRAMING: Final = frozenset({b"content-length", b"transfer-encoding"})
+"""Headers that say where a body ends; without one of them there is none."""
 _ENTROPY: Final = SystemEntropy()
 
 NOT_HTTP: Final = problem(
@@ -40,8 +43,13 @@ class BoundedHeads(HttpToolsProtocol):
 
     What is refused here has no path yet, so it gets a problem document, and the
     connection ends.
+
+    Who would rather speak another protocol is answered in this one (RFC 9110, 7.8).
+    The parser takes what follows such a head for that protocol: where a body does, it
+    is read by a parser of its own, and then the connection ends.
     """
 
+    _framing: bytes | None = None
     _held = 0
     _went_on = False
     _limit: asyncio.TimerHandle | None = None
@@ -59,7 +67,8 @@ class BoundedHeads(HttpToolsProtocol):
     @override
     def data_received(self, data: bytes) -> None:
         self._went_on = False
-        super().data_received(data)
+        self._unset_keepalive_if_required()
+        self._parsed(data)
         # Also trailers, and what follows a chunk's size: the parser keeps them too.
         self._held = 0 if self._went_on else self._held + len(data)
         if self.transport.is_closing():
@@ -69,20 +78,47 @@ class BoundedHeads(HttpToolsProtocol):
         elif self._answered():
             self._expect()
 
+    def _parsed(self, data: bytes) -> None:
+        while data:
+            try:
+                self.parser.feed_data(data)
+            except HttpParserError:
+                self._refuse(NOT_HTTP)
+            except HttpParserUpgrade as upgrade:
+                data = data[upgrade.args[0] :]
+                self._stay()
+                continue
+            return
+
+    def _stay(self) -> None:
+        """The body behind a head that would upgrade is to come, or nothing."""
+        if self._framing is not None:
+            head = b"POST / HTTP/1.1\r\n" + self._framing + b"\r\n"
+            self.parser = HttpRequestParser(_Body(self))
+            self.parser.feed_data(head)
+            self._framing = None
+
     @override
     def on_headers_complete(self) -> None:
         self._went_on = True
         self._no_longer_expect()
+        framing = [pair for pair in self.headers if pair[0] in FRAMING]
+        if not (framing and self.parser.should_upgrade()):
+            super().on_headers_complete()
+            return
+        self._framing = b"".join(b"%s: %s\r\n" % pair for pair in framing)
         super().on_headers_complete()
+        self.cycle.keep_alive = False
+
+    @override
+    def on_message_complete(self) -> None:
+        if self._framing is None:
+            super().on_message_complete()
 
     @override
     def on_body(self, body: bytes) -> None:
         self._went_on = True
         super().on_body(body)
-
-    @override
-    def send_400_response(self, msg: str) -> None:
-        self._refuse(NOT_HTTP)
 
     def _answered(self) -> bool:
         """Whether nobody is at work on a request of this connection."""
@@ -123,3 +159,22 @@ class BoundedHeads(HttpToolsProtocol):
             f"x-request-id: {request_id}\r\n\r\n"
         )
         self.transport.write(STATUS_LINE[why.status] + head.encode() + body)
+
+
+class _Body:
+    """Hands one body on, and nothing of its head or of what follows."""
+
+    def __init__(self, to: BoundedHeads) -> None:
+        self._to = to
+        self._open = True
+
+    def on_body(self, body: bytes) -> None:
+        """A piece of it."""
+        if self._open:
+            self._to.on_body(body)
+
+    def on_message_complete(self) -> None:
+        """Its end."""
+        if self._open:
+            self._open = False
+            self._to.on_message_complete()

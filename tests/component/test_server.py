@@ -9,6 +9,7 @@ from contextlib import suppress
 import httpx2
 import pytest
 from starlette.applications import Starlette
+from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -220,3 +221,60 @@ async def test_a_slow_answer_and_a_slow_body_are_no_slow_head(
         answer = await asker.post(f"http://{LOOPBACK}:{port}/", content=slowly())
 
     assert (200, 300_000) == (answer.status_code, len(answer.content))
+
+
+UPGRADE = (
+    b"POST / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, HTTP2-Settings\r\n"
+    b"Upgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQCAAAAAAIAAAAA\r\n"
+)
+"""What a JDK's client sends first to a server without TLS."""
+
+
+async def echo(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answers with what it got."""
+    await PlainTextResponse(await Request(scope, receive).body())(scope, receive, send)
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        [UPGRADE + b"Content-Length: 4\r\n\r\nbody"],
+        [UPGRADE, b"Content-Length: 4\r\n\r\n", b"bo", b"dy"],
+        [UPGRADE + b"Transfer-Encoding: chunked\r\n\r\n4\r\n", b"body\r\n0\r\n\r\n"],
+        [UPGRADE + b"Content-Length: 4\r\n\r\nbody" + BEGUN + b"\r\n"],
+    ],
+    ids=["with its head", "in pieces", "chunked", "before another"],
+)
+async def test_a_body_is_read_whatever_protocol_its_head_would_rather_have(
+    parts: list[bytes],
+) -> None:
+    said = await everything(echo, *parts)
+
+    assert said.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert said.endswith(b"\r\n\r\nbody")
+
+
+async def test_a_body_that_looks_like_a_request_is_none() -> None:
+    inner = BEGUN + b"\r\n"
+    head = UPGRADE + b"Content-Length: %d\r\n\r\n" % len(inner)
+    seen: list[str] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        seen.append(scope["method"])
+        await echo(scope, receive, send)
+
+    said = await everything(app, head, inner)
+
+    assert ["POST"] == seen
+    assert said.endswith(inner)
+
+
+async def test_without_a_body_a_head_that_would_upgrade_is_answered() -> None:
+    begun = UPGRADE.replace(b"POST", b"GET") + b"\r\n"
+    async with serving(echo, LOOPBACK, 0) as port:
+        reader, writer = await asyncio.open_connection(LOOPBACK, port)
+        for _ in range(2):
+            writer.write(begun)
+            answer = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 10)
+            assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
+        writer.close()
