@@ -1,7 +1,6 @@
 """Admits what producers put into the inbox with their own Kafka clients."""
 
 import asyncio
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -11,6 +10,7 @@ from pipeline.acceptance import Acceptance, Accepted, Asked, Ended
 from pipeline.admission import (
     INBOX_AUDIENCE,
     NAME,
+    TRACEPARENT,
     Draft,
     No,
     Refused,
@@ -31,7 +31,6 @@ from schemas.topics import Outgoing
 SOURCE: Final = "/sluice/admission"
 MAX_TOKEN_BYTES: Final = 16 * 1024
 _EVENT_ID: Final = ("ce_id", "id")
-_TRACE: Final = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 Headers = Mapping[str, bytes | None]
 
@@ -154,7 +153,7 @@ class AdmissionConsumer:
 
     def _origin(self, headers: Headers) -> str:
         given = _text(headers, "traceparent") or ""
-        if _TRACE.fullmatch(given):
+        if TRACEPARENT.fullmatch(given):
             return given
         return f"00-{self.entropy.bytes(16).hex()}-{self.entropy.bytes(8).hex()}-01"
 

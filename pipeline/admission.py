@@ -29,6 +29,10 @@ MAX_STRINGS: Final = 32_768
 """Each is looked at by itself: a body of nothing else would take a minute."""
 NAME: Final = re.compile(r"[\x21-\x7e]{1,255}")
 """What a caller may name a request: 1 to 255 visible ASCII characters."""
+TRACEPARENT: Final = re.compile(
+    r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}"
+)
+"""A trace that a caller's request goes on in (W3C Trace Context): no id is all zero."""
 
 MAX_ERRORS: Final = 16
 _NOBODY_WAITS: Final = "1d"

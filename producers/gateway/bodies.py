@@ -1,12 +1,11 @@
 """Reading a request: its body within bounds, its trace, its idempotency key."""
 
 import asyncio
-import re
 from typing import Final
 
 from starlette.requests import Request
 
-from pipeline.admission import NAME
+from pipeline.admission import NAME, TRACEPARENT
 from pipeline.ports.system import Entropy
 from producers.faults import (
     BODY_TOO_LARGE,
@@ -17,9 +16,6 @@ from producers.faults import (
 )
 
 BODY_WITHIN_S: Final = 30.0
-_TRACE: Final = re.compile(
-    r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}"
-)
 
 
 async def body(
@@ -74,6 +70,6 @@ def idempotency_key(request: Request) -> str | Fault | None:
 def traceparent(request: Request, entropy: Entropy) -> str:
     """The caller's W3C traceparent, or a new one where it sent none that is valid."""
     given = request.headers.get("traceparent", "")
-    if _TRACE.fullmatch(given):
+    if TRACEPARENT.fullmatch(given):
         return given
     return f"00-{entropy.bytes(16).hex()}-{entropy.bytes(8).hex()}-01"

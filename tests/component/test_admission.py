@@ -428,3 +428,23 @@ async def test_the_first_of_two_headers_of_one_name_counts(world: World) -> None
     (out,) = await handled(world, doubled)
 
     assert request_id("order-2") == out.event.attributes.subject
+
+
+@pytest.mark.parametrize(
+    ("given", "goes_on"),
+    [
+        ("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", True),
+        ("00-00000000000000000000000000000000-b7ad6b7169203331-01", False),
+        ("00-0af7651916cd43dd8448eb211c80319c-0000000000000000-01", False),
+        ("00-0af7651916cd43dd8448eb211c80319c", False),
+    ],
+)
+async def test_a_trace_goes_on_where_it_is_one(
+    world: World, given: str, *, goes_on: bool
+) -> None:
+    sent = headers(world, traceparent=given.encode())
+    (out,) = await handled(world, world.record(dumped(), sent))
+    origin = out.event.attributes.origin
+
+    assert goes_on == (given == origin)
+    assert "0" * 16 not in (origin or "")
