@@ -71,9 +71,12 @@ update sluice.webhook_delivery
    set state = $3, attempt = $4, next_attempt_at = $5, lease_until = null
  where id = $1 and attempt = $2 and state = 'due'
 """
+# Its endpoint may have been deleted meanwhile, and the delivery with it.
 TRIED = """
 insert into sluice.webhook_attempt (delivery_id, n, started_at, ms, status, error)
-values ($1, $2, $3, $4, $5, $6) on conflict do nothing
+select id, $2, $3, $4, $5, $6 from sluice.webhook_delivery where id = $1
+   for key share
+    on conflict do nothing
 """
 HEALTH = """
 select health, created_at, updated_at, disabled_reason from sluice.webhook_endpoint

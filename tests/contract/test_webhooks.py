@@ -529,6 +529,24 @@ class DeliveriesContract:
         assert Exhausted() == follows[-1]
         assert all(isinstance(each, Again) for each in follows[:-1])
 
+    async def test_an_endpoint_is_deleted_in_the_middle_of_an_attempt(
+        self, house: House, tenant: TenantId
+    ) -> None:
+        made = await house.endpoint(tenant)
+        (due,) = await house.told(tenant)
+        assert await house.deliveries.claim(due, house.now, LEASE)
+        assert await house.endpoints.delete(made.id, holder(tenant))
+        later = house.now + LEASE + SECOND
+
+        for seen in (OK, BAD, Attempt(status=410)):
+            settled = await house.deliveries.settle(
+                due, seen, took=TOOK, now=house.now, jitter=0.0
+            )
+            assert settled.disabled is None
+            assert [] == list(settled.told)
+        assert await house.deliveries.claim(due, later, LEASE) is None
+        assert [] == await self.swept(house, tenant, later)
+
     async def test_what_is_old_is_forgotten(
         self, house: House, tenant: TenantId
     ) -> None:
