@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
+from uuid import UUID
 
 import asyncpg
 import orjson
@@ -638,6 +639,23 @@ class TestPostgresWebhooks(EndpointsContract, DeliveriesContract):
             *(house.deliveries.sweep(later, 7) for _ in range(4))
         )
         return [each for one in rounds for each in one if each.tenant_id == tenant]
+
+    async def test_an_endpoint_that_is_being_deleted_holds_up_no_announcement(
+        self, house: House, tenant: TenantId, other: TenantId, pool: asyncpg.Pool
+    ) -> None:
+        made, there = await house.endpoint(tenant), await house.endpoint(other)
+        ends = [
+            replace(message(each, "one"), created_at=house.now)
+            for each in (tenant, other)
+        ]
+        async with as_tenant(pool, tenant) as deleting:
+            await deleting.execute(
+                "delete from sluice.webhook_endpoint where id = $1", UUID(made.id)
+            )
+            told = asyncio.create_task(house.deliveries.announce(ends))
+            await asyncio.wait({told}, timeout=0.3)
+
+        assert [there.id] == [due.endpoint_id for due in await told]
 
     async def test_an_attempt_is_kept_with_what_follows_or_not_at_all(
         self,
