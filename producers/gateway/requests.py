@@ -20,10 +20,11 @@ from pipeline.rejections import REJECTED
 from pipeline.sealing import Purpose
 from producers.auth import Door
 from producers.faults import INVALID_REQUEST, NOT_FOUND, Fault
+from producers.gateway.documents import answered
 from producers.gateway.errors import response
 from schemas.api.gateway import AnswerState, Guards, RequestDocument, State
 from schemas.ids import RequestId, derived
-from schemas.requests import Outcome
+from schemas.requests import Dialect, Outcome
 
 _NAMES: Final = ("client_id", "event_id")
 _BOTH: Final = INVALID_REQUEST.about(
@@ -115,6 +116,8 @@ class Story:
         if isinstance(key, Destroyed):
             return document.model_copy(update=gone)
         opened = self.contents.open(key, Purpose.COMPLETION, end.answer)
+        if state.terms.dialect is Dialect.OPENAI_RESPONSES:
+            opened = answered(opened, state.accepted_at, state.finished_at)
         found = {"answer_state": AnswerState.AVAILABLE, "answer": orjson.loads(opened)}
         return document.model_copy(update=found)
 

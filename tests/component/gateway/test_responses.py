@@ -468,3 +468,17 @@ async def test_a_refusal_names_the_field_and_never_what_was_sent(
     assert field == error["param"]
     assert NEVER not in answer.text
     assert [] == world.pipeline.accepted
+
+
+async def test_a_requests_story_has_the_answer_that_its_caller_got(
+    world: World,
+) -> None:
+    created = await create(world)
+    await end(world)
+    told = await get(world, created)
+    bearer = {"authorization": f"Bearer {world.key()}"}
+    async with world.client(**bearer) as client:
+        story = (await client.get(f"/v1/requests/{request_id(created)}")).json()
+
+    assert Response.model_validate(story["answer"]).created_at == created["created_at"]
+    assert told == story["answer"]
