@@ -56,7 +56,8 @@ class Edge:
         state = scope.setdefault("state", {})
         state["request_id"] = self.entropy.uuid7()
 
-        body = _Body(receive, more=_long(scope["headers"]))
+        held = _waits(scope["headers"])
+        body = _Body(receive, more=held or _long(scope["headers"]), held=held)
 
         async def leaving(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -78,18 +79,31 @@ class Edge:
 
 @dataclass(slots=True)
 class _Body:
-    """A body that is being received; ``more``: its end has not come."""
+    """A body that is being received.
+
+    Attributes:
+        more: its end has not come.
+        held: nothing of it comes before it is asked for.
+    """
 
     receive: Receive
     more: bool
+    held: bool
 
     async def __call__(self) -> Message:
+        self.held = False
         message = await self.receive()
         self.more = bool(message.get("more_body", False))
         return message
 
     async def goes_on(self) -> bool:
-        """Read a little further; whether the end has still not come."""
+        """Read a little further; whether the end has still not come.
+
+        To read is to ask for it (RFC 9110, 10.1.1): who holds it back is in nobody's
+        way, and need not send what was refused.
+        """
+        if self.held:
+            return True
         left = LINGER_BYTES
         with suppress(TimeoutError):
             async with asyncio.timeout(LINGER_S):
@@ -103,6 +117,10 @@ def _long(headers: Headers) -> bool:
     length = known.get(b"content-length", b"0")
     told = length.isdigit() and b"transfer-encoding" not in known
     return not told or int(length[:18]) > LEFT_UNREAD  # 18 digits are too many too
+
+
+def _waits(headers: Headers) -> bool:
+    return dict(headers).get(b"expect", b"").lower() == b"100-continue"
 
 
 def _safe(headers: Headers, request_id: str) -> Headers:

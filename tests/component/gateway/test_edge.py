@@ -1,5 +1,6 @@
 """What every answer has, whatever it says."""
 
+import asyncio
 import re
 from collections.abc import AsyncIterator
 
@@ -7,6 +8,7 @@ import pytest
 from typing_extensions import override
 
 from infra.memory.tenants import MemoryCredentials
+from infra.server import serving
 from pipeline.ports.tenants import Principal
 from producers.gateway.edge import SAFE
 from tests.support.gateway import World
@@ -95,7 +97,7 @@ async def test_a_bug_is_told_by_its_request_id_alone(
     assert (500, "unexpected") == (other.status_code, other.json()["code"])
     assert other.headers["x-request-id"] == other.json()["request_id"]
     logged = "".join(capsys.readouterr())
-    assert 2 == logged.count("ValueError test_edge.py:24")
+    assert 2 == logged.count("ValueError test_edge.py:26")
     assert "zq-canary" not in sdk.text + other.text + logged
 
 
@@ -147,3 +149,25 @@ async def test_a_body_that_is_not_read_to_its_end_ends_the_connection(
 
     assert answer.status_code == (400 if key else 401)
     assert kept == ("close" != answer.headers.get("connection"))
+
+
+@pytest.mark.parametrize("size", [12, 1_200_000])
+@pytest.mark.parametrize("key", [False, True])
+async def test_who_asks_first_is_told_to_send_a_body_or_is_refused(
+    world: World, size: int, *, key: bool
+) -> None:
+    credential = f"authorization: Bearer {world.key()}\r\n" if key else ""
+    head = (
+        "POST /v1/chat/completions HTTP/1.1\r\nhost: a\r\n"
+        f"content-type: application/json\r\n{credential}"
+        "content-length: 1200000\r\nexpect: 100-continue\r\n\r\n"
+    )
+    async with serving(world.gateway.app(), "127.0.0.1", 0) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(head.encode())
+        said = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 10)
+        writer.close()
+
+    status, *headers = said.decode().split("\r\n")
+    assert status.startswith("HTTP/1.1 100 " if key else "HTTP/1.1 401 ")
+    assert key or "connection: close" in headers
