@@ -171,6 +171,8 @@ def _anchoring(process: _Process, every_s: float) -> Timed:
 
 
 def _passing(process: _Process) -> Timed:
+    # There at 0 before it counts: an alert on growth sees none that appears at 1.
+    process.metrics.of(INCIDENTS)
     worker = FullPass(
         logs=process.logs,
         ledger=process.ledger,

@@ -5,7 +5,7 @@ from contextlib import AsyncExitStack
 from datetime import UTC, datetime, time, timedelta
 from typing import Final
 
-from infra.families import CHECKED_UNTIL, GAUGES
+from infra.families import CHECKED_UNTIL, GAUGES, INCIDENTS
 from infra.kafka.accepted import KafkaAccepted
 from infra.kafka.inbox import KafkaInbox
 from infra.keystore.keeper import PostgresKeyKeeper
@@ -148,6 +148,12 @@ async def _days(stack: AsyncExitStack, opened: Resources) -> Expiry:
     )
 
 
+def _alarm(opened: Resources) -> Callable[[int], None]:
+    """The alarm; its series is there at 0: one that appears at 1 never rose."""
+    opened.metrics.of(INCIDENTS)
+    return opened.incidents
+
+
 async def _completeness(_: AsyncExitStack, opened: Resources) -> Timed:
     """Counts what was accepted against the ledger; a difference is an alarm."""
     worker = CompletenessWorker(
@@ -160,7 +166,7 @@ async def _completeness(_: AsyncExitStack, opened: Resources) -> Timed:
         logs=PostgresLogs(pool=opened.pool, role="sluice_tenant"),
         deliveries=PostgresDeliveries(pool=opened.pool),
         clock=opened.clock,
-        alarm=opened.incidents,
+        alarm=_alarm(opened),
         tell=opened.metrics.of(CHECKED_UNTIL).alone.set,
         settled=timedelta(seconds=opened.settings.ledger.settled_s),
     )
@@ -191,7 +197,7 @@ async def _content_pass(_: AsyncExitStack, opened: Resources) -> Timed:
         ),
         fetch=opened.keystore.fetch,
         clock=opened.clock,
-        alarm=opened.incidents,
+        alarm=_alarm(opened),
     )
     return Timed(
         name=Word("content_pass"),

@@ -2,20 +2,24 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from prometheus_client import CollectorRegistry
 
 from consumers import app
 from consumers.app import Groups
 from consumers.delivery.subscriptions import Lanes
 from consumers.provider import deadline
+from infra.families import INCIDENTS
+from infra.metrics import Metrics
 from infra.settings import WebhooksSettings
 from infra.system import SystemClock
 from pipeline.ports.recognisers import NOBODY
-from producers import workers
+from producers import signing, workers
 from schemas.topics import WEBHOOKS_RETRY_5M, WEBHOOKS_RETRY_5S
 from tests.component.test_collector import settings
 
@@ -185,3 +189,40 @@ async def test_timed_workers_whose_publisher_is_stuck_need_a_new_process(
     await workers.run_timed(opened.settings, [])
 
     assert [False] == told
+
+
+def incidents(metrics: Metrics) -> float | None:
+    """What is told of incidents; None: nothing is."""
+    return metrics.registry.get_sample_value(INCIDENTS.name)
+
+
+@pytest.mark.parametrize("name", ["completeness", "content_pass"])
+async def test_whoever_raises_the_alarm_tells_of_none_before(name: str) -> None:
+    """SluiceLedgerIncident is of growth: a series that appears at 1 never grew."""
+    metrics = Metrics(CollectorRegistry())
+    keystore = SimpleNamespace(fetch=None)
+    opened = wired(metrics=metrics, keystore=keystore)
+
+    async with AsyncExitStack() as stack:
+        await workers.WORKERS[name](stack, opened)
+
+    assert 0 == incidents(metrics)
+
+
+def test_the_full_pass_tells_of_no_incident_before(tmp_path: Path) -> None:
+    metrics = Metrics(CollectorRegistry())
+    opened = wired(metrics=metrics)
+    process: Any = signing._Process(
+        opened.settings,
+        tmp_path,
+        opened.pool,
+        None,
+        opened.clock,
+        opened.entropy,
+        opened.log,
+        metrics,
+    )
+
+    signing._passing(process)
+
+    assert 0 == incidents(metrics)
