@@ -27,7 +27,7 @@ from infra.metrics import Metrics
 from infra.observability.observed import ObservedKeys
 from infra.postgres.pool import open_pool, refuse_volatile
 from infra.postgres.requests import PostgresRequests
-from infra.postgres.roles import KEYS, refuse_unsafe
+from infra.postgres.roles import KEYS, KEYSTORE, MAIN, refuse_behind, refuse_unsafe
 from infra.postgres.tenants import PostgresTenants
 from infra.settings import Settings, proxies, variable
 from infra.system import SystemClock, SystemEntropy
@@ -115,6 +115,7 @@ async def open_resources(settings: Settings, name: str) -> AsyncIterator[Resourc
         Misconfigured: a database's address is none, its login is refused or not bound
             by row-level security; or durability is wanted, and the database does not
             keep what it commits.
+        Behind: a database lacks migrations.
         TopicsDiffer: topics are not as they are declared.
         RetryableError: Postgres or Kafka is away.
     """
@@ -122,10 +123,12 @@ async def open_resources(settings: Settings, name: str) -> AsyncIterator[Resourc
     async with AsyncExitStack() as stack:
         pool = await _pool(stack, settings, "url")
         await refuse_unsafe(pool)
+        await refuse_behind(pool, MAIN)
         if settings.database.durable:
             await refuse_volatile(pool)
         keystore_pool = await _pool(stack, settings, "keystore_url")
         await refuse_unsafe(keystore_pool, KEYS)
+        await refuse_behind(keystore_pool, KEYSTORE)
         kafka = settings.kafka
         clients = KafkaClients(
             kafka.bootstrap,

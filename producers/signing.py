@@ -17,7 +17,7 @@ from infra.postgres.anchors import PostgresAnchors
 from infra.postgres.ledger import PostgresLedger
 from infra.postgres.logs import PostgresLogs
 from infra.postgres.pool import open_pool, refuse_volatile
-from infra.postgres.roles import refuse_unsafe
+from infra.postgres.roles import MAIN, refuse_behind, refuse_unsafe
 from infra.settings import Settings, variable
 from infra.signer.ed25519 import FileSigner, public_keys
 from infra.signer.state import STATE, FileState
@@ -73,6 +73,7 @@ async def _opened(settings: Settings) -> AsyncIterator[_Process]:
     Raises:
         Misconfigured: there is no signer's folder, or the database is not as it must
             be.
+        Behind: it lacks migrations.
     """
     folder = settings.ledger.signer_directory
     if folder is None:
@@ -83,6 +84,7 @@ async def _opened(settings: Settings) -> AsyncIterator[_Process]:
     name = variable(("database", "url"))
     async with await open_pool(url, size=4, name=name) as pool:
         await refuse_unsafe(pool)
+        await refuse_behind(pool, MAIN)
         if settings.database.durable:
             await refuse_volatile(pool)
         async with _standby(settings) as copies:

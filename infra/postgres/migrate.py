@@ -32,6 +32,16 @@ async def migrate(dsn: str, folder: Path) -> list[str]:
         await connection.close()
 
 
+async def missing(pool: asyncpg.Pool, folder: Path) -> list[str]:
+    """The names of what is not applied; all, where the login may not ask."""
+    try:
+        rows = await pool.fetch("select name from public.sluice_migration")
+    except (asyncpg.UndefinedTableError, asyncpg.InsufficientPrivilegeError):
+        rows = []
+    applied = {row["name"] for row in rows}
+    return [name for name, _ in _files(folder) if name not in applied]
+
+
 async def _apply(connection: asyncpg.Connection, name: str, text: str) -> bool:
     digest = hashlib.sha256(text.encode()).hexdigest()
     found = await connection.fetchval(

@@ -1,6 +1,6 @@
 """Databases, roles and logins: what whoever provisions does once."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -8,8 +8,8 @@ from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 
-from infra.postgres.migrate import migrate
-from pipeline.errors import Misconfigured
+from infra.postgres.migrate import migrate, missing
+from pipeline.errors import Misconfigured, SluiceError
 
 MAIN: Final = "sluice"
 KEYSTORE: Final = "sluice_keystore"
@@ -53,6 +53,7 @@ async def provision(
         admin = dsn(superuser, database)
         await migrate(admin, MIGRATIONS[base])
         await _passwords(admin, {login: passwords[login] for login in logins})
+        await _may_ask(admin, logins)
         urls |= {
             login: dsn(superuser, database, login, passwords[login]) for login in logins
         }
@@ -81,6 +82,19 @@ async def _passwords(admin: str, passwords: Mapping[str, str]) -> None:
                 password,
             )
             await connection.execute(statement)
+    finally:
+        await connection.close()
+
+
+async def _may_ask(admin: str, logins: Sequence[str]) -> None:
+    """Let the logins see which migrations were applied: :func:`refuse_behind`."""
+    connection = await asyncpg.connect(admin)
+    names = ", ".join(logins)
+    try:
+        await connection.execute(
+            f"grant usage on schema public to {names};"
+            f" grant select on public.sluice_migration to {names}"
+        )
     finally:
         await connection.close()
 
@@ -157,3 +171,25 @@ async def refuse_unsafe(
     if unfenced:
         names = ", ".join(row["relname"] for row in unfenced)
         raise Misconfigured(f"tables without row-level security: {names}")
+
+
+class Behind(SluiceError):
+    """A database lacks migrations that this version needs; the text names the first."""
+
+
+async def refuse_behind(pool: asyncpg.Pool, database: str) -> None:
+    """Refuse to start before the migrations: what needs them would be buried.
+
+    Args:
+        pool: connections of any login.
+        database: ``MAIN`` or ``KEYSTORE``, whatever it is called there.
+
+    Raises:
+        Behind: one is not applied, or the database does not say.
+    """
+    if absent := await missing(pool, MIGRATIONS[database]):
+        raise Behind(
+            f"the database {database} lacks {len(absent)} migrations, from {absent[0]}"
+            " on, or does not tell this login of them: provision it again with this"
+            " version (docs/operations.md)"
+        )

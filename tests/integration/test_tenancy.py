@@ -4,9 +4,11 @@ import json
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
 import asyncpg
 import pytest
+from pydantic import SecretStr
 
 from demo.stack import Stack
 from infra.postgres.admin import KEY_LIFE, Admin
@@ -14,7 +16,18 @@ from infra.postgres.credentials import PostgresCredentials
 from infra.postgres.ledger import PostgresLedger
 from infra.postgres.pool import as_door, as_tenant, open_pool
 from infra.postgres.requests import PostgresProviderCalls, PostgresRequests
-from infra.postgres.roles import KEYS, SHARED, dsn, refuse_unsafe
+from infra.postgres.roles import (
+    KEYS,
+    KEYSTORE,
+    MAIN,
+    SHARED,
+    Behind,
+    dsn,
+    refuse_behind,
+    refuse_unsafe,
+)
+from infra.resources import open_resources
+from infra.settings import DatabaseSettings, KafkaSettings, KeysSettings, Settings
 from infra.system import SystemClock, SystemEntropy
 from schemas.ids import Actor, TenantId
 from schemas.requests import Route
@@ -291,6 +304,75 @@ async def test_the_keystore_is_fenced_too_and_its_keeper_alone_may_be_its_owner(
     async with await open_pool(keystore, size=1) as superuser:
         with pytest.raises(ValueError, match="row-level security"):
             await refuse_unsafe(superuser, KEYS, keeper=True)
+
+
+@pytest.mark.parametrize(
+    ("login", "base"),
+    [
+        ("sluice_gateway", MAIN),
+        ("sluice_worker", MAIN),
+        ("sluice_checkpointer", MAIN),
+        ("sluice_keystore_app", KEYSTORE),
+    ],
+)
+async def test_a_database_that_lacks_a_migration_is_refused_at_start(
+    installation: Installation, login: str, base: str
+) -> None:
+    """Else each record that needs it is a dead letter, until the brake holds."""
+    name = {MAIN: installation.superuser, KEYSTORE: installation.keystore}[base]
+    there = dsn(installation.superuser, name.rpartition("/")[2])
+    connection = await asyncpg.connect(there)
+    last = await connection.fetchval("select max(name) from public.sluice_migration")
+    renamed = "update public.sluice_migration set name = $2 where name = $1"
+    async with await open_pool(installation.urls[login], size=1) as pool:
+        await refuse_behind(pool, base)
+        await connection.execute(renamed, last, "absent")
+        try:
+            with pytest.raises(Behind, match=last):
+                await refuse_behind(pool, base)
+        finally:
+            await connection.execute(renamed, "absent", last)
+            await connection.close()
+
+
+@pytest.mark.parametrize("base", [MAIN, KEYSTORE])
+async def test_a_process_asks_both_its_databases_before_all_else(
+    installation: Installation, tmp_path: Path, base: str
+) -> None:
+    urls = installation.urls
+    where = DatabaseSettings(
+        url=SecretStr(urls["sluice_worker"]),
+        keystore_url=SecretStr(urls["sluice_keystore_app"]),
+    )
+    keys = KeysSettings(directory=tmp_path, root=tmp_path / "root", own=tmp_path)
+    nowhere = KafkaSettings(bootstrap="127.0.0.1:1")
+    settings = Settings(database=where, keys=keys, kafka=nowhere)
+    name = {MAIN: installation.superuser, KEYSTORE: installation.keystore}[base]
+    connection = await asyncpg.connect(
+        dsn(installation.superuser, name.rpartition("/")[2])
+    )
+    hide = "update public.sluice_migration set name = $2 || name where name like $1"
+    await connection.execute(hide, "0001_%", "x")
+    try:
+        with pytest.raises(Behind, match=f"database {base} lacks 1 .* 0001_"):
+            async with open_resources(settings, "test"):
+                pass
+    finally:
+        shown = "update public.sluice_migration set name = substr(name, 2)"
+        await connection.execute(f"{shown} where name like 'x%'")
+        await connection.close()
+
+
+async def test_a_database_that_does_not_say_its_migrations_is_refused_at_start(
+    worker: asyncpg.Pool, root: asyncpg.Connection
+) -> None:
+    """A version before this one provisioned it last."""
+    await root.execute("revoke usage on schema public from sluice_worker")
+    try:
+        with pytest.raises(Behind, match="0001_foundation"):
+            await refuse_behind(worker, MAIN)
+    finally:
+        await root.execute("grant usage on schema public to sluice_worker")
 
 
 async def test_a_key_has_at_most_two_live_secrets(

@@ -231,12 +231,13 @@ def _signing(world: "World") -> dict[str, Any]:
     async def open_pool(*_: Any, **__: Any) -> Any:
         return pool()
 
-    async def nothing(_: Any) -> None:
-        """Each login is safe here."""
+    async def nothing(*_: Any) -> None:
+        """Each login is safe here, and each database of this version."""
 
     return {
         "open_pool": open_pool,
         "refuse_unsafe": nothing,
+        "refuse_behind": nothing,
         "SystemClock": lambda: world.clock,
         "SystemEntropy": lambda: world.entropy,
         "Log": world.logger,
