@@ -1,9 +1,10 @@
 """``sluice``: the operator's command line."""
 
 import logging
+import sys
 from collections.abc import Mapping
 from importlib import import_module
-from typing import Final
+from typing import Any, Final
 
 import click
 from typing_extensions import override
@@ -36,6 +37,15 @@ class Commands(click.Group):
         if any("\udc80" <= letter <= "\udcff" for word in args for letter in word):
             raise click.UsageError("expected words in UTF-8", ctx)
         return super().parse_args(ctx, args)
+
+    @override
+    def main(self, *args: Any, **extra: Any) -> Any:
+        """Run a command; where what it prints finds no room, one line says so."""
+        try:
+            return super().main(*args, **extra)
+        except OSError as error:
+            click.echo(error.strerror or type(error).__name__, err=True)
+            sys.exit(1)
 
     @override
     def list_commands(self, ctx: click.Context) -> list[str]:

@@ -226,3 +226,22 @@ def test_an_operator_without_a_name_has_a_number(
     monkeypatch.setattr("producers.cli.desk.getuser", nobody)
 
     assert operator().removeprefix("user:").isdecimal()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="expected Linux's /dev/full")
+@pytest.mark.parametrize("told", ["detect -", "policy --help"])
+def test_where_what_is_told_finds_no_room_one_line_says_so(told: str) -> None:
+    """A list that goes into a file, and the disk is full."""
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "producers.cli", *told.split()],
+            input="Call me at +49 30 1234567.",
+            cwd=ROOT,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+
+    assert 1 == done.returncode
+    assert ["No space left on device"] == done.stderr.splitlines()
