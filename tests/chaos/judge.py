@@ -24,6 +24,7 @@ admitted and never published is ended at its deadline."""
 DONE_WITHIN_S: Final = 30.0
 """So long a webhook that comes again may be on its way, once all were told."""
 CLAIMS: Final = 2
+OK: Final = 200
 ANSWERED: Final = frozenset({200, 400, 410, 502, 504})
 """Completed; blocked; answered before, forgotten since; failed; past its deadline."""
 
@@ -59,7 +60,7 @@ def answers(load: Load) -> Iterator[str]:
             yield f"request {each.number} ({each.model}) was never answered"
         elif each.status is not None and each.status not in ANSWERED:
             yield f"request {each.number} ({each.model}): {each.status}: {each.text}"
-        elif each.status == 200 and f"number {each.number}" not in each.text:
+        elif each.status == OK and f"number {each.number}" not in each.text:
             yield f"request {each.number} got the answer of another"
 
 
@@ -92,6 +93,14 @@ def calls(load: Load, spans: Spans, deaths: Sequence[Death]) -> Iterator[str]:
             if not any(request in death.unfinished for death in between):
                 said = f"the provider was asked again for {number}, without a reason"
                 yield f"{said}: {_evidence(first, second, between)}"
+
+
+def uncalled(load: Load, spans: Spans) -> Iterator[str]:
+    """Each answer had a call: where nobody tells of any, none repeats either."""
+    for each in load.sent.values():
+        if each.status == OK and each.number not in spans:
+            said = "was answered, and the provider tells of no call"
+            yield f"request {each.number} ({each.model}) {said}"
 
 
 def _evidence(
@@ -150,7 +159,8 @@ class Judge:
         """What is wrong. Blocks."""
         load = self.house.load
         found = [*answers(load), *ends(load, self._records()), *webhooks(load)]
-        found += calls(load, self._spans(), deaths)
+        spans = self._spans()
+        found += [*calls(load, spans, deaths), *uncalled(load, spans)]
         found += complaint(self.house.sluice.run, "audit", "verify")
         found += complaint(self.house.sluice.run, "completeness", "--settled-s", "0")
         found += behind(self.house.sluice.run)

@@ -12,7 +12,7 @@ from demo.launch import Access
 from schemas.ids import RequestId
 from tests.chaos import judge
 from tests.chaos.house import Death
-from tests.chaos.judge import answers, calls, ends, webhooks
+from tests.chaos.judge import answers, calls, ends, uncalled, webhooks
 from tests.chaos.load import Load, Sent
 from tests.chaos.plan import KINDS, plan
 from tests.chaos.subscriber import Subscriber
@@ -62,7 +62,7 @@ def test_what_is_kept_is_not_complained_of(load: Load) -> None:
     once = {at: [[1.0, 2.0]] for at in range(3)}
 
     assert [] == [*answers(load), *ends(load, ledger(*NAMES)), *webhooks(load)]
-    assert [] == [*calls(load, once, [])]
+    assert [] == [*calls(load, once, []), *uncalled(load, once)]
 
 
 @pytest.mark.parametrize("ended", [("r0", "r1"), (*NAMES, "r2")])
@@ -102,6 +102,15 @@ def test_a_call_is_repeated_for_the_unfinished_span_alone(
     load: Load, spans: list[list[float]], deaths: list[Death], broken: int
 ) -> None:
     assert broken == len([*calls(load, {0: spans}, deaths)])
+
+
+def test_an_answer_that_nobody_called_for_is_found(load: Load) -> None:
+    """Else a stand-in that tells of no call would keep the promise by itself."""
+    load.sent[2].status = 400
+
+    found = [*uncalled(load, {0: [[1.0, 2.0]]})]
+
+    assert ["request 1 (echo) was answered, and the provider tells of no call"] == found
 
 
 def test_a_call_that_was_repeated_is_told_of_with_what_lay_between(load: Load) -> None:
