@@ -18,6 +18,8 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0, help="0: one is drawn")
     told = parser.parse_args()
+    if told.kills < 1:
+        parser.error("--kills: expected one at least")
     say = partial(print, flush=True)
     folder = Path(mkdtemp(prefix="sluice-chaos-"))
     run = chaos(

@@ -1,6 +1,8 @@
 """The judge finds what is broken, and the plan is the seed's."""
 
 import random  # noqa: TID251 - seeded
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Sequence
 from subprocess import CompletedProcess
@@ -16,6 +18,7 @@ from tests.chaos.judge import answers, calls, ends, uncalled, webhooks
 from tests.chaos.load import Load, Sent
 from tests.chaos.plan import KINDS, plan
 from tests.chaos.subscriber import Subscriber
+from tests.support.started import ROOT
 
 NAMES = ("r0", "r1", "r2")
 NOTHING: Any = None
@@ -166,3 +169,20 @@ def test_who_stays_behind_is_found(
     found = judge.behind(run)
     assert complains == bool(found)
     assert [] == codes
+
+
+@pytest.mark.parametrize(
+    "words", ["tests.simulation --seeds -3", "tests.chaos --kills 0"]
+)
+def test_a_harness_that_is_to_do_nothing_does_not_pass(words: str) -> None:
+    """The one told that a seed passed, the other that every promise was kept."""
+    done = subprocess.run(
+        [sys.executable, "-m", *words.split()],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=200,
+    )
+
+    assert (2, "") == (done.returncode, done.stdout)

@@ -18,7 +18,12 @@ TOLD_EVERY_S = 5.0
 
 @click.command()
 @click.option("--from", "first", default=SEEDS, help="The first seed.")
-@click.option("--seeds", default=0, help="How many; 0: until somebody stops it.")
+@click.option(
+    "--seeds",
+    type=click.IntRange(min=0),
+    default=0,
+    help="How many; 0: until somebody stops it.",
+)
 def main(first: int, seeds: int) -> None:
     """Run seeds."""
     began = told = time.monotonic()
