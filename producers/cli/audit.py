@@ -6,6 +6,7 @@ from pathlib import Path
 from uuid import UUID
 
 import click
+from click.core import ParameterSource
 
 from infra.exported import ExportedLogs
 from infra.served import serving_logs
@@ -114,6 +115,7 @@ def verify(  # noqa: PLR0917 - click's options
     trust = Trust(
         export=folder,
         signer=signer,
+        remembers=folder is None or _named("signer"),
         keys=keys,
         known=known,
         since=since,
@@ -130,6 +132,12 @@ def verify(  # noqa: PLR0917 - click's options
         raise click.UsageError("--url: expected no --authority and no --witness")
     else:
         run(_verify_served(url, credential, tenant, trust))
+
+
+def _named(option: str) -> bool:
+    """Was it given for this command, and not by the environment?"""
+    source = click.get_current_context().get_parameter_source(option)
+    return source is ParameterSource.COMMANDLINE
 
 
 def _outsiders(authorities: tuple[Path, ...], witnesses: tuple[str, ...]) -> Outsiders:

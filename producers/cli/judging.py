@@ -47,6 +47,8 @@ class Trust:
         export: the folder with the logs, if they were exported.
         served: the gateway that serves them, if one does.
         signer: the signer's folder: its keys, and what it remembers.
+        remembers: False: its keys alone are asked. An export is of its day, and the
+            signer may have signed more since.
         keys: a log's keys as they were had by another way: believed before the
             signer's, and of the root log and deleted logs too.
         known: checkpoints that somebody else kept.
@@ -57,6 +59,7 @@ class Trust:
     export: Path | None = None
     served: ServedLogs | None = None
     signer: Path | None = None
+    remembers: bool = True
     keys: Path | None = None
     known: Sequence[str] = ()
     since: Sequence[str] = ()
@@ -97,7 +100,7 @@ class Trust:
     async def outside(self, origin: str) -> Sequence[str]:
         """Checkpoints of one log that the ledger itself did not hand out."""
         notes = [note for note in self.known if parse_note(note).origin == origin]
-        if self.signer is not None:
+        if self.signer is not None and self.remembers:
             signed = await FileState(self.signer / STATE).last(origin)
             notes += [signed.note] if signed else []
         return notes

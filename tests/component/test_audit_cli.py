@@ -118,6 +118,21 @@ def test_a_cut_tail_with_its_checkpoint_is_told_by_what_was_kept(
     assert "record 258: records are missing" in signer.output
 
 
+def test_an_export_is_of_its_day_whatever_the_environment_s_signer_signed_since(
+    exported: Exported,
+) -> None:
+    """The operator's environment names the signer: its keys vouch, and it went on."""
+    exported.rewrite(exported.bodies[:258])
+    exported.end_at(258)
+    env = {"SLUICE_LEDGER__SIGNER_DIRECTORY": str(exported.signer)}
+
+    command = ["verify", "--export", str(exported.folder)]
+    result = CliRunner().invoke(audit, command, env=env)
+
+    assert 0 == result.exit_code, result.output
+    assert "nobody else vouches" not in result.output
+
+
 @pytest.mark.parametrize(
     ("path", "at", "seq"),
     [("tile/0/000", 0, 0), ("tile/0/001", 8191, 511), ("tile/0/002.p/89", 32, 513)],
