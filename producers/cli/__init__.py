@@ -1,5 +1,6 @@
 """``sluice``: the operator's command line."""
 
+import errno
 import logging
 import sys
 from collections.abc import Mapping
@@ -27,6 +28,7 @@ MODULES: Final[Mapping[str, str]] = {
 """Where each command is."""
 
 UNHEARD: Final = logging.NullHandler()
+_NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 
 
 class Commands(click.Group):
@@ -44,6 +46,8 @@ class Commands(click.Group):
         try:
             return super().main(*args, **extra)
         except OSError as error:
+            if error.errno not in _NO_ROOM:
+                raise
             click.echo(error.strerror or type(error).__name__, err=True)
             sys.exit(1)
 
