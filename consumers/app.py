@@ -291,7 +291,9 @@ async def run(settings: Settings, names: Sequence[str]) -> None:
         opened = await stack.enter_async_context(
             open_resources(settings, "+".join(names))
         )
-        calls = await stack.enter_async_context(OpenAIProviders(upstreams(settings)))
+        calls = await stack.enter_async_context(
+            OpenAIProviders(upstreams(settings), opened.clock)
+        )
         keeper = await _keeper(stack, opened) if "retention" in names else None
         sender = await _sender(stack, opened) if "webhooks" in names else None
         looking = settings.recognisers if LOOKING & set(names) else {}

@@ -49,6 +49,8 @@ ACTION: Final = "request.called"
 LEASE: Final = timedelta(seconds=15)
 RENEW_S: Final = 5.0
 RETRY_PAUSE_S: Final = 0.2
+RETRY_WITHIN_S: Final = 5.0
+"""Who asks for more patience than this is not asked again: the place is another's."""
 LEAVES_WITHIN_S: Final = 0.001
 """By then a result is on its way to the database."""
 
@@ -178,14 +180,16 @@ class ProviderConsumer:
         seen: Answered | Refused | Unanswered = Unanswered(
             Reason.UPSTREAM_TIMEOUT, retry=False
         )
-        for _ in range(ATTEMPTS):
+        for more in reversed(range(ATTEMPTS)):
             left = (terms.deadline - self.clock.now()).total_seconds()
             if left <= 0:
                 break
             seen = await self.providers.call(terms.route, terms.dialect, body, left)
-            if not (isinstance(seen, Unanswered) and seen.retry):
+            if not (more and isinstance(seen, Unanswered) and seen.retry):
                 break
-            await self.clock.sleep(RETRY_PAUSE_S)
+            if seen.after_s > RETRY_WITHIN_S:
+                break
+            await self.clock.sleep(max(RETRY_PAUSE_S, seen.after_s))
         return seen
 
     @asynccontextmanager

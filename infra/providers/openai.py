@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from http import HTTPStatus
 from types import TracebackType
 from typing import Final, Self
@@ -10,7 +11,9 @@ import aiohttp
 from aiohttp import DummyCookieJar
 from typing_extensions import override
 
+from infra import retry_after
 from pipeline.ports.providers import Answered, Providers, Refused, Unanswered
+from pipeline.ports.system import Clock
 from pipeline.reasons import Reason
 from schemas.requests import Dialect, Route
 
@@ -22,10 +25,11 @@ PATHS: Final = {
 }
 _OK: Final = range(200, 300)
 _REFUSED: Final = range(400, 500)
-_AGAIN: Final = {
-    HTTPStatus.REQUEST_TIMEOUT: Unanswered(Reason.UPSTREAM_TIMEOUT, retry=True),
-    HTTPStatus.TOO_MANY_REQUESTS: Unanswered(Reason.UPSTREAM_RATE_LIMITED, retry=True),
+_AGAIN: Final[Mapping[int, Reason]] = {
+    HTTPStatus.REQUEST_TIMEOUT: Reason.UPSTREAM_TIMEOUT,
+    HTTPStatus.TOO_MANY_REQUESTS: Reason.UPSTREAM_RATE_LIMITED,
 }
+_LONGEST: Final = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,8 +49,9 @@ class Upstream:
 class OpenAIProviders(Providers):
     """Calls over kept-alive connections; nothing of a caller's headers goes along."""
 
-    def __init__(self, upstreams: Mapping[str, Upstream]) -> None:
+    def __init__(self, upstreams: Mapping[str, Upstream], clock: Clock) -> None:
         self._upstreams = upstreams
+        self._clock = clock
         self._sessions: dict[str, aiohttp.ClientSession] = {}
 
     async def __aenter__(self) -> Self:
@@ -81,7 +86,7 @@ class OpenAIProviders(Providers):
             async with session.post(
                 url, data=body, timeout=limit, allow_redirects=False
             ) as answer:
-                return await _judged(answer)
+                return await _judged(answer, self._clock.now())
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError):
             return Unanswered(Reason.UPSTREAM_UNREACHABLE, retry=True)
         except TimeoutError:
@@ -105,14 +110,18 @@ def _session(upstream: Upstream) -> aiohttp.ClientSession:
     )
 
 
-async def _judged(answer: aiohttp.ClientResponse) -> Answered | Refused | Unanswered:
-    if answer.status in _AGAIN:
-        return _AGAIN[HTTPStatus(answer.status)]
-    if answer.status in _REFUSED:
+async def _judged(
+    answer: aiohttp.ClientResponse, now: datetime
+) -> Answered | Refused | Unanswered:
+    if answer.status in _REFUSED and answer.status not in _AGAIN:
         return Refused(answer.status)
     if answer.status not in _OK:
         # A 5xx may come after the work was done and paid for; one repeat is ours.
-        return Unanswered(Reason.UPSTREAM_ERROR, retry=True)
+        why = _AGAIN.get(answer.status, Reason.UPSTREAM_ERROR)
+        told = retry_after.asked(answer.headers.get("retry-after"), now, _LONGEST)
+        return Unanswered(
+            why, retry=True, after_s=(told or timedelta()).total_seconds()
+        )
     raw = await answer.content.read(MAX_ANSWER_BYTES + 1)
     while len(raw) <= MAX_ANSWER_BYTES and not answer.content.at_eof():
         raw += await answer.content.read(MAX_ANSWER_BYTES + 1 - len(raw))

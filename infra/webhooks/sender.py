@@ -4,8 +4,6 @@ import asyncio
 import socket
 import ssl
 from collections.abc import Mapping
-from datetime import datetime, timedelta
-from email.utils import parsedate_to_datetime
 from types import TracebackType
 from typing import Final, Self
 
@@ -15,6 +13,7 @@ from aiohttp.abc import AbstractResolver
 from typing_extensions import override
 from yarl import URL
 
+from infra import retry_after
 from infra.webhooks.guard import (
     GuardedResolver,
     GuardedSockets,
@@ -31,7 +30,6 @@ CONNECT_S: Final = 5.0
 TOTAL_S: Final = 15.0
 READ_BYTES: Final = 4096
 """So much of a response's body is read; nothing of it is kept."""
-_DIGITS: Final = 9
 
 
 class HttpSender(Sender):
@@ -121,7 +119,8 @@ class HttpSender(Sender):
             allow_redirects=False,
         ) as answer:
             await answer.content.read(READ_BYTES)
-            after = _after(answer.headers.get("retry-after"), self._clock.now())
+            told, now = answer.headers.get("retry-after"), self._clock.now()
+            after = retry_after.asked(told, now, RETRY_AFTER_LIMIT)
             return Attempt(status=answer.status, retry_after=after)
 
 
@@ -136,18 +135,3 @@ def _forbidden(error: BaseException | None) -> bool:
             return True
         error = error.__cause__ or error.__context__
     return False
-
-
-def _after(given: str | None, now: datetime) -> timedelta | None:
-    """``Retry-After``: seconds or a date (RFC 9110, 10.2.3); None: nothing usable."""
-    if not given:
-        return None
-    if given.isdecimal() and len(given) <= _DIGITS:
-        return min(timedelta(seconds=int(given)), RETRY_AFTER_LIMIT)
-    try:
-        moment = parsedate_to_datetime(given)
-    except (ValueError, OverflowError):
-        return None
-    if moment.tzinfo is None:
-        return None
-    return min(max(moment - now, timedelta()), RETRY_AFTER_LIMIT)

@@ -34,10 +34,12 @@ class Unanswered:
     Attributes:
         reason: one of the ``upstream_…`` reasons.
         retry: the provider certainly did not do the work, or it is safe to repeat.
+        after_s: seconds that it asks to wait for before that.
     """
 
     reason: Reason
     retry: bool
+    after_s: float = 0.0
 
 
 class Providers(Protocol):

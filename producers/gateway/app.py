@@ -12,10 +12,10 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.types import ASGIApp
 
 from infra.log import Log, Word
-from pipeline.errors import RetryableError, place
+from pipeline.errors import KeyDestroyed, RetryableError, place
 from pipeline.ports.system import Entropy
 from pipeline.ports.tracing import Tracing
-from producers.faults import NOT_READY, UNEXPECTED
+from producers.faults import FORBIDDEN, NOT_READY, UNEXPECTED
 from producers.gateway.chat import Chat
 from producers.gateway.edge import Edge
 from producers.gateway.endpoints import WebhookEndpoints
@@ -75,6 +75,7 @@ class Gateway:
             exception_handlers={
                 HTTPException: of_router,
                 RetryableError: _not_ready,
+                KeyDestroyed: _ended,
                 ClientDisconnect: _gone,
                 Exception: self._unexpected,
             },
@@ -96,6 +97,11 @@ class Gateway:
 
 async def _not_ready(request: Request, _: Exception) -> Response:
     return response(request, NOT_READY)
+
+
+async def _ended(request: Request, _: Exception) -> Response:
+    """An ended tenant has no keys; its credentials are remembered for seconds."""
+    return response(request, FORBIDDEN)
 
 
 async def _gone(_: Request, __: Exception) -> Response:

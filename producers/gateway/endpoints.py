@@ -15,7 +15,6 @@ from pipeline.admission import MANAGE
 from pipeline.announcements import sample
 from pipeline.egress import EgressRules, Forbidden, Target, target
 from pipeline.endpoint_secrets import EndpointSecrets
-from pipeline.errors import KeyDestroyed
 from pipeline.ports.system import Clock, Entropy
 from pipeline.ports.webhooks import (
     Change,
@@ -27,7 +26,7 @@ from pipeline.ports.webhooks import (
 )
 from pipeline.webhooks import SECRET_BYTES, Secret, headers
 from producers.auth import Door
-from producers.faults import FORBIDDEN, INVALID_REQUEST, NOT_FOUND, Fault
+from producers.faults import INVALID_REQUEST, NOT_FOUND, Fault
 from producers.gateway.bodies import body
 from producers.gateway.errors import response
 from schemas.api.webhooks import (
@@ -124,11 +123,8 @@ class WebhookEndpoints:
         if isinstance(place, Fault):
             return response(request, place)
         endpoint, now = EndpointId(self.entropy.uuid7()), self.clock.now()
-        try:
-            url = await self.secrets.seal_url(holder.tenant_id, endpoint, place.url)
-            secret, sealed = await self._new_secret(holder)
-        except KeyDestroyed:
-            return response(request, FORBIDDEN)
+        url = await self.secrets.seal_url(holder.tenant_id, endpoint, place.url)
+        secret, sealed = await self._new_secret(holder)
         made = Endpoint(
             tenant_id=holder.tenant_id,
             id=endpoint,

@@ -10,12 +10,14 @@ import pytest
 
 from infra.providers import openai as module
 from infra.providers.openai import OpenAIProviders, Upstream
+from infra.system import SystemClock
 from pipeline.ports.providers import Answered, Refused, Unanswered
 from pipeline.reasons import Reason
 from schemas.requests import Dialect, Route
 
 ROUTE = Route(provider="own", model="m")
 LOOPBACK = "127.0.0.1"
+LIMITED, ERROR = Reason.UPSTREAM_RATE_LIMITED, Reason.UPSTREAM_ERROR
 OK = b"HTTP/1.1 200 OK\r\n"
 BODY = b'{"choices":[{"message":{"content":"Danube"}}]}'
 
@@ -23,7 +25,7 @@ BODY = b'{"choices":[{"message":{"content":"Danube"}}]}'
 async def called(port: int) -> Answered | Refused | Unanswered:
     """How one call to a port of this machine went."""
     upstream = Upstream(base_url=f"http://{LOOPBACK}:{port}/v1")
-    async with OpenAIProviders({"own": upstream}) as providers:
+    async with OpenAIProviders({"own": upstream}, SystemClock()) as providers:
         return await providers.call(ROUTE, Dialect.OPENAI_CHAT, b"{}", 10)
 
 
@@ -74,6 +76,24 @@ async def test_a_compressed_answer_is_read_and_not_further_than_it_may_be_long()
         head = b"content-encoding: gzip\r\ncontent-length: %d\r\n\r\n" % len(packed)
         async with saying(OK + head + packed) as port:
             assert expected == await called(port)
+
+
+@pytest.mark.parametrize(
+    ("head", "expected"),
+    [
+        (b"429 x\r\nretry-after: 2", Unanswered(LIMITED, retry=True, after_s=2)),
+        (b"429 x\r\nretry-after: soon", Unanswered(LIMITED, retry=True)),
+        (b"503 x\r\nretry-after: 9", Unanswered(ERROR, retry=True, after_s=9)),
+        (b"500 x", Unanswered(ERROR, retry=True)),
+        (b"408 x", Unanswered(Reason.UPSTREAM_TIMEOUT, retry=True)),
+        (b"400 x\r\nretry-after: 2", Refused(400)),
+    ],
+)
+async def test_who_asks_for_time_is_heard(
+    head: bytes, expected: Unanswered | Refused
+) -> None:
+    async with saying(b"HTTP/1.1 " + head + b"\r\ncontent-length: 0\r\n\r\n") as port:
+        assert expected == await called(port)
 
 
 async def test_who_lets_nobody_in_was_not_reached(

@@ -385,6 +385,24 @@ async def test_a_repeat_that_succeeds_is_a_success(house: House) -> None:
     assert 2 == len(house.upstream.sent)
 
 
+@pytest.mark.parametrize(
+    ("after_s", "calls", "took"), [(0.0, 2, 0.2), (3.0, 2, 3.0), (60.0, 1, 0.0)]
+)
+async def test_a_repeat_comes_when_the_upstream_wants_it(
+    house: House, after_s: float, calls: int, took: float
+) -> None:
+    """Who asks for more than a few seconds is not asked again."""
+    limited = Unanswered(Reason.UPSTREAM_RATE_LIMITED, retry=True, after_s=after_s)
+    house.upstream.answers = [limited] * 2
+    end = one(await house.through("Hello"), RequestFinished).data
+
+    assert (Outcome.FAILED, Reason.UPSTREAM_RATE_LIMITED) == (end.outcome, end.reason)
+    assert (calls, took) == (
+        len(house.upstream.sent),
+        house.clock.elapsed.total_seconds(),
+    )
+
+
 async def test_a_redelivered_call_reuses_its_result(house: House) -> None:
     event = await house.accepted("Hello")
     screened = one(await house.screened(event), RequestScreened)

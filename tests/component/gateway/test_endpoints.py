@@ -252,6 +252,22 @@ async def test_another_tenants_endpoint_is_nowhere(
     assert [] == (await stranger.get(PATH)).json()["data"]
 
 
+@pytest.mark.parametrize(
+    "way", ["GET ", "GET /{}", "POST /{}", "POST /{}/test", "POST /{}/rotate_secret"]
+)
+async def test_an_ended_tenants_credential_allows_nothing(
+    world: World, client: httpx2.AsyncClient, way: str
+) -> None:
+    made = await created(client)
+    await world.keys.terminate(TENANT)
+    method, _, below = way.format(made["id"]).partition(" ")
+    asked = {"event_type": "response.failed"} if below.endswith("test") else {}
+    body = None if method == "GET" else asked
+    answer = await client.request(method, PATH + below, json=body)
+
+    assert (403, "forbidden") == code(answer)
+
+
 @pytest.mark.parametrize("name", ["x", "%00", "0" * 36, "../../etc"])
 async def test_a_name_that_is_none_is_nowhere(
     client: httpx2.AsyncClient, name: str
