@@ -188,7 +188,7 @@ def _consuming(world: "World") -> dict[str, Any]:
 
     return {
         "last_releases": last_releases,
-        "OpenAIProviders": lambda _: world.providers,
+        "OpenAIProviders": lambda *_: world.providers,
         "load_recipe": lambda: RECIPE,
         "receipt_key": lambda _: RECEIPT_KEY,
     }
