@@ -85,18 +85,20 @@ class BoundedHeads(HttpToolsProtocol):
             except HttpParserError:
                 self._refuse(NOT_HTTP)
             except HttpParserUpgrade as upgrade:
-                data = data[upgrade.args[0] :]
-                self._stay()
+                data = self._stay() + data[upgrade.args[0] :]
                 continue
             return
 
-    def _stay(self) -> None:
-        """The body behind a head that would upgrade is to come, or nothing."""
-        if self._framing is not None:
-            head = b"POST / HTTP/1.1\r\n" + self._framing + b"\r\n"
-            self.parser = HttpRequestParser(_Body(self))
-            self.parser.feed_data(head)
-            self._framing = None
+    def _stay(self) -> bytes:
+        """The body behind a head that would upgrade is to come, or nothing.
+
+        What is to be parsed before it: how long it is, which may be wrong, or 0.
+        """
+        framing, self._framing = self._framing, None
+        if framing is None:
+            return b""
+        self.parser = HttpRequestParser(_Body(self))
+        return b"POST / HTTP/1.1\r\n" + framing + b"\r\n"
 
     @override
     def on_headers_complete(self) -> None:

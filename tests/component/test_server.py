@@ -254,6 +254,19 @@ async def test_a_body_is_read_whatever_protocol_its_head_would_rather_have(
     assert said.endswith(b"\r\n\r\nbody")
 
 
+async def test_such_a_head_may_say_that_its_body_is_empty() -> None:
+    said = await everything(echo, UPGRADE + b"Content-Length: 0\r\n\r\n")
+
+    assert said.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert said.endswith(b"\r\n\r\n")
+
+
+async def test_of_such_a_head_too_a_length_that_nobody_can_tell_is_no_http() -> None:
+    said = await everything(echo, UPGRADE + b"Transfer-Encoding: gzip\r\n\r\n")
+
+    assert (400, "not-http") == told(said)
+
+
 async def test_a_body_that_looks_like_a_request_is_none() -> None:
     inner = BEGUN + b"\r\n"
     head = UPGRADE + b"Content-Length: %d\r\n\r\n" % len(inner)
