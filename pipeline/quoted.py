@@ -10,8 +10,14 @@ import orjson
 from pipeline.text import TextPart
 
 _STRING: Final = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*"?', re.DOTALL)
-_NUMBER: Final = re.compile(r"[0-9]++")
+_SCALAR: Final = re.compile(
+    r"-?[0-9]++(?:\.[0-9]++)?(?:[eE][+-]?[0-9]++)?|true|false|null"
+)
+_OF_SCALAR: Final = re.compile(r"[0-9A-Za-z.+-]++")
 _OF_NUMBER: Final = frozenset("0123456789.+-eE")
+_AROUND: Final = "{}[],: \t\r\n"
+_BESIDE: Final = 32
+"""Characters of a number that are looked at beside what was found in it."""
 
 
 def is_json(text: str) -> bool:
@@ -47,10 +53,29 @@ class Quoted:
             return value  # a piece of an escape, or more than one string
         return str(told)
 
-    def bare(self, start: int, end: int) -> bool:
-        """Whether a span is a whole number of JSON's, outside its strings."""
+    def whole(self, start: int, end: int) -> tuple[int, int]:
+        """The number or word of JSON's that a span outside of its strings is about.
+
+        Its sign, its fraction and its exponent are of it, and the brackets behind it
+        are not. A span that is about no such one is given back.
+        """
         text = self._part.text
-        if not _NUMBER.fullmatch(text, start, end) or not self._json:
+        about = text[start:end].strip(_AROUND)
+        if not _OF_SCALAR.fullmatch(about) or not self._json:
+            return start, end
+        first = text.index(about, start)
+        last = first + len(about)
+        least, most = max(0, first - _BESIDE), min(len(text), last + _BESIDE)
+        while first > least and text[first - 1] in _OF_NUMBER:
+            first -= 1
+        while last < most and text[last] in _OF_NUMBER:
+            last += 1
+        return (first, last) if self.bare(first, last) else (start, end)
+
+    def bare(self, start: int, end: int) -> bool:
+        """Whether a span is a whole number or word of JSON's, outside its strings."""
+        text = self._part.text
+        if not _SCALAR.fullmatch(text, start, end) or not self._json:
             return False
         beside = text[max(0, start - 1) : start] + text[end : end + 1]
         return _OF_NUMBER.isdisjoint(beside) and not self._inside(start)

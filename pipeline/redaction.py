@@ -167,8 +167,8 @@ def _part(
             given.acted.append(Acted(index, finding, action, None))
         else:
             chosen.append((finding, mode))
-    shown = TextPart(part.path, part.channel, text)
-    replaced = _tokens(index, shown, united(chosen), given)
+    quoted = Quoted(TextPart(part.path, part.channel, text))
+    replaced = _tokens(index, quoted, united(_whole(chosen, quoted)), given)
     return TextPart(part.path, part.channel, operators.replaced(text, replaced))
 
 
@@ -326,9 +326,20 @@ def _gravity(each: tuple[Finding, Mode]) -> tuple[bool, float]:
     return each[1] is Mode.STRICT, each[0].confidence
 
 
+def _whole(
+    chosen: Sequence[tuple[Finding, Mode]], quoted: Quoted
+) -> list[tuple[Finding, Mode]]:
+    """Findings in a number of JSON's as the whole of it."""
+    done: list[tuple[Finding, Mode]] = []
+    for finding, mode in chosen:
+        start, end = quoted.whole(finding.start, finding.end)
+        done.append((finding._replace(start=start, end=end), mode))
+    return done
+
+
 def _tokens(
     index: int,
-    part: TextPart,
+    quoted: Quoted,
     chosen: Sequence[tuple[Finding, Mode]],
     given: _Given,
 ) -> list[tuple[Finding, str]]:
@@ -338,7 +349,6 @@ def _tokens(
     it stays JSON.
     """
     found: list[tuple[Finding, str]] = []
-    quoted = Quoted(part)
     for finding, mode in chosen:
         value = quoted.meant(finding.start, finding.end)
         reversible = mode is Mode.REVERSIBLE

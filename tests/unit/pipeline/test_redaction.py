@@ -118,6 +118,30 @@ def test_json_stays_json_where_a_number_is_replaced() -> None:
     } == json.loads(done.parts[0].text)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"card": -4111111111111111}',
+        '{"name": "Nora Lind", "phone": 52.520008, "n": [1]}',
+        '{"of": {"password": 49309012345}}',
+        '{"of": [{"password": true}]}',
+        '{"address": 4111111111111111.0,\n "n": 1}',
+    ],
+)
+def test_nor_does_a_sign_a_fraction_or_what_stands_behind_break_it(text: str) -> None:
+    done = redacted(part(text))
+
+    assert text != done.parts[0].text
+    assert shape(json.loads(text)) == shape(json.loads(done.parts[0].text))
+
+
+def shape(value: object) -> object:
+    """Where there is something, whatever it is."""
+    if isinstance(value, dict):
+        return {key: shape(each) for key, each in value.items()}
+    return list(map(shape, value)) if isinstance(value, list) else ...
+
+
 def test_what_is_no_json_gets_no_quotation_marks() -> None:
     done = redacted(part("card: 4111111111111111, thanks"))
 
