@@ -44,9 +44,15 @@ _SIGNS: Final = {"−": "-", "⁃": "-", "․": ".", "∕": "/", "⁄": "/"}
 _SET: Final = re.compile("(?<=[0-9])ー(?=[0-9])|(?<=[0-9A-Za-z])。(?=[0-9A-Za-z])")
 """A dash and a full stop as East Asian keyboards set them, in a number or an address.
 Elsewhere they are a letter, and the end of a sentence."""
-_ESCAPE: Final = re.compile(r"(?<!\\)\\++(?:u([0-9A-Fa-f]{4})|([nrt\"/]))")
-"""What JSON, and most languages, write in a string; escaped again in a string of it."""
-_MEANT: Final = {"n": "\n", "r": "\r", "t": "\t"}
+_TWO: Final = "[0-9A-Fa-f]{2}"
+_ESCAPE: Final = re.compile(
+    rf"(?<!\\)\\++(?:u(?:([Dd][89ABab]{_TWO})\\++u([Dd][C-Fc-f]{_TWO})|({_TWO}{_TWO}))"
+    r"|([fnrt\"/]))"
+)
+"""What JSON, and most languages, write in a string; escaped again in a string of it.
+What lies beyond U+FFFF is written as two (RFC 8259, 7). A backspace is left out: in
+most texts it is the edge of a word in an expression."""
+_MEANT: Final = {"f": "\f", "n": "\n", "r": "\r", "t": "\t"}
 _MARKS: Final = r"[\u0300-\u036f\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff]"
 _MARK: Final = re.compile(_MARKS)
 _MARKED: Final = re.compile(rf"[^\W_](?:[\ufe0e\ufe0f]?{_MARKS}){{1,16}}")
@@ -130,9 +136,10 @@ def _undone(
 
 def _meant(found: re.Match[str]) -> str:
     """What an escape stands for."""
-    if found[1] is not None:
-        return chr(int(found[1], 16))
-    return _MEANT.get(found[2], found[2])
+    high, low, alone, letter = found.groups()
+    if high is not None:
+        return chr(0x10000 + ((int(high, 16) & 0x3FF) << 10) + (int(low, 16) & 0x3FF))
+    return _MEANT.get(letter, letter) if alone is None else chr(int(alone, 16))
 
 
 def _composed(found: re.Match[str]) -> str:

@@ -203,6 +203,15 @@ WRITTEN = [
     (r'{"a": "{\"password\": \"hunter22x\"}"}', "hunter22x"),
     (r'{"db": "amqp:\/\/app:s3cr3tpw@db\/x"}', r"amqp:\/\/app:s3cr3tpw@db\/x"),
     ('{"patient": "No\u0308ra Lind"}', "No\u0308ra Lind"),
+    (r'{"page": "two\f4111111111111111"}', "4111111111111111"),
+    (
+        r'{"a": "ssn 219\udb40\udc20-09-9999"}',
+        r"219\udb40\udc20-09-9999",
+    ),
+    (
+        r'{"a": "mail \ud835\udc27\\ud835\\udc28ra@mail.example"}',
+        r"\ud835\udc27\\ud835\\udc28ra@mail.example",
+    ),
 ]
 
 
