@@ -108,9 +108,10 @@ class Session:
 
 def _same(data_class: DataClass, value: str) -> str:
     """What equal values of a class have in common."""
+    # Not folded: that spells an ß as ss, with which it is another's address.
     if data_class in _NUMBERED:
-        return _SEPARATORS.sub("", value).casefold() or value
-    return value.casefold() if data_class in _CASELESS else value
+        return _SEPARATORS.sub("", value).lower() or value
+    return value.lower() if data_class in _CASELESS else value
 
 
 _LINE: Final = r"\\{0,2}_"
