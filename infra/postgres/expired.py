@@ -22,7 +22,7 @@ with old as (
       on substr(r.terms ->> 'key_id', 5, 2) = due.class
      and substr(r.terms ->> 'key_id', 1, 4) <= due.day
    where (jsonb_typeof(r.finished -> 'answer') = 'object'
-          or r.finished -> 'findings' <> '[]')
+          or jsonb_typeof(r.finished -> 'findings' -> 0) = 'object')
      and r.tenant_id = (select auth.tenant_id())
    limit $3 for update of r skip locked
 )

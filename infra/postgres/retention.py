@@ -56,10 +56,10 @@ TABLES: Mapping[str, Table] = {
         Holds.CONTENT,
         erase="update sluice.request set finished = finished - 'answer' - 'findings'"
         " where id = any ($1) and (jsonb_typeof(finished -> 'answer') = 'object'"
-        " or finished -> 'findings' <> '[]')",
+        " or jsonb_typeof(finished -> 'findings' -> 0) = 'object')",
         left="select count(*) from sluice.request"
         " where id = any ($1) and (jsonb_typeof(finished -> 'answer') = 'object'"
-        " or finished -> 'findings' <> '[]')",
+        " or jsonb_typeof(finished -> 'findings' -> 0) = 'object')",
     ),
     "provider_call": Table(
         Holds.CONTENT,
@@ -118,7 +118,7 @@ select count(*) from sluice.request
  where tenant_id = (select auth.tenant_id())
    and substr(terms ->> 'key_id', 5, 2) = $1 and substr(terms ->> 'key_id', 1, 4) = $2
    and (jsonb_typeof(finished -> 'answer') = 'object'
-        or finished -> 'findings' <> '[]')
+        or jsonb_typeof(finished -> 'findings' -> 0) = 'object')
 """
 DELETE_DAY = """
 with old as (
@@ -126,7 +126,7 @@ with old as (
    where tenant_id = (select auth.tenant_id())
      and substr(terms ->> 'key_id', 5, 2) = $1 and substr(terms ->> 'key_id', 1, 4) = $2
      and (jsonb_typeof(finished -> 'answer') = 'object'
-          or finished -> 'findings' <> '[]')
+          or jsonb_typeof(finished -> 'findings' -> 0) = 'object')
    limit $3 for update
 )
 update sluice.request r set finished = r.finished - 'answer' - 'findings' from old

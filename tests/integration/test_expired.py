@@ -11,8 +11,9 @@ import asyncpg
 import pytest
 
 from demo.stack import Stack
+from infra.postgres.expired import ANSWERS
 from infra.postgres.pool import as_tenant, open_pool
-from infra.postgres.retention import PostgresPurges
+from infra.postgres.retention import DELETE_DAY, LEFT_OF_DAY, PostgresPurges
 from infra.system import SystemClock
 from pipeline.keystore import Partition, class_named
 from pipeline.ports.retention import Plan
@@ -133,3 +134,43 @@ async def test_the_end_of_a_day_deletes_its_answers_and_knows_how_they_came(
     assert [True, True] == [await world.answered(each) for each in stay]
     assert [Arrival.PLAIN] == list(await purges.arrivals(plan))
     assert None is await purges.sample(world.tenant, partition)
+
+
+MANY_MORE = """
+select format(
+    'insert into sluice.request (%s) select %s from sluice.request, '
+    'generate_series(1, 3000) where tenant_id = %L',
+    told, replace(told, ' id,', ' gen_random_uuid(),'), $1::uuid)
+  from (select string_agg(quote_ident(attname), ', ' order by attnum) from pg_attribute
+         where attrelid = 'sluice.request'::regclass and attnum > 0
+           and attgenerated = '' and not attisdropped) columns (told)
+"""
+
+
+@pytest.mark.parametrize(
+    ("query", "given"),
+    [
+        (ANSWERS, (["00"], ["ffff"], 1_000)),
+        (LEFT_OF_DAY, ("00", "ffff")),
+        (DELETE_DAY, ("00", "ffff", 1_000)),
+    ],
+)
+async def test_who_has_many_requests_without_any_is_not_read_as_a_whole(
+    world: World,
+    made: Database,
+    pool: asyncpg.Pool,
+    query: str,
+    given: tuple[object, ...],
+) -> None:
+    await world.ended("1d", LONG_AGO, answer=None)
+    root = await asyncpg.connect(made.admin)
+    try:
+        await root.execute(await root.fetchval(MANY_MORE, UUID(world.tenant)))
+        await root.execute("vacuum analyze sluice.request")
+    finally:
+        await root.close()
+
+    async with as_tenant(pool, world.tenant) as connection:
+        plan = await connection.fetch(f"explain {query}", *given)
+
+    assert not [line for (line,) in plan if "Seq Scan" in line]
