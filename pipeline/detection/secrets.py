@@ -186,7 +186,7 @@ SECRETS: Final = (
     ),
     Rule(
         id="secret.url_credentials", data_class=DataClass.SECRET, kind="connection", base=3.0, check=credentials, accepts=0.9,
-        pattern=r"(?i)[a-z][a-z0-9+.-]{1,30}://[^\s:/@\"'<>]{1,128}:[^\s/@\"'<>]{2,256}@[^\s\"'<>]{2,512}",
+        pattern=r"(?i)[a-z][a-z0-9+.-]{1,30}://[^\s:/@\"'<>]{0,128}:[^\s/@\"'<>]{2,256}@[^\s\"'<>]{2,512}",
     ),
     Rule(
         id="secret.connection", data_class=DataClass.SECRET, kind="connection", base=2.5, check=password, accepts=0.9,

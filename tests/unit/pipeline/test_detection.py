@@ -88,6 +88,7 @@ POSITIVE = [
     ("SECRET", "use {} here", "postgres://app:S3cr3tPw9@db:5432/todo"),
     ("SECRET", "use {}", "postgres://app:S3cr3tPw9@10.0.0.5:5432/test"),
     ("SECRET", "use {} now", "amqp://app:S3cr3tPw9@sample-queue.internal/x"),
+    ("SECRET", "use {} now", "redis://:S3cr3tPw9@cache.internal:6379/0"),
     ("NETWORK", "from {}", "203.0.113.9"),
     ("NETWORK", "host {}", "2001:db8:85a3::8a2e:370:7334"),
     ("NETWORK", "mac {}", "3c:22:fb:0e:4d:91"),
