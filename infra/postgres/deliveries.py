@@ -142,6 +142,8 @@ class PostgresDeliveries(Deliveries):
     ) -> Settled:
         follows = judge(due.attempt, seen, jitter)
         async with as_tenant(self.pool, due.tenant_id) as connection:
+            # Before its delivery, as whoever deletes it: else each waits for the other.
+            known = await connection.fetchrow(HEALTH, UUID(due.endpoint_id))
             await connection.execute(
                 TRIED,
                 UUID(due.delivery),
@@ -152,7 +154,7 @@ class PostgresDeliveries(Deliveries):
                 seen.error,
             )
             await connection.execute(NEXT, *_next(due, follows, now))
-            why = await _fares(connection, due, follows, now)
+            why = await _fares(connection, due, follows, now, known) if known else None
             tenant, endpoint = due.tenant_id, due.endpoint_id
             messages = of_disabled(tenant, endpoint, why, now) if why else ()
             told = await _announced(connection, messages)
@@ -264,13 +266,14 @@ def _next(due: Due, follows: Next, now: datetime) -> tuple[object, ...]:
 
 
 async def _fares(
-    connection: Connection, due: Due, follows: Next, now: datetime
+    connection: Connection,
+    due: Due,
+    follows: Next,
+    now: datetime,
+    row: asyncpg.Record,
 ) -> Why | None:
     """Tell the endpoint's row; why that disabled it, if it did."""
     endpoint = UUID(due.endpoint_id)
-    row = await connection.fetchrow(HEALTH, endpoint)
-    if row is None:
-        return None
     health = _HEALTH.validate_json(row["health"])
     health = health.after(now, success=isinstance(follows, Delivered))
     why = health.gives_up(follows, now, row["updated_at"])

@@ -657,6 +657,30 @@ class TestPostgresWebhooks(EndpointsContract, DeliveriesContract):
 
         assert [there.id] == [due.endpoint_id for due in await told]
 
+    async def test_who_is_deleted_while_an_attempt_is_settled_is_deleted(
+        self, house: House, tenant: TenantId, pool: asyncpg.Pool
+    ) -> None:
+        """Both wait for the endpoint, and neither holds what the other needs."""
+        made = await house.endpoint(tenant)
+        (due,) = await house.told(tenant)
+        assert await house.deliveries.claim(due, house.now, LEASE)
+        async with as_tenant(pool, tenant) as holding:
+            await holding.execute(
+                "select from sluice.webhook_endpoint where id = $1 for update",
+                UUID(made.id),
+            )
+            deleted = asyncio.create_task(
+                house.endpoints.delete(made.id, holder(tenant))
+            )
+            await asyncio.wait({deleted}, timeout=0.3)
+            settled = asyncio.create_task(
+                house.deliveries.settle(due, OK, took=TOOK, now=house.now, jitter=0.0)
+            )
+            await asyncio.wait({settled}, timeout=0.3)
+
+        assert await deleted
+        assert (await settled).disabled is None
+
     async def test_an_attempt_is_kept_with_what_follows_or_not_at_all(
         self,
         house: House,
