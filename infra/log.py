@@ -6,10 +6,11 @@ does not type-check, so a prompt cannot be logged.
 
 import json
 import logging
+import re
 import sys
 from datetime import UTC, datetime
 from enum import Enum
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 import structlog
 from typing_extensions import override
@@ -75,11 +76,16 @@ class Log:
         self._logger.error(event, **values)
 
 
+_CALLED_WITH: Final = re.compile(r" ?[(<](?!\)).*")
+"""In a line of asyncio's: what a callback was called with, or an object."""
+
+
 class _Line(logging.Formatter):
     """What a library says, in one line that reads as ours do.
 
     An error is its class and its place: its text, which tracebacks end with and asyncio
-    repeats below its first line, may hold what was handled.
+    repeats below its first line, may hold what was handled. So may what asyncio says
+    that a callback was called with.
     """
 
     @override
@@ -88,13 +94,30 @@ class _Line(logging.Formatter):
         return json.dumps(
             {
                 "library": record.name,
-                "said": record.getMessage().partition("\n")[0],
+                "said": _said(record).partition("\n")[0],
                 **({"place": place(error)} if error else {}),
                 "event": "library_spoke",
                 "level": record.levelname.lower(),
                 "timestamp": timestamp(datetime.fromtimestamp(record.created, UTC)),
             }
         )
+
+
+def _said(record: logging.LogRecord) -> str:
+    """A library's words; of an error among its values, the class alone."""
+    given = record.args
+    if isinstance(given, tuple):
+        record.args = tuple(_named(value) for value in given)
+    try:
+        said = record.getMessage()
+    except (KeyError, TypeError, ValueError):
+        # Words and values do not fit: logging itself would show all of them, as text.
+        said = str(record.msg)
+    return _CALLED_WITH.sub("", said) if record.name == "asyncio" else said
+
+
+def _named(value: object) -> object:
+    return type(value).__name__ if isinstance(value, BaseException) else value
 
 
 def configure(level: str) -> None:
