@@ -7,13 +7,14 @@ Environment variables begin with ``SLUICE_``; ``__`` steps into a concern, e.g.
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import (
     AnyHttpUrl,
     BaseModel,
     ConfigDict,
     Field,
+    PlainSerializer,
     SecretStr,
     ValidationError,
     model_validator,
@@ -27,6 +28,22 @@ PREFIX = "SLUICE_"
 ALIASES = frozenset({"SLUICE_DATABASE_URL", "SLUICE_KAFKA_BOOTSTRAP"})
 """Addresses that choose the local stack's services; they are not settings."""
 PROXIES = frozenset({"http_proxy", "https_proxy", "all_proxy"})
+HIDDEN: Final = "**********"
+"""What stands for a secret that is shown, as pydantic has it."""
+
+
+def _masked(url: AnyHttpUrl) -> str:
+    """Without what may let somebody in: a name with a password, and a query."""
+    if not (url.username or url.password or url.query):
+        return str(url)
+    user = f"{HIDDEN}@" if url.username or url.password else ""
+    port = f":{url.port}" if url.port else ""
+    query = f"?{HIDDEN}" if url.query else ""
+    return f"{url.scheme}://{user}{url.host}{port}{url.path or ''}{query}"
+
+
+Url = Annotated[AnyHttpUrl, PlainSerializer(_masked, when_used="json")]
+"""An address that is shown without the secrets in it."""
 
 
 class Concern(BaseModel):
@@ -121,7 +138,7 @@ class KeysSettings(Concern):
 class TimestampSettings(Concern):
     """A time-stamping authority (RFC 3161)."""
 
-    url: AnyHttpUrl
+    url: Url
     certificates: Path
     """PEM: its root first, then what lies between; got from it by another way."""
 
@@ -129,7 +146,7 @@ class TimestampSettings(Concern):
 class WitnessSettings(Concern):
     """A witness (c2sp.org/tlog-witness)."""
 
-    url: AnyHttpUrl
+    url: Url
     """Its submission prefix."""
     key: str
     """With which it cosigns: ``name+id+key``."""
@@ -139,7 +156,7 @@ class BucketSettings(Concern):
     """A bucket with S3 Object Lock; credentials are found as boto3 finds them."""
 
     name: str
-    endpoint: AnyHttpUrl | None = None
+    endpoint: Url | None = None
     """Storage that speaks S3 and is not Amazon's."""
     held_days: Annotated[int, Field(ge=1, le=36_500)] = 365
     """For how long nobody can delete a copy. What was put cannot be shortened."""
@@ -175,7 +192,7 @@ class LedgerSettings(Concern):
 class ProviderSettings(Concern):
     """One upstream."""
 
-    base_url: AnyHttpUrl
+    base_url: Url
     """Up to and with the version segment, e.g. ``https://host/v1``."""
     api_key: SecretStr | None = None
     max_in_flight: Annotated[int, Field(ge=1, le=4096)] = 64
@@ -227,7 +244,7 @@ class HealthSettings(Concern):
 class TracingSettings(Concern):
     """Traces, off by default; needs the extra ``otel``."""
 
-    endpoint: AnyHttpUrl | None = None
+    endpoint: Url | None = None
     """A collector's address for traces, e.g. ``http://127.0.0.1:4318/v1/traces``."""
     ratio: Annotated[float, Field(ge=0, le=1)] = 0.1
     """The share of stories that are kept; decided by the trace id alone."""

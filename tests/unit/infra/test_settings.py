@@ -1,4 +1,7 @@
-"""A proxy that webhooks would pass by in silence keeps a process from starting."""
+"""Settings: what is shown of them; a proxy that webhooks would pass in silence."""
+
+import json
+from typing import Any
 
 import pytest
 from pydantic import SecretStr
@@ -10,6 +13,7 @@ from infra.settings import (
     Settings,
     WebhooksSettings,
     proxies,
+    shown,
 )
 from pipeline.egress import EgressRules
 from pipeline.errors import Misconfigured
@@ -58,3 +62,47 @@ def test_a_denied_network_that_is_none_is_told_by_its_setting() -> None:
 def test_nothing_else_is_a_proxy(other: str) -> None:
     assert [] == proxies({other: PROXY, "HTTP_PROXY": ""})
     assert EgressRules() == egress_rules(settings(ignore=False))
+
+
+USER = "https://ours:hunter2@h.example:8443/v1"
+TOKEN = "https://h.example/v1?token=hunter2"
+PLAIN = "https://h.example/v1"
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (USER, "https://**********@h.example:8443/v1"),
+        (TOKEN, "https://h.example:443/v1?**********"),
+        (PLAIN, PLAIN),
+    ],
+)
+def test_addresses_are_shown_without_the_secrets_in_them(given: str, told: str) -> None:
+    base: dict[str, Any] = settings(ignore=True).model_dump()
+    ledger = {
+        "timestamps": {"x": {"url": given, "certificates": "c"}},
+        "witnesses": {"x": {"url": given, "key": "k"}},
+        "buckets": {"x": {"name": "n", "endpoint": given}},
+    }
+    made = Settings.model_validate(
+        {
+            **base,
+            "ledger": ledger,
+            "providers": {"x": {"base_url": given}},
+            "tracing": {"endpoint": given},
+        }
+    )
+
+    text = shown(made)
+
+    assert "hunter2" not in text
+    found = json.loads(text)
+    kept = found["ledger"]
+    assert [told] * 5 == [
+        found["providers"]["x"]["base_url"],
+        found["tracing"]["endpoint"],
+        kept["timestamps"]["x"]["url"],
+        kept["witnesses"]["x"]["url"],
+        kept["buckets"]["x"]["endpoint"],
+    ]
+    assert given == str(made.providers["x"].base_url), "what is used stays whole"
