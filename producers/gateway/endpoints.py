@@ -53,6 +53,8 @@ OVERLAP: Final = timedelta(hours=24)
 PAGE: Final = 20
 MAX_PAGE: Final = 100
 _LIMIT: Final = re.compile("[0-9]{1,3}")
+_PATH: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+"""What a field's path looks like; whatever else stands there is not told again."""
 
 TARGET_FORBIDDEN: Final = Fault(
     code="webhook-target-forbidden",
@@ -329,7 +331,13 @@ def _named(request: Request) -> EndpointId | None:
 
 def _expected(error: ValidationError) -> list[str]:
     found = error.errors(include_url=False, include_input=False, include_context=False)
-    return [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in found][:16]
+    told = (f"{_path(each['loc'])}: {each['msg']}" for each in found)
+    return list(dict.fromkeys(told))[:16]
+
+
+def _path(way: tuple[int | str, ...]) -> str:
+    path = ".".join(map(str, way))
+    return path if _PATH.fullmatch(path) else "body"
 
 
 def _json(document: Schema) -> Response:
