@@ -13,11 +13,13 @@ from joserfc.jwk import ECKey
 from typing_extensions import override
 
 from infra.kms.disk import locked, read, write
+from pipeline.errors import IntegrityError
 from pipeline.ports.system import Entropy
 from pipeline.ports.tokens import Claims, TokenIssuer, TokenVerifier
 from schemas.ids import TenantId
 
 SIGNING: Final = "ES256"
+CURVE: Final = "P-256"
 TYPE: Final = "at+jwt"
 
 
@@ -27,14 +29,27 @@ def _key(path: Path) -> ECKey:
     with locked(path.with_name(path.name + ".lock"), alone=True):
         kept = read(path)
         if kept is None:
-            made = ECKey.generate_key("P-256")
+            made = ECKey.generate_key(CURVE)
             kept = json.dumps(made.as_dict(private=True)).encode()
             write(path, kept)
-    found = json.loads(kept)
-    named = ECKey.import_key(found)
-    return ECKey.import_key(
-        {**found, "use": "sig", "alg": SIGNING, "kid": named.thumbprint()}
-    )
+    named = jwk(kept, path)
+    told = {"use": "sig", "alg": SIGNING, "kid": named.thumbprint()}
+    return ECKey.import_key({**named.as_dict(private=True), **told})
+
+
+def jwk(kept: bytes, path: Path) -> ECKey:
+    """The P-256 key that was kept at ``path`` as a JWK.
+
+    Raises:
+        IntegrityError: it is none; nothing of it is told.
+    """
+    try:
+        key = ECKey.import_key(json.loads(kept))
+        if key.curve_name == CURVE and key.is_private:
+            return key
+    except (JoseError, KeyError, TypeError, ValueError):
+        pass  # told below, without a text that may hold what was read
+    raise IntegrityError(f"expected a private JWK of {CURVE}", path.name)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +69,7 @@ class Tokens(TokenIssuer, TokenVerifier):
         """The key from ``folder``. Blocks on the disk.
 
         Raises:
-            IntegrityError: others than its owner may read a key.
+            IntegrityError: others than its owner may read a key, or it is none.
         """
         return cls(
             issuer=issuer,

@@ -5,6 +5,8 @@ A text says what was expected and where, never the value that was found.
 
 from pathlib import Path
 
+from typing_extensions import override
+
 
 class SluiceError(Exception):
     """The base of every error that we raise."""
@@ -52,7 +54,14 @@ class NotYet(SluiceError):
 
 
 class IntegrityError(SluiceError):
-    """What we stored contradicts itself: halt the partition, raise the alarm."""
+    """What we stored contradicts itself: halt the partition, raise the alarm.
+
+    Its arguments are what was expected, and where, if there is a word for that.
+    """
+
+    @override
+    def __str__(self) -> str:
+        return ", ".join(map(str, self.args))
 
 
 class HeadBent(IntegrityError):

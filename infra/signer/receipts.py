@@ -10,6 +10,7 @@ from typing import Any, Final
 from joserfc.jwk import ECKey
 
 from infra.kms.disk import locked, read, write
+from infra.tokens import CURVE, jwk
 from pipeline.receipts import key_set
 
 RECEIPTS: Final = "receipts.json"
@@ -23,16 +24,16 @@ def receipt_key(path: Path) -> ECKey:
     Blocks on the disk.
 
     Raises:
-        IntegrityError: others than its owner may read the file.
+        IntegrityError: others than its owner may read the file, or it is no key.
     """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with locked(path.with_name(path.name + ".lock"), alone=True):
         kept = read(path)
         if kept is None:
-            made = ECKey.generate_key("P-256")
+            made = ECKey.generate_key(CURVE)
             kept = json.dumps(made.as_dict(private=True)).encode()
             write(path, kept)
-        key = ECKey.import_key(json.loads(kept))
+        key = jwk(kept, path)
         write(path.with_name(path.name + PUBLIC), json.dumps(key_set([key])).encode())
     return key
 

@@ -27,3 +27,13 @@ def test_a_key_that_others_may_read_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(IntegrityError, match="0600"):
         receipt_key(path)
+
+
+def test_a_file_that_is_no_key_is_told_without_what_is_in_it(tmp_path: Path) -> None:
+    path = tmp_path / "key.json"
+    path.write_text('{"kty": "EC", "d": "hunter2')
+    path.chmod(0o600)
+
+    with pytest.raises(IntegrityError) as refused:
+        receipt_key(path)
+    assert "expected a private JWK of P-256, key.json" == str(refused.value)

@@ -1,9 +1,11 @@
 """The key that signs tokens: made once, kept for its owner alone."""
 
+import json
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from joserfc.jwk import ECKey
 
 from infra.system import SystemEntropy
 from infra.tokens import Tokens
@@ -47,3 +49,28 @@ def test_its_folder_and_its_file_are_its_owners(tmp_path: Path) -> None:
     assert [0o700, 0o600] == modes
     with pytest.raises(IntegrityError):
         tokens(folder)
+
+
+NO_KEYS = (
+    b"",
+    b"\xff",
+    b'{"kty": "EC", "d": "hunter2',
+    b'"hunter2"',
+    b"[]",
+    b'{"kty": "EC", "crv": "hunter2", "x": "eA", "y": "eA", "d": "eA"}',
+    json.dumps(ECKey.generate_key("P-384").as_dict(private=True)).encode(),
+    json.dumps(ECKey.generate_key("P-256").as_dict(private=False)).encode(),
+)
+
+
+@pytest.mark.parametrize("kept", NO_KEYS)
+def test_a_file_that_is_no_key_is_told_without_what_is_in_it(
+    tmp_path: Path, kept: bytes
+) -> None:
+    path = tmp_path / "tokens.jwk"
+    path.write_bytes(kept)
+    path.chmod(0o600)
+
+    with pytest.raises(IntegrityError) as refused:
+        tokens(tmp_path)
+    assert "expected a private JWK of P-256, tokens.jwk" == str(refused.value)
