@@ -198,6 +198,15 @@ class ProviderSettings(Concern):
     max_in_flight: Annotated[int, Field(ge=1, le=4096)] = 64
     """Calls at once; beyond them requests wait, and then end as ``upstream_busy``."""
 
+    @model_validator(mode="after")
+    def _can_be_called(self) -> Self:
+        url = self.base_url
+        if url.query is not None or url.fragment is not None:
+            raise ValueError("expected a base_url that a path can follow")
+        if self.api_key is not None and (url.username or url.password):
+            raise ValueError("expected an api_key, or a login in base_url, not both")
+        return self
+
 
 class GatewaySettings(Concern):
     """HTTP in."""

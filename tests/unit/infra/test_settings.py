@@ -10,6 +10,7 @@ from infra.resources import egress_rules
 from infra.settings import (
     DatabaseSettings,
     KeysSettings,
+    ProviderSettings,
     Settings,
     WebhooksSettings,
     proxies,
@@ -88,7 +89,7 @@ def test_addresses_are_shown_without_the_secrets_in_them(given: str, told: str) 
         {
             **base,
             "ledger": ledger,
-            "providers": {"x": {"base_url": given}},
+            "providers": {"x": {"base_url": USER}},
             "tracing": {"endpoint": given},
         }
     )
@@ -98,11 +99,32 @@ def test_addresses_are_shown_without_the_secrets_in_them(given: str, told: str) 
     assert "hunter2" not in text
     found = json.loads(text)
     kept = found["ledger"]
-    assert [told] * 5 == [
-        found["providers"]["x"]["base_url"],
+    assert [told] * 4 == [
         found["tracing"]["endpoint"],
         kept["timestamps"]["x"]["url"],
         kept["witnesses"]["x"]["url"],
         kept["buckets"]["x"]["endpoint"],
     ]
-    assert given == str(made.providers["x"].base_url), "what is used stays whole"
+    assert USER == str(made.providers["x"].base_url), "what is used stays whole"
+
+
+@pytest.mark.parametrize(
+    ("more", "expected"),
+    [
+        ({"base_url": "https://h.example/v1?api-version=3"}, "a path can follow"),
+        ({"base_url": "https://h.example/v1?"}, "a path can follow"),
+        ({"base_url": "https://h.example/v1#part"}, "a path can follow"),
+        ({"base_url": USER, "api_key": "sk-made-up"}, "not both"),
+    ],
+)
+def test_a_provider_that_no_call_could_reach_is_refused(
+    more: dict[str, str], expected: str
+) -> None:
+    with pytest.raises(ValueError, match=expected) as refused:
+        ProviderSettings.model_validate(more)
+    assert "hunter2" not in str(refused.value)
+
+
+def test_a_provider_has_a_key_or_a_login() -> None:
+    for more in ({"base_url": USER}, {"base_url": PLAIN, "api_key": "sk-made-up"}):
+        ProviderSettings.model_validate(more)
