@@ -3,6 +3,7 @@
 Exit codes: 1 it is not so, 2 wrong settings, 3 not now.
 """
 
+import resource
 import sys
 from collections.abc import Coroutine
 from typing import Any, Final, NoReturn
@@ -34,7 +35,10 @@ def run(work: Coroutine[Any, Any, None]) -> None:
 
     What is away or not as it must be is one line: no traceback, whose last line may
     hold a value. Any other error is ours, and keeps its traceback.
+
+    It leaves no core dump: that would be keys and content, in the clear, on a disk.
     """
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     try:
         uvloop.run(work)
     except RetryableError as error:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from signal import SIGABRT
 
 import pytest
 
@@ -80,6 +81,32 @@ def test_settings_that_are_missing_are_told_as_the_environment_names_them(
     assert 2 == ended
     for name in REQUIRED:
         assert f"{name}: Field required" in output
+
+
+DIES = """
+import os, resource
+from infra import starting
+
+async def dies():
+    print(resource.getrlimit(resource.RLIMIT_CORE), flush=True)
+    os.abort()
+
+_, most = resource.getrlimit(resource.RLIMIT_CORE)
+resource.setrlimit(resource.RLIMIT_CORE, (most, most))
+starting.run(dies())
+"""
+
+
+def test_a_process_that_dies_leaves_no_core_dump() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", DIES],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert (-SIGABRT, "(0, 0)\n") == (done.returncode, done.stdout)
 
 
 def test_the_example_subscriber_says_what_it_needs(tmp_path: Path) -> None:
