@@ -1,5 +1,6 @@
 """What is missing of accepted requests, whatever is left out or comes twice."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -48,6 +49,15 @@ def test_what_is_missing_is_named_and_nothing_else(
     assert sorted(unended) == list(found.unended)
     assert sorted(twice) == list(found.twice)
     assert found.complete is not bool(unrecorded | unended | twice)
+
+
+@pytest.mark.parametrize(
+    "recorded",
+    [[(IDS[0], "request.completed")], [(IDS[0], ACCEPTED)], 2 * story(IDS[0])],
+    ids=["unrecorded", "unended", "twice"],
+)
+def test_each_lack_by_itself_is_one(recorded: list[tuple[RequestId, str]]) -> None:
+    assert not reconcile(IDS[:1], recorded).complete
 
 
 def test_other_requests_are_no_matter() -> None:
