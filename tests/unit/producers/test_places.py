@@ -27,6 +27,22 @@ def test_one_alone_takes_three_quarters(count: int, most: int) -> None:
         assert most == filled(Places(count), TENANTS[0], leaving, count)
 
 
+def test_who_left_holds_nothing_however_its_block_ended() -> None:
+    places, got = Places(8), []
+
+    def left() -> None:
+        with ExitStack() as leaving:
+            got.append(filled(places, TENANTS[0], leaving, 8))
+            raise OSError("gone")
+
+    for _ in range(3):
+        with pytest.raises(OSError, match="gone"):
+            left()
+
+    assert [6, 6, 6] == got
+    assert not places._taken, "a tenant that holds nothing is not kept in mind"
+
+
 def test_what_comes_free_goes_to_those_who_hold_less() -> None:
     places = Places(64)
     with ExitStack() as first, ExitStack() as rest:
