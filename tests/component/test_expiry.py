@@ -185,6 +185,55 @@ async def test_who_had_transient_keys_gets_one_for_the_day(here: World) -> None:
     assert 0 == due.event.data.keys
 
 
+async def test_who_had_keys_of_both_kinds_is_told_of_those_that_were_counted(
+    here: World,
+) -> None:
+    await here.keys.enrol(OTHER)
+    key = Contents(ENTROPY).new_key(OTHER, RequestId(ENTROPY.uuid7()), FIRST)
+    await here.keys.create([NewKey(key)])
+
+    here.clock.at += timedelta(days=30)
+    await here.until_idle()
+
+    (due,) = here.published.of(RETENTION_DUE, FIRST)
+    assert (OTHER, 1) == (due.event.attributes.tenant, due.event.data.keys)
+
+
+async def test_a_day_that_could_not_go_is_told_again_in_the_same_words(
+    here: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By another process too, and later: one record and one order a tenant and day."""
+    retire, refs = MemoryKeys.retire, [await here.key() for _ in range(2)]
+    here.clock.at += timedelta(days=7, hours=12)
+    with monkeypatch.context() as away:
+
+        async def refused(keys: MemoryKeys, partition: Partition) -> None:
+            if partition == WEEK:
+                raise RetryableError("expected an answer")
+            await retire(keys, partition)
+
+        away.setattr(MemoryKeys, "retire", refused)
+        with pytest.raises(RetryableError):
+            await here.until_idle()
+    first = _told(here)
+    here.published.sent.clear()
+    here.clock.at += timedelta(hours=1)
+    await here.until_idle()
+
+    assert first == _told(here)
+    assert 2 * len(refs) == len(first)
+
+
+def _told(here: World) -> set[str]:
+    """What was said of the day of keys, by its ids."""
+    topics: list[Topic[Any]] = [AUDIT_RECORDED, RETENTION_DUE]
+    return {
+        each.event.attributes.id
+        for topic in topics
+        for each in here.published.of(topic, WEEK)
+    }
+
+
 @dataclass
 class Rows(ExpiredRows):
     """Nothing but results of calls, more than one batch of them."""
