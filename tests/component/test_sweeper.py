@@ -192,6 +192,22 @@ async def test_an_answer_that_nobody_took_is_forgotten(world: World) -> None:
     assert isinstance((await world.keys.fetch([ref]))[ref], Destroyed)
 
 
+async def test_all_that_nobody_took_is_forgotten_however_many_there_are(
+    world: World,
+) -> None:
+    """More than are destroyed at once; no later round asks for them again."""
+    refs = [await world.transient() for _ in range(BATCH + 1)]
+    at(world, GRACE)
+
+    await world.sweeper.round()
+
+    found = {
+        **await world.keys.fetch(refs[:BATCH]),
+        **await world.keys.fetch(refs[BATCH:]),
+    }
+    assert [Destroyed()] * len(refs) == [found[ref] for ref in refs]
+
+
 async def test_a_fresh_process_forgets_what_passed_before_it_began(
     world: World,
 ) -> None:
