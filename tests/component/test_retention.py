@@ -12,6 +12,7 @@ import pytest
 from joserfc.jwk import ECKey
 from typing_extensions import override
 
+from consumers import retention
 from consumers.retention import RetentionConsumer
 from infra.memory.inbox import MemoryInboxKeys
 from infra.memory.keystore import MemoryKeys
@@ -27,7 +28,7 @@ from pipeline.receipts import sign
 from pipeline.sealing import DataKey, Purpose, key_id_of
 from producers.replay import Replay
 from schemas.audit import AuditRecorded
-from schemas.events import Attributes, Event
+from schemas.events import Attributes, Event, timestamp
 from schemas.ids import EventId, RequestId, TenantId
 from schemas.requests import Arrival
 from schemas.retention import ErasureOrdered, Receipt
@@ -350,6 +351,37 @@ async def test_there_is_no_receipt_while_the_canary_opens() -> None:
 
     assert [] == before
     assert receipt.verification.decrypt_probe is not None
+
+
+async def test_a_day_whose_key_is_there_again_is_tried_again() -> None:
+    """What it sealed was no canary: it does not open as one, and that is no proof."""
+    keys = Lagging(SystemClock())
+    here = await world(keys)
+    ref = await here.request()
+    key = (await here.keys.fetch([ref]))[ref]
+    assert isinstance(key, DataKey)
+    answer = CONTENTS.seal(key, Purpose.COMPLETION, b"an answer").sealed
+    here.purges.samples[here.tenant, MONTH.name] = ref, answer
+    await erase(here.keys, OfRequest(here.tenant, ref.request_id))
+
+    with pytest.raises(RetryableError, match="has a key again"):
+        await here.erase(scope="class", ref=MONTH.name, keys=1)
+
+    assert [] == await here.receipts()
+
+
+async def test_all_keys_of_an_order_go_however_many_batches_they_are(
+    here: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retention, "BATCH", 2)
+    gone = [await here.request(ANNA) for _ in range(5)]
+
+    receipt = await here.erase(scope="subject", ref=ANNA.hex())
+
+    found = await here.keys.fetch(gone)
+    assert [Destroyed()] * 5 == [found[ref] for ref in gone]
+    assert tuple(sorted(ref.key_id for ref in gone)) == receipt.keys
+    assert timestamp(ORDERED_AT) == receipt.requested_at
 
 
 async def test_the_receipt_names_the_very_canary_that_was_kept(here: World) -> None:
