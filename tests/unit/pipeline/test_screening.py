@@ -339,9 +339,15 @@ def test_a_threshold_of_a_channel_stands_beside_that_of_the_guard() -> None:
     assert (0.9, 0.5) == (rule.least("tool"), rule.least("document"))
 
 
-def acted(token: str | None, data_class: DataClass = DataClass.SECRET) -> Acted:
+def acted(
+    token: str | None,
+    data_class: DataClass = DataClass.SECRET,
+    *,
+    near: bool = False,
+) -> Acted:
     finding = Finding(data_class, "x", "secret.x", 0, 1, 0.9)
-    return Acted(0, finding, "flag" if token is None else "strict", token)
+    action = "near" if near else "flag" if token is None else "strict"
+    return Acted(0, finding, action, token)
 
 
 @pytest.mark.parametrize(
@@ -371,3 +377,119 @@ def test_a_cell_of_answers_may_block() -> None:
 
     assert isinstance(done, Screened)
     assert (Verdict.BLOCKED, ("privacy.pii.card",)) == (done.verdict, done.reasons)
+
+
+@pytest.mark.parametrize("data_class", [DataClass.SECRET, DataClass.CARD])
+def test_what_an_answer_holds_below_its_threshold_is_no_reason(
+    data_class: DataClass,
+) -> None:
+    """It was recorded and not acted on, so it withholds no answer either."""
+    cell = Cell(data_class=data_class, channel="completion", mode=Mode.FLAG, block=True)
+    near = acted(None, data_class, near=True)
+
+    done = screen_answer([], PolicyDocument(cells=(cell,)), RECIPE, findings=[near])
+
+    assert isinstance(done, Screened)
+    assert (Verdict.ALLOWED, ()) == (done.verdict, done.reasons)
+
+
+def test_a_cell_of_answers_blocks_its_own_class_alone() -> None:
+    cell = Cell(
+        data_class=DataClass.CARD, channel="completion", mode=Mode.STRICT, block=True
+    )
+    bank = acted("<BANK_K7QX_S1>", DataClass.BANK)
+
+    done = screen_answer([], PolicyDocument(cells=(cell,)), RECIPE, findings=[bank])
+
+    assert isinstance(done, Screened)
+    assert Verdict.ALLOWED == done.verdict
+
+
+LEAK = "<script>fetch('/x')</script>"
+
+
+@pytest.mark.parametrize(
+    ("rule", "verdict", "ran"),
+    [
+        (GuardRule(block=True), Verdict.BLOCKED, ("output",)),
+        (GuardRule(block=False), Verdict.FLAGGED, ("output",)),
+        (GuardRule(required=False), Verdict.ALLOWED, ()),
+    ],
+    ids=["blocks", "flags", "nobody asks"],
+)
+def test_an_answer_is_judged_as_its_guard_s_rule_says(
+    rule: GuardRule, verdict: Verdict, ran: tuple[str, ...]
+) -> None:
+    policy = PolicyDocument(guards={Guard.OUTPUT: rule})
+
+    done = screen_answer([part(LEAK, Channel.COMPLETION)], policy, RECIPE)
+
+    assert isinstance(done, Screened)
+    assert (verdict, ran) == (done.verdict, done.guards_ran)
+
+
+def test_an_answer_may_repeat_what_its_own_user_said() -> None:
+    done = screen_answer(
+        [part(f"You said: {SECRET_PROMPT}", Channel.COMPLETION)],
+        default_policy(),
+        RECIPE,
+        [part(SECRET_PROMPT)],
+    )
+
+    assert isinstance(done, Screened)
+    assert Verdict.ALLOWED == done.verdict
+
+
+@pytest.mark.parametrize("failing", Failing)
+def test_an_answer_too_long_to_look_at_fails_as_its_rule_says(
+    failing: Failing,
+) -> None:
+    """One byte too many; a letter may have two."""
+    policy = PolicyDocument(guards={Guard.OUTPUT: GuardRule(on_failure=failing)})
+    most = "a" * (MAX_PART_BYTES - 1)
+
+    within, beyond = (
+        screen_answer([part(text, Channel.COMPLETION)], policy, RECIPE)
+        for text in (most + "a", most + "\u00e9")
+    )
+
+    assert isinstance(within, Screened)
+    assert ("output",) == within.guards_ran
+    if failing is Failing.OPEN:
+        assert isinstance(beyond, Screened)
+        assert (Verdict.UNSCREENED, ()) == (beyond.verdict, beyond.guards_ran)
+    else:
+        assert isinstance(beyond, GuardUnavailable)
+        assert Guard.OUTPUT == beyond.guard
+
+
+def test_a_class_below_the_threshold_of_its_cell_ends_no_request() -> None:
+    mail = part("mail a@mail.example")
+    verdicts = []
+    for threshold in (0.0, 1.0):
+        cell = Cell(
+            data_class=DataClass.EMAIL,
+            channel="user",
+            mode=Mode.FLAG,
+            block=True,
+            threshold=threshold,
+        )
+        verdicts.append(screened(mail, policy=PolicyDocument(cells=(cell,))).verdict)
+
+    assert [Verdict.BLOCKED, Verdict.ALLOWED] == verdicts
+
+
+def test_a_cell_ends_requests_by_its_own_channel_and_class_alone() -> None:
+    cell = Cell(
+        data_class=DataClass.CARD, channel="document", mode=Mode.STRICT, block=True
+    )
+    policy = PolicyDocument(cells=(cell,))
+    card, mail = "card 4111 1111 1111 1111", "mail a@mail.example"
+
+    assert Verdict.BLOCKED == (
+        screened(part(card, Channel.DOCUMENT), policy=policy).verdict
+    )
+    assert Verdict.ALLOWED == screened(part(card), policy=policy).verdict
+    assert Verdict.ALLOWED == (
+        screened(part(mail, Channel.DOCUMENT), policy=policy).verdict
+    )
