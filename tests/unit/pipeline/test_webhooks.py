@@ -23,8 +23,10 @@ from pipeline.webhooks import (
     Health,
     Secret,
     body,
+    by_topic,
     headers,
     judge,
+    message_id,
     opens_at,
     secret_from,
     signature,
@@ -82,6 +84,30 @@ def test_an_expired_secret_signs_no_more() -> None:
         headers([OLD], "msg_1", later, BODY)
 
 
+def test_no_more_than_three_secrets_sign_and_the_newest_do() -> None:
+    keys = [bytes([each] * 32) for each in range(4)]
+    live = NOW + timedelta(hours=1)
+    secrets = [Secret(keys[0]), *(Secret(key, not_after=live) for key in keys[1:])]
+    sent = headers(secrets, "msg_1", NOW, BODY)
+
+    at = int(NOW.timestamp())
+    assert [signature(key, "msg_1", at, BODY) for key in keys[:3]] == (
+        sent["webhook-signature"].split(" ")
+    )
+
+
+def test_a_message_s_id_is_derived_from_what_it_tells() -> None:
+    ids = [
+        message_id(cause, kind)
+        for cause in ("evt_1", "evt_2")
+        for kind in ("request.completed", "request.failed")
+    ]
+
+    assert 4 == len(set(ids))
+    assert ids[0] == message_id("evt_1", "request.completed")
+    assert all(re.fullmatch(r"msg_[0-9A-HJKMNP-TV-Z]{26}", each) for each in ids)
+
+
 def test_a_forged_body_is_refused() -> None:
     sent = dict(headers([NEW], "msg_1", NOW, BODY))
 
@@ -100,6 +126,36 @@ def test_a_secret_reads_back_and_is_silent() -> None:
 def test_an_oversized_body_is_refused() -> None:
     with pytest.raises(ValueError, match="20 kB"):
         body("evt_1", "response.completed", NOW, {"id": "x" * 20_000})
+
+
+def test_the_schedule_is_the_documented_one() -> None:
+    minutes = [0, 5 / 60, 5, 30, *(60 * hours for hours in (2, 5, 10, 14, 20, 24))]
+
+    assert [timedelta(minutes=each) for each in minutes] == list(SCHEDULE)
+
+
+@pytest.mark.parametrize(
+    ("attempt", "seen", "jitter", "waits_s"),
+    [
+        (1, Attempt(status=500), 0.0, 5),
+        (1, Attempt(status=500), 0.99, 5),
+        (2, Attempt(status=500), 0.99, 300),
+        (3, Attempt(status=500), 0.0, None),
+        (1, Attempt(status=429), 0.0, None),
+        (2, Attempt(status=429), 0.0, 300),
+        (1, Attempt(status=None, error="timeout"), 0.0, None),
+        (1, Attempt(status=503, retry_after=timedelta(seconds=7)), 0.0, None),
+        (2, Attempt(status=503, retry_after=timedelta(seconds=7)), 0.0, 300),
+    ],
+)
+def test_what_waits_as_long_as_usual_goes_back_by_a_topic(
+    attempt: int, seen: Attempt, jitter: float, waits_s: int | None
+) -> None:
+    """A topic delays all its records alike: what waits longer must not come early."""
+    again = judge(attempt, seen, jitter)
+
+    assert isinstance(again, Again)
+    assert by_topic(again) == (None if waits_s is None else timedelta(seconds=waits_s))
 
 
 @given(st.integers(1, 9), st.floats(0, 1, exclude_max=True))
@@ -122,6 +178,11 @@ def test_answers_and_what_follows() -> None:
     assert Again(2, minute) == judge(1, Attempt(status=None, error="timeout"), 0)
     asked = Attempt(status=503, retry_after=timedelta(days=9))
     assert Again(2, day) == judge(1, asked, 0)
+    asked = Attempt(status=503, retry_after=timedelta(seconds=1))
+    assert Again(2, timedelta(seconds=5)) == judge(1, asked, 0)
+    assert Again(10, day) == judge(9, Attempt(status=199), 0)
+    assert Delivered() == judge(10, Attempt(status=299), 0)
+    assert Again(2, timedelta(seconds=5)) == judge(1, Attempt(status=300), 0)
 
 
 def test_five_failures_in_a_row_open_the_breaker_and_one_success_closes_it() -> None:
@@ -161,6 +222,28 @@ def test_half_of_ten_failures_within_the_window_open_it_too() -> None:
         breaker = breaker.after(NOW, success=number % 2 == 0)
 
     assert breaker.open_until is not None
+
+
+def test_fewer_than_half_or_fewer_than_ten_do_not() -> None:
+    for failures in ((1, 2, 5, 8), (1, 3, 4, 6, 8)):
+        breaker = Breaker()
+        for number in range(10 if len(failures) < 5 else 9):
+            breaker = breaker.after(NOW, success=number not in failures)
+
+        assert breaker.open_until is None
+
+
+def test_a_success_ends_the_row_and_not_the_window() -> None:
+    breaker = Breaker()
+    for success in (False, False, False, False, True, False):
+        breaker = breaker.after(NOW, success=success)
+
+    assert (1, 6, 5, None) == (
+        breaker.row,
+        breaker.attempts,
+        breaker.failures,
+        breaker.open_until,
+    )
 
 
 def test_failures_that_are_far_apart_do_not_open_it() -> None:
