@@ -403,6 +403,48 @@ async def test_a_repeat_comes_when_the_upstream_wants_it(
     )
 
 
+class Dawdling(Upstream):
+    """Takes a minute before it fails; remembers how long it would be waited for."""
+
+    def __init__(self, clock: HeldClock) -> None:
+        super().__init__()
+        self.clock = clock
+        self.patience: list[float] = []
+
+    @override
+    async def call(
+        self, route: Route, dialect: Dialect, body: bytes, timeout_s: float
+    ) -> Answered | Refused | Unanswered:
+        self.patience.append(timeout_s)
+        await self.clock.sleep(60)
+        return Unanswered(Reason.UPSTREAM_ERROR, retry=True)
+
+
+@pytest.mark.parametrize(("waited_s", "calls"), [(0, [120, 60]), (70, [50])])
+async def test_a_call_is_waited_for_until_the_deadline_and_no_longer(
+    house: House, waited_s: int, calls: list[int]
+) -> None:
+    """A repeat has what the first one left; where nothing is left there is none."""
+    upstream = Dawdling(house.clock)
+    house.provider = replace(house.provider, providers=upstream)
+    event = await redacted(house)
+    event = Event(
+        event.attributes,
+        event.data.model_copy(
+            update={
+                "terms": event.data.terms.model_copy(
+                    update={"deadline": NOON + timedelta(seconds=120)}
+                )
+            }
+        ),
+    )
+    house.clock.elapsed = timedelta(seconds=waited_s)
+    end = one(await house.called(event), RequestFinished).data
+
+    assert calls == [round(each) for each in upstream.patience]
+    assert Reason.UPSTREAM_ERROR == end.reason
+
+
 async def test_a_redelivered_call_reuses_its_result(house: House) -> None:
     event = await house.accepted("Hello")
     screened = one(await house.screened(event), RequestScreened)
