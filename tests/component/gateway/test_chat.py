@@ -13,7 +13,8 @@ import pytest
 from infra.memory.keystore import MemoryKeys
 from infra.memory.requests import MemoryRequests
 from infra.system import SystemClock
-from pipeline.admission import MAX_BODY_BYTES, READ
+from pipeline.acceptance import Accepted, Asked
+from pipeline.admission import MAX_BODY_BYTES, READ, Draft, draft
 from pipeline.dialects import read
 from pipeline.errors import RetryableError
 from pipeline.keystore import KeyId
@@ -23,7 +24,7 @@ from producers.gateway.edge import LINGER_BYTES
 from producers.gateway.places import Places
 from schemas.ids import RequestId
 from schemas.policies import PolicyDocument
-from schemas.requests import Outcome, RequestAccepted
+from schemas.requests import Dialect, Outcome, RequestAccepted
 from schemas.topics import REQUESTS_ACCEPTED
 from tests.support.audit import OTHER, TENANT
 from tests.support.gateway import (
@@ -401,6 +402,39 @@ async def test_an_open_request_is_published_again_on_its_own_terms(
     (event,) = world.pipeline.accepted
     assert ANSWER == answer.content
     assert timedelta(seconds=60) == event.data.terms.deadline - event.attributes.time
+
+
+async def test_a_retry_by_another_gateway_is_answered_there(world: World) -> None:
+    """Its reply goes to whoever waits now; it is the same request otherwise."""
+    key, retry = world.key(), {"idempotency-key": "order-1"}
+    world.pipeline.away = True
+    await post(world, key=key, headers=retry)
+    world.pipeline.away = False
+    waits = asyncio.Event()
+    world.pipeline.ending = lambda *_: waits.set()
+    first = asyncio.create_task(post(world, key=key, headers=retry))
+    await waits.wait()
+    (event,) = world.pipeline.accepted
+    terms, principal = await world.tenants.terms(TENANT, "live"), world.principal()
+    made = draft(dumped(), Dialect.OPENAI_CHAT, principal, terms)
+    assert isinstance(made, Draft)
+    asked = Asked(
+        principal=principal,
+        draft=made,
+        terms=terms,
+        request_id=RequestId(event.attributes.subject),
+        origin=None,
+    )
+    again = await world.acceptance("/sluice/gateway", PARTITION + 1).accept(asked)
+    first.cancel()
+    await asyncio.wait([first])
+
+    assert isinstance(again, Accepted)
+    known = again.outgoing.event
+    assert event.attributes.id == known.attributes.id
+    assert event.data.terms.model_copy(update={"reply_partition": PARTITION + 1}) == (
+        known.data.terms
+    )
 
 
 async def test_past_its_deadline_an_open_request_is_not_published_again(
