@@ -492,6 +492,30 @@ async def test_a_key_that_is_none_is_refused(world: World, bad: str) -> None:
     assert (400, "Idempotency-Key") == (answer.status_code, error(answer)["param"])
 
 
+async def test_two_keys_for_one_request_are_none(world: World) -> None:
+    twice = [("idempotency-key", "order-1"), ("idempotency-key", "order-2")]
+    bearer = {"authorization": f"Bearer {world.key()}"}
+    async with world.client(**bearer, **JSON) as client:
+        answer = await client.post(PATH, content=dumped(), headers=twice)
+
+    assert (400, "Idempotency-Key") == (answer.status_code, error(answer)["param"])
+    assert [] == world.pipeline.accepted
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"content-type": "Application/JSON; charset=utf-8"},
+        {"content-encoding": "Identity"},
+    ],
+)
+async def test_a_kind_of_body_is_known_by_its_name(
+    world: World, headers: dict[str, str]
+) -> None:
+    """Names of media types and codings have no case (RFC 9110, 8.3.1 and 8.4.1)."""
+    assert 200 == (await post(world, headers=headers)).status_code
+
+
 async def test_a_person_can_be_forgotten_by_what_the_body_calls_them(
     world: World,
 ) -> None:
