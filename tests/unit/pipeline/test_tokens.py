@@ -1,18 +1,78 @@
 """Tokens: restoring understands what models do, and no more than that."""
 
+import hmac
 import json
 import re
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.tokens import TooLong, escaped, restored
+from pipeline.keystore import KeyId
+from pipeline.sealing import DataKey
+from pipeline.tokens import Session, TooLong, escaped, restored, session_nonce
+from schemas.ids import RequestId, TenantId
 from schemas.policies import DataClass, Place, Reveal
 from tests.support.spent import spent
 
 NONCE = "K7QX"
 VAULT = {"<PERSON_K7QX_1>": 'Nora "N" Lind', "<EMAIL_K7QX_2>": r"a\1@mail.example"}
+
+
+KEY = DataKey(
+    KeyId("512b03000102030405060708090a0b0c"),
+    TenantId("t_01"),
+    RequestId("018f3c1a-7c00-7000-8000-000000000001"),
+    bytes(range(32)),
+)
+
+
+def test_a_session_s_nonce_is_derived_from_its_key_and_its_request() -> None:
+    """What is in a sealed vault is found by every later version too."""
+    label = b"sluice/session/1" + KEY.request_id.encode()
+    digest = hmac.digest(KEY.dek, label, "sha256")
+    digits = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+
+    assert "".join(digits[each % 32] for each in digest[:4]) == session_nonce(KEY)
+    assert "GCSC" == session_nonce(KEY)
+    assert "HZ54" == session_nonce(replace(KEY, dek=bytes(range(1, 33))))
+
+
+def test_a_session_counts_each_class_and_each_mode_by_itself() -> None:
+    session = Session(NONCE)
+    asked = [
+        (DataClass.PERSON, "Nora", True),
+        (DataClass.PERSON, "Nora", False),
+        (DataClass.PERSON, "nora", True),
+        (DataClass.EMAIL, "n@mail.example", True),
+        (DataClass.PERSON, "Nora", True),
+        (DataClass.PHONE, "030-12", True),
+        (DataClass.PHONE, "(030) 12", True),
+        (DataClass.PHONE, "--", True),
+        (DataClass.PHONE, "/", True),
+    ]
+
+    assert [
+        "<PERSON_K7QX_1>",
+        "<PERSON_K7QX_S1>",
+        "<PERSON_K7QX_2>",
+        "<EMAIL_K7QX_1>",
+        "<PERSON_K7QX_1>",
+        "<PHONE_K7QX_1>",
+        "<PHONE_K7QX_1>",
+        "<PHONE_K7QX_2>",
+        "<PHONE_K7QX_3>",
+    ] == [session.token(kind, value, reversible=back) for kind, value, back in asked]
+    assert {
+        "<PERSON_K7QX_1>": "Nora",
+        "<PERSON_K7QX_2>": "nora",
+        "<EMAIL_K7QX_1>": "n@mail.example",
+        "<PHONE_K7QX_1>": "030-12",
+        "<PHONE_K7QX_2>": "--",
+        "<PHONE_K7QX_3>": "/",
+    } == session.vault
+    assert "Nora" not in repr(session)
 
 
 @pytest.mark.parametrize("most", [0, 30, 45, 89])
