@@ -93,6 +93,14 @@ def test_a_body_on_a_route_of_its_sender_is_a_draft() -> None:
         (None, {"stream": True}, Refused(No.STREAM_UNSUPPORTED)),
         (
             None,
+            {"logprobs": True, "top_logprobs": 3},
+            Refused(
+                No.UNSUPPORTED,
+                ("logprobs: expected false", "top_logprobs: expected null"),
+            ),
+        ),
+        (
+            None,
             {"n": "many", "stream": 1},
             Refused(
                 No.INVALID_REQUEST,
