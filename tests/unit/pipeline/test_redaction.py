@@ -66,6 +66,27 @@ def test_what_must_not_leave_is_replaced_by_tokens() -> None:
     assert {"<PERSON_K7QX_1>", "<EMAIL_K7QX_1>", "<PHONE_K7QX_1>"} == set(done.vault)
 
 
+def test_a_decision_names_the_guard_the_action_and_the_rule_once_each() -> None:
+    text = "mail a@mail.example, mail b@mail.example, password: Tr0ub-4dor"
+    done = redacted(part(f"{WITH_ALL} {text}"), part("see https://a.example/x"))
+
+    told = [(each.control, each.verdict) for each in done.decisions]
+    assert {
+        ("names", "reversible"),
+        ("pii", "flag"),
+        ("pii", "reversible"),
+        ("pii", "strict"),
+        ("secrets", "strict"),
+    } == set(told)
+    assert {"redaction"} == {each.stage for each in done.decisions}
+    assert {each.finding.rule for each in done.findings} == {
+        each.rule for each in done.decisions
+    }
+    assert len(
+        {(each.control, each.verdict, each.rule) for each in done.decisions}
+    ) == (len(done.decisions))
+
+
 def test_equal_values_have_equal_tokens_whatever_their_separators() -> None:
     done = redacted(part("call +49 30 9012345 or +49-30-9012345"))
 
