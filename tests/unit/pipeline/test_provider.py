@@ -5,14 +5,21 @@ from typing import Any
 
 import pytest
 
-from pipeline.detection.engine import build
+from pipeline.detection.engine import MAX_PART_BYTES, build
 from pipeline.dialects import Opened
 from pipeline.errors import IntegrityError
-from pipeline.provider import Released, Restoring, Result, load, release
+from pipeline.provider import (
+    Released,
+    Restoring,
+    Result,
+    Withheld,
+    load,
+    release,
+)
 from pipeline.reasons import Reason
 from schemas.ids import RequestId
-from schemas.policies import DataClass, PolicyDocument, Reveal
-from schemas.requests import Dialect
+from schemas.policies import DataClass, Guard, GuardRule, PolicyDocument, Reveal
+from schemas.requests import Dialect, Outcome
 
 RECIPE = build()
 NAME = 'Nora "N" Lind'
@@ -31,16 +38,24 @@ def called(arguments: str) -> dict[str, Any]:
     return chat(tool_calls=[{"id": "c", "type": "function", "function": function}])
 
 
-def answered(answer: dict[str, Any], reveal: Reveal | None = None) -> Released:
-    done = release(
+def judged(
+    answer: dict[str, Any],
+    policy: PolicyDocument,
+    restoring: Restoring = RESTORING,
+) -> Released | Withheld:
+    return release(
         ASKED,
         answer=answer,
         dialect=Dialect.OPENAI_CHAT,
-        policy=PolicyDocument(reveal=reveal or Reveal()),
+        policy=policy,
         recipe=RECIPE,
-        restoring=RESTORING,
+        restoring=restoring,
         request=REQUEST,
     )
+
+
+def answered(answer: dict[str, Any], reveal: Reveal | None = None) -> Released:
+    done = judged(answer, PolicyDocument(reveal=reveal or Reveal()))
     assert isinstance(done, Released)
     return done
 
@@ -59,6 +74,50 @@ def test_a_policy_says_whose_values_come_back() -> None:
 
     assert f"Dear {NAME}" == released(answer)["content"]
     assert "Dear [PERSON]" == released(answer, Reveal(classes=()))["content"]
+
+
+SCRIPT = "<script>fetch('/x')</script>"
+
+
+def test_what_the_caller_wrote_comes_back_whatever_it_looks_like() -> None:
+    """An answer is screened while its tokens stand in it."""
+    restoring = Restoring(vault={TOKEN: SCRIPT}, nonce="K7QX")
+    blocking = PolicyDocument(guards={Guard.OUTPUT: GuardRule(block=True)})
+
+    told = judged(chat(content=f"You wrote {TOKEN}"), blocking, restoring)
+    made_up = judged(chat(content=f"Try {SCRIPT}"), blocking, restoring)
+
+    assert isinstance(told, Released)
+    assert (
+        f"You wrote {SCRIPT}"
+        == (json.loads(told.body)["choices"][0]["message"]["content"])
+    )
+    assert isinstance(made_up, Withheld)
+
+
+def test_what_is_withheld_tells_all_that_was_decided_until_then() -> None:
+    blocking = PolicyDocument(guards={Guard.OUTPUT: GuardRule(block=True)})
+
+    done = judged(chat(content=f"card 4111 1111 1111 1111 {SCRIPT}"), blocking)
+
+    assert isinstance(done, Withheld)
+    assert (Outcome.BLOCKED, "security.exfiltration") == (done.outcome, done.reason)
+    assert {("pii", "strict"), ("output", "blocked")} <= {
+        (each.control, each.verdict) for each in done.decisions
+    }
+    assert {"pii", "secrets", "output"} <= set(done.guards_ran)
+    assert ["answer"] == [each.stage for each in done.looked]
+    assert [DataClass.CARD] == [each.finding.data_class for each in done.findings]
+
+
+def test_an_answer_that_redaction_could_not_look_at_is_withheld() -> None:
+    done = judged(chat(content="a" * (MAX_PART_BYTES + 1)), PolicyDocument())
+
+    assert isinstance(done, Withheld)
+    assert (Outcome.FAILED, Reason.GUARD_UNAVAILABLE) == (done.outcome, done.reason)
+    assert {"failed_closed"} == {each.verdict for each in done.decisions}
+    assert ((), ()) == (done.guards_ran, done.findings)
+    assert ["answer"] == [each.stage for each in done.looked]
 
 
 def test_in_the_arguments_of_a_tool_values_are_escaped() -> None:
