@@ -19,7 +19,7 @@ from pipeline.detection.rules import Rule
 from pipeline.operators import replaced
 from pipeline.policies import default_policy
 from pipeline.ports.recognisers import Mention, Seen, Unseen
-from pipeline.redaction import Redacted, RedactionUnavailable, redact
+from pipeline.redaction import Redacted, RedactionUnavailable, _beside, redact
 from pipeline.text import Channel, TextPart
 from schemas.policies import (
     Cell,
@@ -474,6 +474,39 @@ def test_one_that_did_not_look_fails_as_its_rule_says(
         opened.decisions[0].control, opened.decisions[0].verdict,
     )  # fmt: skip
     assert not any(each.startswith("ner.") for each in opened.guards_ran)
+
+
+TOKENS = [(10, 20), (30, 40)]
+
+
+@pytest.mark.parametrize(
+    ("span", "checked", "unchecked"),
+    [
+        ((0, 10), (0, 10), (0, 10)),
+        ((20, 30), (20, 30), (20, 30)),
+        ((5, 25), (5, 25), (5, 25)),
+        ((5, 45), (5, 45), (5, 45)),
+        ((10, 20), None, None),
+        ((12, 18), None, None),
+        ((5, 15), None, (5, 10)),
+        ((15, 25), None, (20, 25)),
+        ((15, 35), None, (20, 30)),
+        ((5, 35), None, (5, 30)),
+        ((15, 45), None, (20, 45)),
+    ],
+)
+def test_a_finding_may_hold_whole_tokens_and_cuts_none(
+    span: tuple[int, int],
+    checked: tuple[int, int] | None,
+    unchecked: tuple[int, int] | None,
+) -> None:
+    """Of what nobody checked, all that is no token's goes still."""
+    found = Finding(DataClass.SECRET, "x", "secret.x", *span, 0.9)
+    told = [_beside(found._replace(checked=each), TOKENS) for each in (True, False)]
+
+    assert [checked, unchecked] == [
+        None if each is None else (each.start, each.end) for each in told
+    ]
 
 
 def test_a_token_in_an_answer_is_no_mention() -> None:
