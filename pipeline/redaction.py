@@ -270,8 +270,9 @@ def _beside(finding: Finding, opaque: Sequence[tuple[int, int]]) -> Finding | No
     if first > last:
         return finding
     start, end = finding.start, finding.end
-    if opaque[first][0] <= start:
-        start = opaque[first][1]
+    begins, ends = opaque[first]
+    if begins < start or (begins == start and ends >= end):
+        start = ends
     if opaque[last][1] > end:
         end = opaque[last][0]
     if (start, end) == (finding.start, finding.end):

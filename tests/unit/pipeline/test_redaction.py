@@ -476,6 +476,26 @@ def test_one_that_did_not_look_fails_as_its_rule_says(
     assert not any(each.startswith("ner.") for each in opened.guards_ran)
 
 
+@pytest.mark.parametrize("before", ["", "Dr "])
+def test_a_mention_that_begins_with_a_token_is_acted_on_too(before: str) -> None:
+    """It was dropped, and all that stood behind the token left in clear."""
+    text = f"{before}<PERSON_K7QX_1> von Trapp"
+    mention = Mention(DataClass.PERSON, "per", 0, len(text), 0.99)
+    cell = Cell(data_class=DataClass.PERSON, channel="completion", mode=Mode.STRICT)
+    policy = PolicyDocument(recognisers={"x": WHO}, cells=(cell,))
+
+    done = redact(
+        [part(text, Channel.COMPLETION)],
+        policy,
+        RECIPE,
+        NONCE,
+        outside=[Seen("x", "1", ((mention,),))],
+    )
+
+    assert isinstance(done, Redacted)
+    assert "<PERSON_K7QX_S1>" == done.parts[0].text
+
+
 TOKENS = [(10, 20), (30, 40)]
 
 
@@ -486,7 +506,13 @@ TOKENS = [(10, 20), (30, 40)]
         ((20, 30), (20, 30), (20, 30)),
         ((5, 25), (5, 25), (5, 25)),
         ((5, 45), (5, 45), (5, 45)),
+        ((10, 25), (10, 25), (10, 25)),
+        ((5, 20), (5, 20), (5, 20)),
+        ((10, 40), (10, 40), (10, 40)),
         ((10, 20), None, None),
+        ((10, 15), None, None),
+        ((15, 20), None, None),
+        ((10, 35), None, (10, 30)),
         ((12, 18), None, None),
         ((5, 15), None, (5, 10)),
         ((15, 25), None, (20, 25)),
