@@ -452,6 +452,39 @@ def test_below_the_threshold_of_its_cell_it_is_near() -> None:
     assert ["near"] == [each.action for each in done.findings]
 
 
+@pytest.mark.parametrize(
+    ("threshold", "action"), [(None, "reversible"), (0.8, "reversible"), (0.81, "near")]
+)
+def test_a_mention_is_judged_by_the_threshold_of_its_cell(
+    threshold: float | None, action: str
+) -> None:
+    cell = Cell(
+        data_class=DataClass.PERSON,
+        channel="user",
+        mode=Mode.REVERSIBLE,
+        threshold=threshold,
+    )
+    policy = PolicyDocument(recognisers={"x": WHO}, cells=(cell,))
+    said = Seen("x", "1.0", ((Mention(DataClass.PERSON, "per", 3, 12, 0.8),),))
+    parts = [part("Is nora lind in?")]
+
+    done = redact(parts, policy, RECIPE, NONCE, outside=[said])
+
+    assert isinstance(done, Redacted)
+    assert [action] == [each.action for each in done.findings]
+
+
+def test_what_a_guard_finds_that_nobody_asks_for_stays_and_is_not_told() -> None:
+    guards = {Guard.PII: GuardRule(required=False)}
+    text = "mail a@mail.example, password: Tr0ub-4dor"
+
+    done = redacted(part(text), policy=PolicyDocument(guards=guards))
+
+    assert "mail a@mail.example, password: <SECRET_K7QX_S1>" == done.parts[0].text
+    assert [DataClass.SECRET] == [each.finding.data_class for each in done.findings]
+    assert "pii" not in done.guards_ran
+
+
 def test_what_both_see_is_replaced_once_by_the_stricter() -> None:
     text = f"Pay {CARD} now"
     phone = Mention(DataClass.PHONE, "phone", 4, len(text), 0.99)
