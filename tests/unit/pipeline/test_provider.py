@@ -5,18 +5,22 @@ from typing import Any
 
 import pytest
 
+from pipeline.contents import MAX_CARRIED_BYTES
 from pipeline.detection.engine import MAX_PART_BYTES, build
-from pipeline.dialects import Opened
+from pipeline.dialects import SPEAKERS, Opened
 from pipeline.errors import IntegrityError
 from pipeline.provider import (
     Released,
     Restoring,
     Result,
     Withheld,
+    _back,
     load,
     release,
 )
 from pipeline.reasons import Reason
+from pipeline.text import Channel, TextPart
+from pipeline.tokens import TooLong
 from schemas.ids import RequestId
 from schemas.policies import DataClass, Guard, GuardRule, PolicyDocument, Reveal
 from schemas.requests import Dialect, Outcome
@@ -160,6 +164,23 @@ def test_tools_have_a_scope_of_their_own(reveal: Reveal, shown: str) -> None:
     done = arguments(released(called(f'{{"to":"{TOKEN}"}}'), reveal))
 
     assert {"to": shown} == json.loads(done)
+
+
+def test_what_tools_may_be_told_is_not_told_in_a_text() -> None:
+    reveal = Reveal(classes=(), in_tool_calls=(DataClass.PERSON,))
+
+    assert "Dear [PERSON]" == released(chat(content=f"Dear {TOKEN}"), reveal)["content"]
+
+
+def test_all_parts_together_are_no_longer_than_an_event_carries() -> None:
+    """Each by itself would be: the sum of them is a matter of how many there are."""
+    restoring = Restoring(vault={TOKEN: "N" * (MAX_CARRIED_BYTES // 2)}, nonce="K7QX")
+    part = TextPart(("x",), Channel.COMPLETION, TOKEN)
+    speaker = SPEAKERS[Dialect.OPENAI_CHAT]
+
+    assert 2 == len(_back([part] * 2, restoring, Reveal(), speaker))
+    with pytest.raises(TooLong):
+        _back([part] * 3, restoring, Reveal(), speaker)
 
 
 def test_a_tool_is_given_no_value_inside_a_link() -> None:
