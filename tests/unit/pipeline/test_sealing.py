@@ -145,6 +145,15 @@ def test_short_randomness_is_refused(salt: bytes, nonce: bytes) -> None:
         seal(KEY, Purpose.PROMPT, b"", salt=salt, nonce=nonce)
 
 
+@pytest.mark.parametrize("cut", [2, -2], ids=["too short", "too long"])
+def test_a_request_id_of_another_length_is_refused(cut: int) -> None:
+    text = KEY.request_id[:-cut] if cut > 0 else KEY.request_id + "00"
+    other = replace(KEY, request_id=RequestId(text))
+
+    with pytest.raises(ValueError, match="16 bytes"):
+        seal(other, Purpose.REQUEST, b"", salt=SALT, nonce=NONCE)
+
+
 def test_a_short_key_is_refused() -> None:
     with pytest.raises(ValueError, match="32 bytes"):
         replace(KEY, dek=b"short")
