@@ -43,6 +43,19 @@ def test_who_left_holds_nothing_however_its_block_ended() -> None:
     assert not places._taken, "a tenant that holds nothing is not kept in mind"
 
 
+def test_who_leaves_with_one_of_many_holds_the_others_still() -> None:
+    places = Places(8)
+    with ExitStack() as leaving, ExitStack() as one:
+        got = [
+            filled(places, TENANTS[0], one, 1),
+            filled(places, TENANTS[0], leaving, 8),
+        ]
+        one.close()
+        got.append(filled(places, TENANTS[0], leaving, 8))
+
+    assert [1, 5, 1] == got
+
+
 def test_what_comes_free_goes_to_those_who_hold_less() -> None:
     places = Places(64)
     with ExitStack() as first, ExitStack() as rest:
