@@ -234,6 +234,15 @@ def _told(here: World) -> set[str]:
     }
 
 
+async def test_files_in_which_destroyed_keys_lie_are_rewritten(here: World) -> None:
+    ref = await here.key()
+    await here.keys.destroy_keys(ref.tenant_id, [ref.key_id])
+    lay = set(here.keys._remains)
+    more = await here.expiry.rewrite()
+
+    assert ({WEEK}, set(), False) == (lay, here.keys._remains, more)
+
+
 @dataclass
 class Rows(ExpiredRows):
     """Nothing but results of calls, more than one batch of them."""
