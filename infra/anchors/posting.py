@@ -31,7 +31,9 @@ async def post(url: str, body: bytes, kind: str) -> Answer:
     headers = {"content-type": kind, "user-agent": "sluice"}
     try:
         async with (
-            aiohttp.ClientSession(timeout=limit, trust_env=False) as session,
+            aiohttp.ClientSession(
+                timeout=limit, trust_env=False, cookie_jar=aiohttp.DummyCookieJar()
+            ) as session,
             session.post(
                 url, data=body, headers=headers, allow_redirects=False
             ) as answer,
