@@ -2,8 +2,10 @@
 
 import errno
 import logging
+import os
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from importlib import import_module
 from typing import Any, Final
 
@@ -31,6 +33,14 @@ UNHEARD: Final = logging.NullHandler()
 _NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 
 
+def _drop_the_rest() -> None:
+    """What is still buffered would be tried, and fail, once more at the exit."""
+    with suppress(OSError, ValueError):  # a stream of a test's own has no file
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+
+
 class Commands(click.Group):
     """Imports the command that is asked for, and no other: nobody waits for those."""
 
@@ -48,6 +58,7 @@ class Commands(click.Group):
         except OSError as error:
             if error.errno not in _NO_ROOM:
                 raise
+            _drop_the_rest()
             click.echo(error.strerror or type(error).__name__, err=True)
             sys.exit(1)
 

@@ -1,5 +1,6 @@
 """``sluice erase`` and ``sluice receipts``."""
 
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
@@ -36,12 +37,34 @@ async def request(
     return {"job": await admin.erase_request(tenant, RequestId(str(request_id)))}
 
 
+def named(_: click.Context, __: click.Parameter, given: str) -> str:
+    """What was given; ``-``: the first line of standard input.
+
+    Raises:
+        BadParameter: there is none in UTF-8.
+    """
+    if given != "-":
+        return given
+    line = sys.stdin.buffer.readline().rstrip(b"\r\n")
+    try:
+        read = line.decode()
+    except UnicodeDecodeError:
+        read = ""
+    if not read:
+        raise click.BadParameter("expected a line of UTF-8 on standard input")
+    return read
+
+
 @erase.command()
 @of_tenant
-@click.argument("person")
+@click.argument("person", callback=named)
 @at_the_desk
 async def subject(admin: Admin, tenant: TenantId, person: str) -> Mapping[str, Any]:
-    """Order that all requests that named PERSON as their end user be forgotten."""
+    """Order that all requests that named PERSON as their end user be forgotten.
+
+    Where PERSON is -, it is read from standard input: words of a command stand in the
+    list of processes and in the shell's history.
+    """
     return {"job": await admin.erase_subject(tenant, person)}
 
 

@@ -10,11 +10,12 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner, Result
 
 from infra.signer.ed25519 import KEYS, PUBLIC, ensure_key
-from producers.cli import books, main
+from producers.cli import books, erasure, main
 from producers.cli.desk import operator, shown
 from tests.support.audit import NOON, TENANT
 from tests.support.started import ROOT
@@ -49,6 +50,7 @@ LINES = [
     (f"key rotate {OF} nokey", 2, "KEY_ID"),
     (f"key rotate {OF} {TENANT} --grace-s soon", 2, "--grace-s"),
     (f"erase request {OF} norequest", 2, "REQUEST_ID"),
+    (f"erase subject {OF} -", 2, "standard input"),
     ("release nobody", 2, "nobody"),
     ("completeness", 3, "Kafka"),
     (f"completeness --settled-s {10**15}", 2, "--settled-s"),
@@ -125,6 +127,30 @@ def assert_told(done: Result, code: int, word: str) -> None:
 @pytest.mark.parametrize(("line", "code", "word"), LINES)
 def test_what_cannot_be_done_is_told_in_a_line(line: str, code: int, word: str) -> None:
     assert_told(asked(line, AWAY), code, word)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("J\u00fcrgen Beispiel\r\n", "J\u00fcrgen Beispiel"),
+        ("-\nmore", "-"),
+        (b"J\xfcrgen\n", None),
+        ("\nmore", None),
+    ],
+)
+def test_a_person_may_be_named_where_no_list_of_processes_shows_it(
+    given: str | bytes, said: str | None
+) -> None:
+    @click.command()
+    @click.argument("person", callback=erasure.named)
+    def tell(person: str) -> None:
+        click.echo(person)
+
+    done = CliRunner().invoke(tell, ["-"], input=given)
+
+    assert (2 if said is None else 0) == done.exit_code
+    assert said is None or f"{said}\n" == done.output
+    assert "rgen" not in done.output or said
 
 
 @pytest.mark.parametrize(
