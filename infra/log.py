@@ -108,6 +108,8 @@ def _said(record: logging.LogRecord) -> str:
     given = record.args
     if isinstance(given, tuple):
         record.args = tuple(_named(value) for value in given)
+    elif given:
+        record.args = {name: _named(value) for name, value in given.items()}
     try:
         said = record.getMessage()
     except (KeyError, TypeError, ValueError):

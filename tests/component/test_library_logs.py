@@ -67,6 +67,7 @@ log.configure("info")
 library = logging.getLogger("library")
 library.error("%s is away: %s", "node 1", ValueError("zq-canary"))
 library.error("it failed: %r", ValueError("zq-canary"))
+library.error("it failed: %(why)s", {"why": ValueError("zq-canary")})
 library.error("it failed: %s %s", "zq-canary")
 logging.getLogger("asyncio").error("socket.send() raised exception.")
 asyncio.run(calls())
@@ -88,8 +89,9 @@ def test_no_librarys_words_hold_an_errors_text_or_what_a_callback_was_given() ->
     assert [
         "node 1 is away: ValueError",
         "it failed: 'ValueError'",
+        "it failed: ValueError",
         "it failed: %s %s",
         "socket.send() raised exception.",
-    ] == [line["said"] for line in lines[:4]]
-    assert ["Exception in callback"] * 4 == [line["said"][:21] for line in lines[4:]]
-    assert {"ValueError <string>:7"} == {line["place"] for line in lines[4:]}
+    ] == [line["said"] for line in lines[:5]]
+    assert ["Exception in callback"] * 4 == [line["said"][:21] for line in lines[5:]]
+    assert {"ValueError <string>:7"} == {line["place"] for line in lines[5:]}
