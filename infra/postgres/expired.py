@@ -15,20 +15,24 @@ from pipeline.ports.retention import ExpiredRows
 from schemas.ids import TenantId
 
 LIMITS: Final = "set local lock_timeout = '1s'; set local statement_timeout = '5s'"
-ANSWERS: Final = """
+SEALED: Final = (
+    "(jsonb_typeof(finished -> 'answer') = 'object'"
+    " or jsonb_typeof(finished -> 'findings' -> 0) = 'object')"
+)
+"""A request that holds an answer or findings: as the index says it, or none is used."""
+ANSWERS: Final = f"""
 with old as (
   select r.id from sluice.request r
     join unnest($1::text[], $2::text[]) due (class, day)
       on substr(r.terms ->> 'key_id', 5, 2) = due.class
      and substr(r.terms ->> 'key_id', 1, 4) <= due.day
-   where (jsonb_typeof(r.finished -> 'answer') = 'object'
-          or jsonb_typeof(r.finished -> 'findings' -> 0) = 'object')
+   where {SEALED}
      and r.tenant_id = (select auth.tenant_id())
    limit $3 for update of r skip locked
 )
 update sluice.request r set finished = r.finished - 'answer' - 'findings' from old
  where r.id = old.id and r.tenant_id = (select auth.tenant_id())
-"""
+"""  # noqa: S608 - a constant
 CALLS: Final = """
 with old as (
   select c.request_id from sluice.provider_call c

@@ -9,6 +9,7 @@ from uuid import UUID
 import asyncpg
 from typing_extensions import override
 
+from infra.postgres.expired import SEALED
 from infra.postgres.pool import as_tenant
 from pipeline.keystore import (
     KeyId,
@@ -51,16 +52,15 @@ class Table:
     left: str = ""
 
 
+ERASE = f"""
+update sluice.request set finished = finished - 'answer' - 'findings'
+ where id = any ($1) and {SEALED}
+"""  # noqa: S608 - a constant
+LEFT = f"""
+select count(*) from sluice.request where id = any ($1) and {SEALED}
+"""  # noqa: S608 - a constant
 TABLES: Mapping[str, Table] = {
-    "request": Table(
-        Holds.CONTENT,
-        erase="update sluice.request set finished = finished - 'answer' - 'findings'"
-        " where id = any ($1) and (jsonb_typeof(finished -> 'answer') = 'object'"
-        " or jsonb_typeof(finished -> 'findings' -> 0) = 'object')",
-        left="select count(*) from sluice.request"
-        " where id = any ($1) and (jsonb_typeof(finished -> 'answer') = 'object'"
-        " or jsonb_typeof(finished -> 'findings' -> 0) = 'object')",
-    ),
+    "request": Table(Holds.CONTENT, erase=ERASE, left=LEFT),
     "provider_call": Table(
         Holds.CONTENT,
         erase="delete from sluice.provider_call where request_id = any ($1)",
@@ -113,25 +113,23 @@ select id, terms ->> 'key_id' as key_id, finished -> 'answer' as answer
    and jsonb_typeof(finished -> 'answer') = 'object'
  limit 1
 """
-LEFT_OF_DAY = """
+LEFT_OF_DAY = f"""
 select count(*) from sluice.request
  where tenant_id = (select auth.tenant_id())
    and substr(terms ->> 'key_id', 5, 2) = $1 and substr(terms ->> 'key_id', 1, 4) = $2
-   and (jsonb_typeof(finished -> 'answer') = 'object'
-        or jsonb_typeof(finished -> 'findings' -> 0) = 'object')
-"""
-DELETE_DAY = """
+   and {SEALED}
+"""  # noqa: S608 - a constant
+DELETE_DAY = f"""
 with old as (
   select id from sluice.request
    where tenant_id = (select auth.tenant_id())
      and substr(terms ->> 'key_id', 5, 2) = $1 and substr(terms ->> 'key_id', 1, 4) = $2
-     and (jsonb_typeof(finished -> 'answer') = 'object'
-          or jsonb_typeof(finished -> 'findings' -> 0) = 'object')
+     and {SEALED}
    limit $3 for update
 )
 update sluice.request r set finished = r.finished - 'answer' - 'findings' from old
  where r.id = old.id and r.tenant_id = (select auth.tenant_id())
-"""
+"""  # noqa: S608 - a constant
 ARRIVED_THAT_DAY = """
 select terms ->> 'arrival' as arrival, max(accepted_at) as last
   from sluice.request
