@@ -29,7 +29,7 @@ KEY_LIFE: Final = timedelta(days=365)
 SECRET_BYTES: Final = 64
 
 TENANT = "insert into sluice.tenant (name) values ($1)"
-STANDS = "select state from sluice.tenant where tenant_id = $1 for share"
+TENANT_STATE = "select state from sluice.tenant where tenant_id = $1 for share"
 TENANTS = "select tenant_id, name, state from sluice.tenant order by name"
 ROUTE = """
 insert into sluice.route (environment, model, provider, upstream_model)
@@ -301,7 +301,7 @@ class Admin:
 
 async def _refuse_ended(connection: Connection, tenant: TenantId) -> None:
     """Nothing is done of which no log would ever tell."""
-    state = await connection.fetchval(STANDS, UUID(tenant))
+    state = await connection.fetchval(TENANT_STATE, UUID(tenant))
     if state is None:
         raise SluiceError("expected a tenant's id, as `sluice tenant list` shows it")
     if state == "closed":

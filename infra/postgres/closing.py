@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Final
+from uuid import UUID
 
-from infra.postgres.admin import Admin
+from infra.postgres.admin import TENANT_STATE, Admin
 from infra.postgres.deletion import PostgresDeleter
 from infra.postgres.logs import PostgresLogs
 from infra.postgres.outbox import put
@@ -79,7 +80,7 @@ class Closing:
         async with as_tenant(self.admin.pool, tenant) as connection:
             if await connection.fetchval(STATE, "closed", ["frozen"]) is not None:
                 await put(connection, closing(act))
-            elif await connection.fetchval(STATE, "closed", ["closed"]) is None:
+            elif await connection.fetchval(TENANT_STATE, UUID(tenant)) != "closed":
                 raise SluiceError(THAWED)
         return act.at
 
