@@ -1,12 +1,15 @@
 """Problem documents (RFC 9457): one vocabulary for every error we answer with."""
 
-from typing import Annotated
+import re
+from typing import Annotated, Final
 
 from pydantic import Field
 
 from schemas.base import Schema
 
 TYPE_BASE = "https://sluice.dev/problems/"
+FIELD: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+"""What a field or its path looks like; whatever else stands there is not told again."""
 
 
 class Problem(Schema):

@@ -25,6 +25,7 @@ from pipeline.dialects.kinds import (
 from pipeline.dialects.strings import Own, texts
 from pipeline.text import Channel, TextPart
 from schemas.ids import RequestId
+from schemas.problems import FIELD
 from schemas.requests import Usage
 
 Json = dict[str, Any]
@@ -116,8 +117,6 @@ TOLD: Final = (
 
 FINAL: Final = (None, "completed", "incomplete")
 _ID: Final = re.compile(r"resp_([0-9a-f]{32})")
-_FIELD: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
-"""What a field's name looks like; whatever else stands there is not told again."""
 
 
 def response_id(request: RequestId) -> str:
@@ -225,7 +224,7 @@ _FIELD_CHANNELS: Final = {"instructions": Channel.SYSTEM, "tools": Channel.TOOL}
 
 
 def _unknown(name: str) -> str:
-    named = _FIELD.fullmatch(name) is not None
+    named = FIELD.fullmatch(name) is not None
     return f"{name}: expected null" if named else "body: expected fields that are known"
 
 

@@ -43,6 +43,7 @@ from schemas.api.webhooks import (
 )
 from schemas.base import Schema
 from schemas.ids import EndpointId
+from schemas.problems import FIELD
 from schemas.webhooks import Kind
 
 S = TypeVar("S", bound=Schema)
@@ -53,8 +54,6 @@ OVERLAP: Final = timedelta(hours=24)
 PAGE: Final = 20
 MAX_PAGE: Final = 100
 _LIMIT: Final = re.compile("[0-9]{1,3}")
-_PATH: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
-"""What a field's path looks like; whatever else stands there is not told again."""
 
 TARGET_FORBIDDEN: Final = Fault(
     code="webhook-target-forbidden",
@@ -337,7 +336,7 @@ def _expected(error: ValidationError) -> list[str]:
 
 def _path(way: tuple[int | str, ...]) -> str:
     path = ".".join(map(str, way))
-    return path if _PATH.fullmatch(path) else "body"
+    return path if FIELD.fullmatch(path) else "body"
 
 
 def _json(document: Schema) -> Response:
