@@ -213,7 +213,8 @@ async def test_a_tenant_that_fills_the_gateway_leaves_room_for_others(
     asking = [asyncio.create_task(post(world, key=mine)) for _ in range(3)]
     for _ in asking:
         await waiting.get()
-    refused = await post(world, key=mine)
+    async with asyncio.timeout(10):  # who is let in waits, and nobody answers
+        refused = await post(world, key=mine)
     asking.append(asyncio.create_task(post(world, key=another)))
     await waiting.get()
     world.pipeline.ending = ending
