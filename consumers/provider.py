@@ -30,7 +30,7 @@ from pipeline.provider import (
     release,
     result,
 )
-from pipeline.reasons import Reason
+from pipeline.reasons import CUT_SHORT, Reason
 from pipeline.sealing import DataKey, Purpose
 from pipeline.tokens import session_nonce
 from pipeline.trail import Step, decided, ended, ran, sealed, stopped, told
@@ -266,6 +266,7 @@ class ProviderConsumer:
         finished = RequestFinished(
             terms=data.terms,
             outcome=Outcome.COMPLETED,
+            reason=CUT_SHORT if released.cut else None,
             answer=answer,
             decisions=(*decided(event), *released.decisions),
             guards_ran=tuple(dict.fromkeys((*ran(event), *released.guards_ran))),

@@ -7,6 +7,7 @@ from typing import Any, Final
 from pipeline.dialects.openai_responses import response_id
 from pipeline.ports.tenants import Environment
 from pipeline.ports.webhooks import Due, Message
+from pipeline.reasons import CUT_SHORT
 from pipeline.trail import withheld
 from pipeline.webhooks import body, message_id
 from schemas.events import Attributes, Event
@@ -53,7 +54,9 @@ def of_end(event: Event[RequestFinished], terms: Terms) -> Sequence[Message]:
 
 
 def _response(end: RequestFinished) -> Kind:
-    return Kind.RESPONSE_INCOMPLETE if withheld(end) else _RESPONSES[end.outcome]
+    cut = end.outcome is Outcome.COMPLETED and end.reason == CUT_SHORT
+    incomplete = cut or withheld(end)
+    return Kind.RESPONSE_INCOMPLETE if incomplete else _RESPONSES[end.outcome]
 
 
 def of_receipt(tenant: TenantId, job: str, at: datetime) -> Sequence[Message]:

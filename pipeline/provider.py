@@ -95,13 +95,18 @@ def result(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Released:
-    """The answer as the caller gets it, and what was decided about it."""
+    """The answer as the caller gets it, and what was decided about it.
+
+    Attributes:
+        cut: the provider ended it before it was whole.
+    """
 
     body: bytes
     decisions: tuple[Decision, ...]
     guards_ran: tuple[str, ...]
     usage: Usage
     model: str | None
+    cut: bool = False
     looked: tuple[Looked, ...] = ()
     findings: tuple[Acted, ...] = ()
 
@@ -190,6 +195,7 @@ def release(
         guards_ran=guards_ran,
         usage=speaker.usage(answer),
         model=_name(answer.get("model")),
+        cut=speaker.cut(answer),
         looked=_of_answer(found),
         findings=found.findings,
     )

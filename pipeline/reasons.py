@@ -1,6 +1,7 @@
 """Why a request was blocked or failed: one word each, in every place that tells it."""
 
 from enum import StrEnum
+from typing import Final
 
 
 class Reason(StrEnum):
@@ -22,8 +23,11 @@ class Reason(StrEnum):
     UPSTREAM_UNREACHABLE = "upstream_unreachable"
 
 
+CUT_SHORT: Final = "cut_short"
+"""Of a completed request: the provider ended its answer before it was whole."""
 CIRCUMSTANTIAL = frozenset(
     {
+        CUT_SHORT,
         Reason.CANCELLED,
         Reason.DEADLINE_EXCEEDED,
         Reason.GUARD_UNAVAILABLE,
@@ -34,7 +38,7 @@ CIRCUMSTANTIAL = frozenset(
     }
 )
 """Reasons that a redelivery may not find again: they are about when, not about what,
-or about what a version of ours can carry.
+or about what a version of ours can carry or can tell.
 
 What follows from one of them has an id of its own, so that the ledger does not take two
 honest accounts for a contradiction.

@@ -191,7 +191,7 @@ class RequestFinished(Schema):
     Attributes:
         terms: None where the record that carried them could not be read; they stand in
             the request's row.
-        reason: why it has no answer; None where it was completed.
+        reason: why it has no answer; where it was completed, ``cut_short`` or None.
         answer: the body that the caller gets, in its own dialect.
         model: the model that the provider said it used.
         findings: where what was found, sealed: in the request, then in the answer.

@@ -74,6 +74,10 @@ class Speaker(Protocol):
         """
         ...
 
+    def cut(self, answer: Json) -> bool:
+        """Did the provider end this answer before it was whole?"""
+        ...
+
     def usage(self, answer: Json) -> Usage:
         """Tokens, as far as the answer tells."""
         ...

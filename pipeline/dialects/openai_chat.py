@@ -37,6 +37,7 @@ CHANNELS: Final[Mapping[str, Channel]] = {
 """An assistant's turn is what the caller says that it was: so it is the caller's."""
 
 TOOLS: Final = ("tools", "functions")
+CUT: Final = ("length", "content_filter")
 OWN: Final = Own(
     words=frozenset({
         "model", "role", "type", "id", "tool_call_id", "finish_reason", "format",
@@ -157,6 +158,10 @@ class OpenAIChat:
             for choice in answer["choices"]
         ]
         return {**answer, "choices": choices, "model": self.model(asked)}
+
+    def cut(self, answer: Json) -> bool:
+        """``finish_reason`` of any choice: ``length``, or ``content_filter``."""
+        return any(choice.get("finish_reason") in CUT for choice in answer["choices"])
 
     def usage(self, answer: Json) -> Usage:
         """``usage.prompt_tokens`` and ``usage.completion_tokens``."""

@@ -208,6 +208,10 @@ class OpenAIResponses:
             "status": answer.get("status") or "completed",
         }
 
+    def cut(self, answer: Json) -> bool:
+        """``status``: ``incomplete``."""
+        return answer.get("status") == "incomplete"
+
     def usage(self, answer: Json) -> Usage:
         """``usage.input_tokens`` and ``usage.output_tokens``."""
         usage = answer.get("usage")

@@ -37,10 +37,11 @@ from pipeline.ports.providers import Answered, Providers, Refused, Unanswered
 from pipeline.ports.recognisers import Mention, Recognisers, Seen, Unseen
 from pipeline.ports.requests import Done, Held, Spent, Taken
 from pipeline.provider import Result
-from pipeline.reasons import Reason
+from pipeline.reasons import CUT_SHORT, Reason
 from pipeline.screening import SCREENING
 from pipeline.sealing import Purpose
 from pipeline.sequencing import sift
+from pipeline.trail import ended
 from pipeline.work import Bench
 from schemas.audit import AuditRecorded, Erase
 from schemas.events import Attributes, Event, timestamp
@@ -90,9 +91,9 @@ class Upstream(Providers):
         return Answered(completion(f"You said: {said}"))
 
 
-def completion(text: str) -> bytes:
+def completion(text: str, finish: str = "stop") -> bytes:
     message = {"role": "assistant", "content": text}
-    choice = {"index": 0, "message": message, "finish_reason": "stop"}
+    choice = {"index": 0, "message": message, "finish_reason": finish}
     usage = {"prompt_tokens": 3, "completion_tokens": 4}
     return orjson.dumps({"model": "m", "choices": [choice], "usage": usage})
 
@@ -345,6 +346,36 @@ async def test_what_a_model_makes_up_is_redacted(house: House) -> None:
 
     assert Outcome.COMPLETED == end.outcome
     assert CARD not in house.answer(end)
+
+
+@pytest.mark.parametrize(
+    ("finish", "reason"),
+    [
+        ("stop", None),
+        ("tool_calls", None),
+        ("length", CUT_SHORT),
+        ("content_filter", CUT_SHORT),
+    ],
+)
+async def test_an_answer_that_was_cut_short_says_so(
+    house: House, finish: str, reason: str | None
+) -> None:
+    house.upstream.answers = [Answered(completion("Once upon", finish))]
+    end = one(await house.through("Tell me a story"), RequestFinished)
+
+    assert (Outcome.COMPLETED, reason) == (end.data.outcome, end.data.reason)
+    assert "Once upon" == house.answer(end.data)
+
+
+async def test_two_accounts_of_whether_it_was_cut_have_two_names(house: House) -> None:
+    """A version that does not tell may have told before."""
+    house.upstream.answers = [Answered(completion("Once", "length"))]
+    end = one(await house.through("Tell me a story"), RequestFinished)
+    silent = end.data.model_copy(update={"reason": None})
+    (again, *_) = ended(end.attributes, silent, source="/sluice/test", now=NOON)
+    (told, *_) = ended(end.attributes, end.data, source="/sluice/test", now=NOON)
+
+    assert told.event.attributes.id != again.event.attributes.id
 
 
 @pytest.mark.parametrize(

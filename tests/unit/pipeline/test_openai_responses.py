@@ -404,6 +404,13 @@ def test_an_answer_without_text_is_one() -> None:
     assert () == SPEAKER.answer_parts({"output": [], "status": "incomplete"})
 
 
+@pytest.mark.parametrize(
+    ("status", "cut"), [("incomplete", True), ("completed", False), (None, False)]
+)
+def test_an_incomplete_answer_was_cut_short(status: str | None, *, cut: bool) -> None:
+    assert cut is SPEAKER.cut({"output": [], "status": status})
+
+
 @pytest.mark.parametrize("count", [-1, 2**53, True, "7", None, 1.5])
 def test_usage_that_cannot_be_is_not_believed(count: object) -> None:
     assert Usage() == SPEAKER.usage({"usage": {"input_tokens": count}})
