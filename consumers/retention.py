@@ -7,7 +7,7 @@ from typing import Any
 
 from pipeline.announcements import due, of_receipt
 from pipeline.contents import Contents
-from pipeline.erasure import SOURCE, completed
+from pipeline.erasure import SOURCE, completed, rest
 from pipeline.errors import InvalidMessage, RetryableError
 from pipeline.keystore import partition_named
 from pipeline.ports.inbox import InboxKeys
@@ -33,6 +33,9 @@ from schemas.webhooks import WebhookDue
 CANARY = b"a canary that must not be read again"
 BATCH = 1_000
 """Keys that are destroyed at once, so that no transaction holds a lock for long."""
+PART = 10_000
+"""Keys of one job at most: whoever has more is forgotten in several, each with its
+receipt, and other orders come in between."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +66,8 @@ class RetentionConsumer:
         await self._read_back(plan)
         probe = await self._tried(plan)
         left = await self._left(plan)
-        recorded = completed(event, plan.as_of)
+        more = rest(event) if len(plan.keys) >= PART else None
+        recorded = completed(event, plan.as_of, partly=more is not None)
         done = Destruction(
             job=plan.job,
             tenant=plan.tenant,
@@ -77,9 +81,11 @@ class RetentionConsumer:
             exceptions=left,
             probe=probe,
             record=recorded.event.attributes.id,
+            continues=more.event.attributes.id if more else None,
         )
         await self.purges.finish(plan, self.sign(receipt(done)))
-        return [recorded, *await self._announced(plan, done.completed_at)]
+        told = await self._announced(plan, done.completed_at)
+        return [recorded, *told, *([more] if more else [])]
 
     async def _announced(
         self, plan: Plan, now: datetime
@@ -116,7 +122,7 @@ class RetentionConsumer:
             day = partition_named(event.data.ref)
             found = await self.purges.sample(event.attributes.tenant, day)
             return ((), None) if found is None else ((found[0],), found[1])
-        keys = await self.keeper.of(_selector(event))
+        keys = await self.keeper.of(_selector(event), PART)
         return keys, await self._probe(keys)
 
     async def _probe(self, keys: Sequence[KeyRef]) -> bytes | None:

@@ -58,6 +58,7 @@ class Destruction:
         exceptions: copies that can still be read.
         probe: what became of opening what one of the keys had sealed; None where there
             was no key.
+        continues: the job that forgets the rest; None where nothing was left over.
     """
 
     job: EventId
@@ -72,6 +73,7 @@ class Destruction:
     exceptions: Sequence[Exemption]
     probe: Probe | None
     record: EventId
+    continues: EventId | None = None
 
 
 def receipt(done: Destruction) -> Receipt:
@@ -93,6 +95,7 @@ def receipt(done: Destruction) -> Receipt:
         ),
         key_cache_max_staleness_s=MAX_STALENESS_S,
         ledger=LedgerRef(event_id=done.record),
+        continues=done.continues,
         verification=Verification(
             read_back_remaining=0,
             decrypt_probe=done.probe,

@@ -134,6 +134,8 @@ class Receipt(Schema):
         keystore_residue_until: from then on neither its files nor its WAL do.
         key_cache_max_staleness_s: for so long after ``completed_at`` a process that
             had fetched a key before may have held it.
+        continues: the id of the receipt of what follows, where one job did not reach
+            everything of its scope.
     """
 
     v: Literal[1] = 1
@@ -152,6 +154,7 @@ class Receipt(Schema):
     key_cache_max_staleness_s: Count
     ledger: LedgerRef
     verification: Verification
+    continues: Uuid | None = None
 
     @model_validator(mode="after")
     def _nothing_is_left_without_a_bound(self) -> Self:

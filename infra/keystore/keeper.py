@@ -26,7 +26,7 @@ from schemas.ids import RequestId, TenantId
 
 VERSION = "select version from keystore.kek_load($1, $2)"
 ADD = "select state from keystore.kek_add($1, $2, $3)"
-OF = "select * from keystore.dek_of($1, $2, $3)"
+OF = "select * from keystore.dek_of($1, $2, $3) order by key_id limit $4"
 DESTROY = "select key_id from keystore.dek_destroy_again($1, $2) key_id"
 CLOSE = "select version from keystore.tenant_close($1) version"
 WIPE = "select keystore.tenant_wipe($1, $2)"
@@ -58,9 +58,9 @@ class PostgresKeyKeeper(KeyKeeper):
         return ref.version
 
     @override
-    async def of(self, selector: OfRequest | OfSubject) -> Sequence[KeyRef]:
+    async def of(self, selector: OfRequest | OfSubject, most: int) -> Sequence[KeyRef]:
         with waiting():
-            rows = await self.pool.fetch(OF, *_selected(selector))
+            rows = await self.pool.fetch(OF, *_selected(selector), most)
         tenant = selector.tenant_id
         return [
             KeyRef(tenant, RequestId(str(row["request_id"])), _key_id(row))

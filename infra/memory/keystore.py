@@ -78,11 +78,13 @@ class MemoryKeys(KeyStore, KeyKeeper, KeyPartitions):
         return self._versions[tenant]
 
     @override
-    async def of(self, selector: OfRequest | OfSubject) -> Sequence[KeyRef]:
+    async def of(self, selector: OfRequest | OfSubject, most: int) -> Sequence[KeyRef]:
         chosen = _chooser(selector)
         keys = [new.key for new in self._keys.values() if chosen(new)]
         keys.sort(key=lambda key: key.key_id)
-        return [KeyRef(key.tenant_id, key.request_id, key.key_id) for key in keys]
+        return [
+            KeyRef(key.tenant_id, key.request_id, key.key_id) for key in keys[:most]
+        ]
 
     @override
     async def destroy_keys(

@@ -133,8 +133,8 @@ class KeyKeeper(Protocol):
         """
         ...
 
-    async def of(self, selector: OfRequest | OfSubject) -> Sequence[KeyRef]:
-        """The keys that are there, sorted by id: what an erasure would destroy."""
+    async def of(self, selector: OfRequest | OfSubject, most: int) -> Sequence[KeyRef]:
+        """The first ``most`` of the keys that are there, by id."""
         ...
 
     async def destroy_keys(

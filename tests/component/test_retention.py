@@ -32,7 +32,7 @@ from schemas.events import Attributes, Event, timestamp
 from schemas.ids import EventId, RequestId, TenantId
 from schemas.requests import Arrival
 from schemas.retention import ErasureOrdered, Receipt
-from schemas.topics import AUDIT_RECORDED, Outgoing
+from schemas.topics import AUDIT_RECORDED, RETENTION_DUE, Outgoing
 from tests.support.keystore import erase
 
 ENTROPY = SystemEntropy()
@@ -329,7 +329,7 @@ async def test_there_is_no_receipt_while_any_key_is_still_read() -> None:
     keys = Sparing(SystemClock())
     here = await world(keys)
     refs = [await here.request(ANNA) for _ in range(3)]
-    probed = (await here.keys.of(OfSubject(here.tenant, ANNA)))[0]
+    probed = (await here.keys.of(OfSubject(here.tenant, ANNA), 9))[0]
     keys.spared.append(next(ref.key_id for ref in refs if ref != probed))
 
     with pytest.raises(RetryableError, match="still read"):
@@ -382,6 +382,34 @@ async def test_all_keys_of_an_order_go_however_many_batches_they_are(
     assert [Destroyed()] * 5 == [found[ref] for ref in gone]
     assert tuple(sorted(ref.key_id for ref in gone)) == receipt.keys
     assert timestamp(ORDERED_AT) == receipt.requested_at
+
+
+async def test_who_has_more_keys_than_a_job_destroys_is_forgotten_in_several(
+    here: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retention, "PART", 2)
+    refs = sorted([await here.request(ANNA) for _ in range(3)], key=lambda r: r.key_id)
+    order = ordered(here.tenant, scope="subject", ref=ANNA.hex())
+
+    first = list(await here.consumer.handle(order))
+    again = list(await here.consumer.handle(order))
+    there = (await here.keys.fetch(refs))[refs[2]]
+    (rest,) = [each.event for each in first if each.topic is RETENTION_DUE]
+    last = list(await here.consumer.handle(rest))
+
+    assert first == again
+    assert Destroyed() != there
+    assert Destroyed() == (await here.keys.fetch(refs))[refs[2]]
+    assert (order.data, order.attributes.time) == (rest.data, rest.attributes.time)
+    assert ["partly", "ok"] == [
+        each.event.data.status
+        for each in (*first, *last)
+        if each.topic is AUDIT_RECORDED
+    ]
+    receipts = await here.receipts()
+    assert [rest.attributes.id, None] == [each.continues for each in receipts]
+    assert [2, 1] == [len(each.keys) for each in receipts]
+    assert RETENTION_DUE not in [each.topic for each in last]
 
 
 async def test_the_receipt_names_the_very_canary_that_was_kept(here: World) -> None:

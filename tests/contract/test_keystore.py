@@ -187,18 +187,29 @@ class KeystoreContract:
         await keys.store.create([first, second, other])
         request = OfRequest(tenant, first.key.request_id)
         refs = sorted([ref(first), ref(second)], key=lambda each: each.key_id)
-        before = await keys.keeper.of(request)
+        before = await keys.keeper.of(request, 9)
 
         erased = await erase(keys.keeper, request)
 
         assert refs == before
         assert [each.key_id for each in refs] == sorted(erased)
-        assert [] == await keys.keeper.of(request)
+        assert [] == await keys.keeper.of(request, 9)
         assert {
             ref(first): Destroyed(),
             ref(second): Destroyed(),
             ref(other): other.key,
         } == await keys.store.fetch([ref(first), ref(second), ref(other)])
+
+    async def test_of_many_keys_the_first_are_named(
+        self, keys: Keys, tenant: TenantId
+    ) -> None:
+        annas = [new_key(tenant, subject=ANNA) for _ in range(3)]
+        await keys.store.create(annas)
+        first = sorted(new.key.key_id for new in annas)[:2]
+
+        found = await keys.keeper.of(OfSubject(tenant, ANNA), 2)
+
+        assert first == [each.key_id for each in found]
 
     async def test_a_person_is_erased_and_no_other(
         self, keys: Keys, tenant: TenantId

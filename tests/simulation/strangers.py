@@ -112,5 +112,5 @@ async def erase(world: "World", caller: Caller) -> None:
 
 
 def _keys(world: "World", tenant: TenantId, request: RequestId) -> frozenset[KeyId]:
-    refs = world.now(world.keys.of(OfRequest(tenant, request)))
+    refs = world.now(world.keys.of(OfRequest(tenant, request), 1_000))
     return frozenset(ref.key_id for ref in refs)

@@ -91,7 +91,7 @@ async def erase(
     keeper: KeyKeeper, selector: OfRequest | OfSubject
 ) -> Collection[KeyId]:
     """Destroy the keys that there are, as the retention consumer does."""
-    keys = [ref.key_id for ref in await keeper.of(selector)]
+    keys = [ref.key_id for ref in await keeper.of(selector, 1_000)]
     return await keeper.destroy_keys(selector.tenant_id, keys)
 
 

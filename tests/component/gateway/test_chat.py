@@ -363,7 +363,7 @@ async def test_a_transient_answer_is_forgotten_once_it_left(forgetful: World) ->
     request = RequestId(first.headers["x-request-id"])
 
     assert 200 == first.status_code
-    assert [] == list(await world.keys.of(OfRequest(TENANT, request)))
+    assert [] == list(await world.keys.of(OfRequest(TENANT, request), 9))
 
 
 async def test_an_answer_that_may_be_asked_for_again_is_kept(forgetful: World) -> None:
@@ -371,7 +371,7 @@ async def test_an_answer_that_may_be_asked_for_again_is_kept(forgetful: World) -
     first = await post(world, headers={"idempotency-key": "order-1"})
     request = RequestId(first.headers["x-request-id"])
 
-    assert 1 == len(await world.keys.of(OfRequest(TENANT, request)))
+    assert 1 == len(await world.keys.of(OfRequest(TENANT, request), 9))
 
 
 async def test_two_at_once_are_one_request(world: World) -> None:
