@@ -230,11 +230,16 @@ class Admin:
         pseudonym = await self.subjects.pseudonym(tenant, person)
         return await self._order(tenant, "subject", pseudonym.hex())
 
-    async def record_replay(self, tenant: TenantId, letter: str) -> None:
-        """Tell the ledger that a dead letter, by its id, is about to be put back."""
+    async def record_replay(self, tenant: TenantId, letter: str) -> bool:
+        """Tell the ledger that a dead letter, by its id, is about to be put back.
+
+        False: its tenant was closed, so no log takes a record of it.
+        """
         async with as_tenant(self.pool, tenant) as connection:
-            # Also of a closed one: a letter of it must not end the replay of others.
+            if await connection.fetchval(TENANT_STATE, UUID(tenant)) == "closed":
+                return False
             await self.teller.tell(connection, tenant, "record.replayed", letter)
+        return True
 
     async def release(self, group: str) -> int:
         """Let a consumer group that is held or halted go on; the release's number.

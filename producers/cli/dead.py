@@ -22,6 +22,7 @@ from schemas.topics import TOPICS
 TOPIC_NAMES: Final = sorted(topic.name for topic in TOPICS if topic.dead)
 GROUPS: Final = sorted(topic.group for topic in TOPICS if topic.group)
 ENDED: Final = "its request has ended: send it again as a new one"
+CLOSED: Final = "its tenant was closed: it stays where it is"
 DONE: Final = "put back"
 
 of_topic = click.option(
@@ -78,7 +79,8 @@ async def replay(
     """Put letters back where they came from: equal bytes, key and headers.
 
     What is derived from them has the ids that it had, so nothing happens twice. Each
-    is first recorded in its tenant's ledger. A letter whose request has ended stays.
+    is first recorded in its tenant's ledger. A letter whose request has ended stays,
+    and so does one of a tenant that was closed.
     """
     if every == bool(letter_ids) or (every and not (topic or group)):
         raise click.UsageError(
@@ -125,7 +127,8 @@ class Replays:
             state = await requests.get(tenant, found.request)
             if state is None or state.finished is not None:
                 return ENDED
-        await self.admin.record_replay(tenant, found.id)
+        if not await self.admin.record_replay(tenant, found.id):
+            return CLOSED
         await self.publisher.publish_raw(record)
         return DONE
 

@@ -48,6 +48,7 @@ from tests.support.kafka import everything
 pytestmark = pytest.mark.integration
 CLOCK = SystemClock()
 TENANT_ROW = "insert into sluice.tenant (tenant_id, name) values ($1, 'one')"
+CLOSED = "update sluice.tenant set state = 'closed' where tenant_id = $1"
 SECRET = b'{"action": "nobody may read this'
 
 
@@ -213,6 +214,29 @@ def test_a_request_that_has_ended_is_not_handled_again(
     rows = scene.ask("dead", "replay", buried.id)
 
     assert [became] == [row["became"] for row in rows]
+
+
+async def closed(scene: Scene, tenant: TenantId) -> None:
+    superuser = await asyncpg.connect(scene.installation.superuser)
+    await superuser.execute(TENANT_ROW, tenant)
+    await superuser.execute(CLOSED, tenant)
+    await superuser.close()
+
+
+def test_a_letter_of_a_closed_tenant_stays_and_breeds_no_other(scene: Scene) -> None:
+    """Its log takes no record, so what tells of the replay would be buried too."""
+    tenant = new_tenant()
+    asyncio.run(closed(scene, tenant))
+    buried = asyncio.run(bury(scene, AUDIT_RECORDED, attributes(tenant, "job")))
+
+    rows = scene.ask("dead", "replay", buried.id)
+
+    back = asyncio.run(everything(scene.kafka, AUDIT_RECORDED.name))
+    assert ["its tenant was closed: it stays where it is"] == [
+        row["became"] for row in rows
+    ]
+    told = [r for r in back if (r.value or b"").startswith(b'{"action":"record.rep')]
+    assert tenant.encode() not in [each.key for each in told]
 
 
 def test_a_replay_needs_ids_or_a_topic(scene: Scene) -> None:
