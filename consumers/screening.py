@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from pipeline.contents import Contents
 from pipeline.detection.engine import Recipe
-from pipeline.dialects import opened
+from pipeline.dialects import SPEAKERS, opened
 from pipeline.ports.system import Clock
 from pipeline.reasons import Reason
 from pipeline.screening import screen
@@ -16,6 +16,7 @@ from pipeline.trail import Step, stopped, told
 from pipeline.verdicts import GuardUnavailable, Screened, Verdict
 from pipeline.work import Bench, Work
 from schemas.events import Event, after
+from schemas.policies import Guard
 from schemas.requests import Outcome, RequestAccepted, RequestScreened
 from schemas.topics import REQUESTS_SCREENED, Outgoing
 
@@ -63,8 +64,16 @@ class ScreeningConsumer:
         if not isinstance(key, DataKey):
             return key
         raw = self.contents.open(key, Purpose.REQUEST, event.data.content)
-        parts = opened(event.data.terms.dialect, raw).parts
-        return screen(parts, work.policy(event), self.recipe, self.clock.cpu)
+        dialect, policy = event.data.terms.dialect, work.policy(event)
+        asked = opened(dialect, raw)
+        return screen(
+            asked.parts,
+            policy,
+            self.recipe,
+            self.clock.cpu,
+            attached=policy.guard(Guard.ATTACHMENTS).required
+            and SPEAKERS[dialect].attached(asked.body),
+        )
 
     def _passed(
         self, event: Event[RequestAccepted], screened: Screened, now: datetime

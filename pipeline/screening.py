@@ -26,6 +26,7 @@ CARRIED: Final = frozenset({Channel.TOOL, Channel.DOCUMENT})
 _INJECTION: Final = "security.prompt_injection"
 QUOTED: Final = ".quoted"
 """Ends the rule's id of a hit that a text only quotes (``pipeline/mentions.py``)."""
+UNREAD: Final = Hit("attachments.unread", "privacy.attachment")
 SCREENING: Final = (Guard.INJECTION, Guard.INSTRUCTION, Guard.INTENT)
 """Guards of a request, in the order in which they are told."""
 
@@ -35,12 +36,15 @@ def screen(
     policy: PolicyDocument,
     recipe: Recipe,
     clock: Clock | None = None,
+    *,
+    attached: bool = False,
 ) -> Screened | GuardUnavailable:
     """Run the guards of screening on a request.
 
     Law: equal parts, policy and recipe give the equal answer; the order of the parts
     changes no verdict. Cells with ``block`` end a request that holds their class. Where
     a clock is given, a guard that takes longer over a part than it may has failed.
+    ``attached``: the request holds more than its parts, which no guard can read.
     """
     story = Story(recipe)
     required = [guard for guard in SCREENING if policy.guard(guard).required]
@@ -59,6 +63,10 @@ def screen(
                     story.tell(guard, hits, block=block)
         elif not story.fail(guard, rule.on_failure):
             return story.unavailable(guard)
+    unread = policy.guard(Guard.ATTACHMENTS)
+    if unread.required:
+        hits = [UNREAD] if attached else []
+        story.tell(Guard.ATTACHMENTS, hits, block=unread.block)
     blocked = _blocked_classes(parts, policy, recipe, story, clock)
     return blocked or story.screened()
 

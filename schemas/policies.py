@@ -21,6 +21,7 @@ class Guard(StrEnum):
     NAMES = "names"
     HEALTH = "health"
     OUTPUT = "output"
+    ATTACHMENTS = "attachments"
 
 
 class Failing(StrEnum):
@@ -61,6 +62,7 @@ class GuardRule(Schema):
 DEFAULTS: Final[Mapping[Guard, GuardRule]] = {
     **dict.fromkeys(Guard, GuardRule()),
     Guard.INTENT: GuardRule(block=False),
+    Guard.ATTACHMENTS: GuardRule(required=False),
 }
 """Rules of guards that nobody set."""
 

@@ -58,6 +58,10 @@ class Speaker(Protocol):
         """All text of a request, in body order."""
         ...
 
+    def attached(self, body: Json) -> bool:
+        """Does a checked body hold what is not read as text: an image, a file?"""
+        ...
+
     def outgoing(self, body: Json, model: str) -> Json:
         """The body for the provider: its own model name, and no stream."""
         ...

@@ -16,7 +16,7 @@ from pipeline.dialects.kinds import (
     count,
     wrong,
 )
-from pipeline.dialects.strings import Own, texts
+from pipeline.dialects.strings import Own, attached, texts
 from pipeline.text import Channel, TextPart
 from schemas.ids import RequestId
 from schemas.requests import Usage
@@ -46,6 +46,7 @@ OWN: Final = Own(
         "system_fingerprint",
     }),
     encoded=frozenset({"url", "data", "file_data"}),
+    attached=frozenset({"image_url", "input_audio", "file"}),
 )  # fmt: skip
 
 FIELDS: Final[Mapping[str, Kind]] = {
@@ -135,6 +136,10 @@ class OpenAIChat:
                 channel = Channel.TOOL if name in TOOLS else Channel.USER
                 found += texts(value, (name,), channel, OWN)
         return tuple(found)
+
+    def attached(self, body: Json) -> bool:
+        """Anything below the body that is no text."""
+        return attached(body, OWN)
 
     def outgoing(self, body: Json, model: str) -> Json:
         """Without the stream and without what names people to the provider."""

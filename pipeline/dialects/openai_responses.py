@@ -22,7 +22,7 @@ from pipeline.dialects.kinds import (
     count,
     wrong,
 )
-from pipeline.dialects.strings import Own, texts
+from pipeline.dialects.strings import Own, attached, texts
 from pipeline.text import Channel, TextPart
 from schemas.ids import RequestId
 from schemas.problems import FIELD
@@ -56,7 +56,9 @@ INCLUDED: Final = "reasoning.encrypted_content"
 
 OWN: Final = Own(
     words=frozenset({"model", "role", "type", "id", "call_id", "status", "object"}),
-    encoded=frozenset({"image_url", "file_data", "encrypted_content"}),
+    encoded=frozenset({"image_url", "file_data"}),
+    attached=frozenset({"input_image", "input_file"}),
+    sealed=frozenset({"encrypted_content"}),
 )
 
 FIELDS: Final[Mapping[str, Kind]] = {
@@ -169,6 +171,10 @@ class OpenAIResponses:
             else:
                 found += texts(value, (name,), _FIELD_CHANNELS.get(name, USER), OWN)
         return tuple(found)
+
+    def attached(self, body: Json) -> bool:
+        """Anything below the body that is no text."""
+        return attached(body, OWN)
 
     def outgoing(self, body: Json, model: str) -> Json:
         """In the foreground, kept nowhere, and without what names people."""

@@ -27,10 +27,14 @@ class Own:
     Attributes:
         words: keys whose strings are its words and ids, if they look like one.
         encoded: keys whose strings are encoded bytes, if they look like them.
+        attached: types of parts whose content is no text: images, sounds, files.
+        sealed: keys whose strings are bytes that the provider encrypted for itself.
     """
 
     words: frozenset[str]
     encoded: frozenset[str]
+    attached: frozenset[str]
+    sealed: frozenset[str] = frozenset()
 
     def has(self, value: str, key: str | int) -> bool:
         """Is it a word or an id of the dialect, or encoded bytes?
@@ -40,7 +44,27 @@ class Own:
         """
         if key in self.words:
             return _WORD.fullmatch(value) is not None and not _TELLING.match(value)
+        encoded = key in self.encoded or key in self.sealed
+        return encoded and _ENCODED.fullmatch(value) is not None
+
+    def carries(self, value: str, key: str | int) -> bool:
+        """Is it encoded bytes of the caller's?"""
         return key in self.encoded and _ENCODED.fullmatch(value) is not None
+
+
+def attached(value: object, own: Own) -> bool:
+    """Is anything below ``value`` content that is not read as text?
+
+    A part of such a type, or encoded bytes in whatever part.
+    """
+    if isinstance(value, list):
+        return any(attached(inner, own) for inner in value)
+    if not isinstance(value, dict):
+        return False
+    return value.get("type") in own.attached or any(
+        own.carries(inner, name) if isinstance(inner, str) else attached(inner, own)
+        for name, inner in value.items()
+    )
 
 
 def texts(value: object, path: Path, channel: Channel, own: Own) -> Iterator[TextPart]:

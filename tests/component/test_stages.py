@@ -46,7 +46,7 @@ from pipeline.work import Bench
 from schemas.audit import AuditRecorded, Erase
 from schemas.events import Attributes, Event, timestamp
 from schemas.ids import EventId, RequestId, TenantId, event_id
-from schemas.policies import External, Failing, GuardRule, PolicyDocument
+from schemas.policies import External, Failing, Guard, GuardRule, PolicyDocument
 from schemas.requests import (
     Dialect,
     Outcome,
@@ -128,9 +128,9 @@ class House:
         self.tenant = new_tenant()
 
     async def accepted(
-        self, text: str, policy: PolicyDocument | None = None
+        self, text: Any, policy: PolicyDocument | None = None
     ) -> Event[RequestAccepted]:
-        """An accepted request that says ``text``."""
+        """An accepted request that says ``text``, or has these parts."""
         day = Partition(class_named("1d"), NOON.date())
         await self.keys.prepare([day])
         await self.keys.enrol(self.tenant)
@@ -346,6 +346,24 @@ async def test_what_a_model_makes_up_is_redacted(house: House) -> None:
 
     assert Outcome.COMPLETED == end.outcome
     assert CARD not in house.answer(end)
+
+
+@pytest.mark.parametrize(
+    ("kind", "action"), [("image_url", "blocked"), ("text", "passed")]
+)
+async def test_what_no_guard_reads_is_blocked_where_a_policy_says_so(
+    house: House, kind: str, action: str
+) -> None:
+    guards = {Guard.ATTACHMENTS: GuardRule()}
+    part = {"type": kind, "text": "hello", "image_url": {"url": "https://a.example"}}
+    event = await house.accepted([part], PolicyDocument(guards=guards))
+
+    found = await house.screened(event)
+
+    ends = [o.event.data for o in found if isinstance(o.event.data, RequestFinished)]
+    assert (["privacy.attachment"] if action == "blocked" else []) == [
+        each.reason for each in ends
+    ]
 
 
 @pytest.mark.parametrize(
