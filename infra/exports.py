@@ -20,7 +20,7 @@ from pydantic import AwareDatetime, ValidationError
 from infra.anchors.exported import ROOT_FOLDER, write_anchors, write_root
 from infra.bounded import start_of
 from infra.signer.ed25519 import PublicKeys
-from pipeline.anchors.rooting import prove_root
+from pipeline.anchors.rooting import RootProof, prove_root
 from pipeline.checkpoint import VerifyKey, parse_key, parse_note
 from pipeline.erasures import erasures
 from pipeline.errors import IntegrityError, InvalidMessage
@@ -130,7 +130,8 @@ async def export(
         if anchors is not None:
             told = await anchors.anchored(tenant)
             write_anchors(place, notes_by_size(notes), told)
-            await _write_root(logs, anchors, tenant, keys, place)
+            found = await prove_root(logs, anchors, tenant, size)
+            _write_root(found, keys, place)
     return Written(head.origin, size, head.size - size)
 
 
@@ -140,10 +141,7 @@ async def _write_log(logs: Logs, tenant: TenantId, size: int, place: Path) -> No
         await _write_tile(logs, tenant, tile, place)
 
 
-async def _write_root(
-    logs: Logs, anchors: Anchors, tenant: TenantId, keys: PublicKeys, place: Path
-) -> None:
-    found = await prove_root(logs, anchors, tenant)
+def _write_root(found: RootProof | None, keys: PublicKeys, place: Path) -> None:
     if found is not None:
         write_root(place, found)
         own = vkeys(keys, parse_note(found.proof.note).origin)

@@ -11,6 +11,7 @@ from pipeline.ports.anchors import Anchored, Anchors, Kind
 from pipeline.ports.ledger import Logs
 from pipeline.proofs import TlogProof, prove, verify_proof
 from pipeline.root import Rooted, commitment
+from schemas.base import MAX_INTEGER
 from schemas.ids import TenantId
 
 
@@ -34,9 +35,9 @@ class RootProof:
 
 
 async def prove_root(
-    logs: Logs, anchors: Anchors, tenant: TenantId
+    logs: Logs, anchors: Anchors, tenant: TenantId, up_to: int = MAX_INTEGER
 ) -> RootProof | None:
-    """The way of a tenant's checkpoint up to the root log.
+    """The way of a tenant's checkpoint of at most ``up_to`` records to the root log.
 
     It is the newest one whose root checkpoint was stamped, since the stamp says when;
     where no authority stamps, the newest that a witness cosigned; where neither, the
@@ -50,6 +51,8 @@ async def prove_root(
     newest: tuple[int, Rooted, str] | None = None
     for note in reversed(await logs.checkpoints(tenant)):
         size = parse_note(note).size
+        if size > up_to:
+            continue  # signed since the caller looked
         rooted = await logs.rooted(tenant, size)
         first = _above(sizes, rooted.seq) if rooted else None
         if rooted is None or first is None:

@@ -216,7 +216,7 @@ async def _attested(
     """What others say of this log, or of the root log's checkpoint above it."""
     notes = notes_by_size(await logs.checkpoints(tenant))
     try:
-        root = await _root(logs, anchors, tenant, trust)
+        root = await _root(logs, anchors, tenant, trust, max(notes, default=0))
         if root is None:
             anchored = await _anchored(anchors, tenant, notes, trust)
             found = judge(anchored, notes, trust.outsiders)
@@ -245,14 +245,14 @@ def _judge_root(
 
 
 async def _root(
-    logs: Logs, anchors: Anchors | None, tenant: TenantId, trust: Trust
+    logs: Logs, anchors: Anchors | None, tenant: TenantId, trust: Trust, last: int
 ) -> RootProof | None:
     if trust.export is not None:
         return read_root(trust.export / tenant)
     # Without the signer's keys nothing of the root log can be judged.
     if anchors is None or trust.signer is None:
         return None
-    return await prove_root(logs, anchors, tenant)
+    return await prove_root(logs, anchors, tenant, last)
 
 
 async def _anchored(

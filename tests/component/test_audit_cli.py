@@ -8,24 +8,31 @@ import pty
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from typing_extensions import override
 
 from infra.exported import ExportedLogs
 from infra.exports import export, vkeys
+from infra.log import Log
+from infra.memory.anchors import MemoryAnchors
 from infra.memory.ledger import MemoryLedger
 from infra.signer.ed25519 import FileSigner, ensure_key
+from infra.signer.state import STATE, FileState
 from infra.system import SystemClock, SystemEntropy
 from pipeline import passes
 from pipeline.audit import chain, empty
 from pipeline.checkpoint import Checkpoint
 from pipeline.ports import ledger as ports
 from pipeline.ports.anchors import Anchored
+from producers.checkpointer import Checkpointer
 from producers.cli.audit import audit
+from schemas.ids import TenantId
 from tests.support.anchors import authority
 from tests.support.audit import NOON, TENANT, recorded, request_id
 from tests.support.exports import SIZE, Exported, make, signed
@@ -46,6 +53,35 @@ def test_an_untouched_export_holds(exported: Exported) -> None:
 
     assert 0 == result.exit_code, result.output
     assert "601 records, 3 checkpoints" in result.output
+
+
+def test_a_checkpoint_that_is_signed_during_an_export_is_not_in_it(
+    tmp_path: Path,
+) -> None:
+    """Nor is the root log's commitment to it, which would be to nothing that is."""
+    ledger, keys = asyncio.run(signed(tmp_path))
+    clock = SystemClock()
+    checkpointer = Checkpointer(
+        ledger=ledger,
+        logs=ledger,
+        signer=FileSigner(tmp_path / "signer", clock),
+        state=FileState(tmp_path / "signer" / STATE),
+        clock=clock,
+        log=Log("test"),
+    )
+
+    class Signing(MemoryAnchors):
+        @override
+        async def anchored(self, tenant: TenantId) -> Sequence[Anchored]:
+            await checkpointer.round()
+            return await super().anchored(tenant)
+
+    asyncio.run(export(ledger, TENANT, keys, tmp_path / "export", Signing()))
+    (place,) = (tmp_path / "export").iterdir()
+    result = verify(Exported(tmp_path / "export", place, tmp_path / "signer"))
+
+    assert 0 == result.exit_code, result.output
+    assert f"the checkpoint at {SIZE} is in" in result.output
 
 
 def test_it_holds_beside_what_the_signer_and_a_stranger_kept(
