@@ -18,7 +18,13 @@ from itertools import pairwise
 from typing import TypeVar
 
 from pipeline.audit import Entry, Head, empty
-from pipeline.checkpoint import Checkpoint, VerifyKey, open_checkpoint, open_note
+from pipeline.checkpoint import (
+    Checkpoint,
+    VerifyKey,
+    open_checkpoint,
+    open_note,
+    parse_note,
+)
 from pipeline.errors import IntegrityError, InvalidMessage
 from pipeline.merkle import (
     HASH_BYTES,
@@ -79,12 +85,13 @@ async def full_pass(
         None where the tenant has no log.
     """
     # Checkpoints first: one that is signed meanwhile counts records that we do not.
-    notes = [*await logs.checkpoints(tenant), *outside]
+    published = await logs.checkpoints(tenant)
     head = await logs.head(tenant)
     if head is None:
         return None
     try:
-        signed = open_all(notes, keys, head)
+        signed = open_all([*published, *outside], keys, head)
+        _in_order(published)
         found = await _holds(logs, tenant, head, signed, progress)
     except Refused as refused:
         return report_of(head, 0, refused.broken)
@@ -130,6 +137,14 @@ def open_all(
         if newer < older:
             raise Refused(late.size, "a checkpoint is signed by a key of the past")
     return [checkpoint for checkpoint, _ in opened]
+
+
+def _in_order(notes: Sequence[str]) -> None:
+    """Where an old one lies behind the others, it is served as the last."""
+    sizes = [parse_note(note).size for note in notes]
+    for before, behind in pairwise(sizes):
+        if behind < before:
+            raise Refused(behind, "a checkpoint lies at another size than it is of")
 
 
 async def _holds(

@@ -834,3 +834,13 @@ async def behind_the_end(
             " from sluice.ledger_entry where tenant_id = $1 order by seq desc limit 1",
             tenant,
         )
+
+
+async def test_a_checkpoint_that_lies_at_another_size_is_told(scene: Scene) -> None:
+    """So an old checkpoint becomes the last one: what is served and exported is it."""
+    await scene.tamper(
+        "update sluice.ledger_checkpoint set size = 702"
+        " where tenant_id = $1 and size = 401"
+    )
+
+    assert 401 == await scene.broken()
