@@ -50,8 +50,10 @@ class ExportedLogs(Logs):
 
     @override
     async def tenants(self) -> Sequence[TenantId]:
-        found = self._folder.glob(f"*/{RECORDS}")
-        return sorted(TenantId(each.parent.name) for each in found)
+        # One whose records are gone is not passed over: reading it says so.
+        names = (RECORDS, CHECKPOINT)
+        found = [each for name in names for each in self._folder.glob(f"*/{name}")]
+        return sorted({TenantId(each.parent.name) for each in found})
 
     @override
     async def head(self, tenant: TenantId) -> Head | None:

@@ -55,6 +55,17 @@ def test_an_untouched_export_holds(exported: Exported) -> None:
     assert "601 records, 3 checkpoints" in result.output
 
 
+def test_a_log_whose_records_are_gone_is_not_passed_over(exported: Exported) -> None:
+    other = exported.folder / "other"
+    shutil.copytree(exported.place, other)
+    (other / "records.jsonl").unlink()
+
+    result = verify(exported)
+
+    assert 3 == result.exit_code, result.output
+    assert "records.jsonl" in result.output
+
+
 def test_a_checkpoint_that_is_signed_during_an_export_is_not_in_it(
     tmp_path: Path,
 ) -> None:
