@@ -52,7 +52,8 @@ def _kept(folder: Path, name: str, note: bytes) -> bool:
     log = log_id(signed.origin)
     # Another name may lead anywhere, or to the file of a copy that was put before.
     if name != f"{log}/checkpoints/{signed.size}":
-        click.echo(f"{name}: DOES NOT HOLD: it is not the checkpoint of that name")
+        why = "it is not the checkpoint of that name"
+        click.echo(f"{shown(name)}: DOES NOT HOLD: {why}")
         return False
     path = folder / f"{log}.{signed.size}"
     path.write_bytes(note)

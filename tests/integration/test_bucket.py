@@ -238,3 +238,16 @@ def test_the_command_tells_of_what_is_no_checkpoint(
 
     assert (3, 1) == (none.exit_code, bent.exit_code)
     assert "DOES NOT HOLD" in bent.output
+
+
+def test_no_object_s_name_hides_a_line(
+    bucket: Bucket, client: Any, tmp_path: Path
+) -> None:
+    note = "l.example/log\n1\nAAAA\n\n\u2014 l.example/log AAAAAAAA\n"
+    asyncio.run(bucket.put("a\u202ex/checkpoints/1", note.encode()))
+
+    command = ["copies", str(tmp_path / "out"), "--bucket", NAME]
+    result = CliRunner().invoke(audit, command)
+
+    assert 1 == result.exit_code, result.output
+    assert "a?x/checkpoints/1: DOES NOT HOLD" in result.output
