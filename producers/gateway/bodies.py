@@ -42,6 +42,12 @@ async def body(
     return bytes(read)
 
 
+def has_body(request: Request) -> bool:
+    """Does it say that a body follows? What its type is, it may have left out."""
+    length = request.headers.get("content-length", "0")
+    return length.strip("0") != "" or "transfer-encoding" in request.headers
+
+
 def _encoded(request: Request) -> bool:
     return request.headers.get("content-encoding", "identity").lower() != "identity"
 

@@ -27,7 +27,7 @@ from pipeline.ports.webhooks import (
 from pipeline.webhooks import SECRET_BYTES, Secret, headers
 from producers.auth import Door
 from producers.faults import INVALID_REQUEST, NOT_FOUND, Fault
-from producers.gateway.bodies import body
+from producers.gateway.bodies import body, has_body
 from producers.gateway.errors import response
 from schemas.api.webhooks import (
     EndpointChange,
@@ -264,7 +264,8 @@ class WebhookEndpoints:
         holder = await self._holder(request)
         if isinstance(holder, Fault):
             return holder
-        if empty and not request.headers.get("content-type"):
+        typed = request.headers.get("content-type")
+        if empty and not typed and not has_body(request):
             return holder, shape()
         raw = await body(request, MAX_BODY_BYTES)
         if isinstance(raw, Fault):

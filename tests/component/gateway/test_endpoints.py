@@ -86,6 +86,19 @@ async def test_a_rotation_shows_the_new_secret(client: httpx2.AsyncClient) -> No
     assert bare.json()["signing_secret_hint"] == bare.json()["signing_secret"][-4:]
 
 
+async def test_a_rotation_says_what_its_body_is_or_has_none(
+    world: World, client: httpx2.AsyncClient
+) -> None:
+    """Taken for none, it would end the old secret at once, against its own words."""
+    made = await created(client)
+    raw = b'{"keep_old_secret_active_for_24_hours": true}'
+    answer = await client.post(f"{PATH}/{made['id']}/rotate_secret", content=raw)
+
+    assert (415, "unsupported-media-type") == code(answer)
+    (place,) = world.webhooks._places.values()
+    assert 1 == len(place.secrets)
+
+
 @pytest.mark.parametrize("keep", [True, False])
 async def test_an_old_secret_signs_a_day_longer_or_not_at_all(
     world: World, client: httpx2.AsyncClient, *, keep: bool
