@@ -247,9 +247,9 @@ class Breaker:
         if self.open_until is not None and now < self.open_until:
             return self
         counted = self._counted(now, success=success)
-        if counted.row >= FAILURES_IN_A_ROW or counted._mostly_failed:  # noqa: SLF001
-            return counted._opened(now)  # noqa: SLF001 - its own kind
-        return counted
+        probed = self.open_until is not None
+        too_many = counted.row >= FAILURES_IN_A_ROW or counted._mostly_failed  # noqa: SLF001
+        return counted._opened(now) if probed or too_many else counted  # noqa: SLF001
 
     def _counted(self, now: datetime, *, success: bool) -> "Breaker":
         fresh = self.since is None or now - self.since >= WINDOW

@@ -216,6 +216,16 @@ def test_each_failed_probe_doubles_the_pause_up_to_a_limit() -> None:
     assert LONGEST_PAUSE == pauses[-1]
 
 
+def test_a_failed_probe_opens_it_again_whatever_opened_it() -> None:
+    breaker = Breaker()
+    for number in range(10):
+        breaker = breaker.after(NOW, success=number % 2 == 0)
+    probed = NOW + FIRST_PAUSE
+    breaker = breaker.after(probed, success=False)
+
+    assert probed + 2 * FIRST_PAUSE == breaker.open_until
+
+
 def test_half_of_ten_failures_within_the_window_open_it_too() -> None:
     breaker = Breaker()
     for number in range(10):
