@@ -256,7 +256,9 @@ class MemoryWebhooks(Endpoints, Deliveries):
     @override
     async def park(self, due: Due, until: datetime) -> None:
         row = self._rows.get(due.delivery)
-        if row and row.state == "due" and row.due.attempt == due.attempt:
+        if row is None or (row.state, row.due.attempt) != ("due", due.attempt):
+            return
+        if row.lease_until is None or row.lease_until <= until:
             row.at, row.lease_until = until, None
 
     @override

@@ -58,9 +58,11 @@ PROBING = """
 update sluice.webhook_endpoint set probing_until = $2
  where id = $1 and (probing_until is null or probing_until <= $3)
 """
+# Not what somebody attempts: without its lease it would be attempted twice at once.
 PARK = """
 update sluice.webhook_delivery set next_attempt_at = $3, lease_until = null
  where id = $1 and attempt = $2 and state = 'due'
+   and (lease_until is null or lease_until <= $3)
 """
 END = """
 update sluice.webhook_delivery set state = $3, lease_until = null

@@ -212,7 +212,10 @@ class Deliveries(Protocol):
         ...
 
     async def park(self, due: Due, until: datetime) -> None:
-        """Hand a delivery over to the sweeper; it loses no attempt."""
+        """Hand a delivery over to the sweeper; it loses no attempt.
+
+        Nothing changes where it is leased for longer than that.
+        """
         ...
 
     async def end(self, due: Due, state: Ended) -> None:

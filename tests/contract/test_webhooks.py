@@ -366,6 +366,20 @@ class DeliveriesContract:
         assert [due] == await self.swept(house, tenant, until)
         assert await house.deliveries.claim(due, until, LEASE) is not None
 
+    async def test_what_is_being_attempted_is_not_parked(
+        self, house: House, tenant: TenantId
+    ) -> None:
+        """A second event of the same attempt found no room, and takes no lease away."""
+        await house.endpoint(tenant)
+        (due,) = await house.told(tenant)
+        await house.deliveries.claim(due, house.now, LEASE)
+        until = house.now + 3 * SECOND
+        await house.deliveries.park(due, until)
+
+        assert [] == await self.swept(house, tenant, until)
+        assert await house.deliveries.claim(due, until, LEASE) is None
+        assert [due] == await self.swept(house, tenant, house.now + LEASE)
+
     async def test_a_delivery_that_ended_otherwise_is_over(
         self, house: House, tenant: TenantId
     ) -> None:
