@@ -72,6 +72,7 @@ class WebhooksConsumer:
                 took=took,
                 now=self.clock.now(),
                 jitter=self.entropy.uniform(0, 1),
+                asked=claimed.url_sealed,
             )
         now = self.clock.now()
         others = [

@@ -177,17 +177,18 @@ class Gone:
 Next: TypeAlias = Delivered | Again | Exhausted | Gone
 
 
-def judge(attempt: int, seen: Attempt, jitter: float) -> Next:
+def judge(attempt: int, seen: Attempt, jitter: float, *, moved: bool = False) -> Next:
     """What follows from attempt number ``attempt`` (from 1).
 
     Law: delays never fall below the schedule, nor rise above 1.2 times of it, but for
     what a 429, a timeout or ``Retry-After`` asks for.
 
-    ``jitter`` is uniform in [0, 1).
+    ``jitter`` is uniform in [0, 1). ``moved``: the endpoint has another address by now,
+    so that the one that was asked is gone is a failure as any other.
     """
     if seen.status is not None and seen.status in _OK:
         return Delivered()
-    if seen.status == _GONE:
+    if seen.status == _GONE and not moved:
         return Gone()
     if attempt >= len(SCHEDULE):
         return Exhausted()

@@ -216,14 +216,23 @@ class MemoryWebhooks(Endpoints, Deliveries):
 
     @override
     async def settle(
-        self, due: Due, seen: Attempt, *, took: timedelta, now: datetime, jitter: float
+        self,
+        due: Due,
+        seen: Attempt,
+        *,
+        took: timedelta,
+        now: datetime,
+        jitter: float,
+        asked: bytes | None = None,
     ) -> Settled:
-        follows = judge(due.attempt, seen, jitter)
+        place = self._places.get((due.tenant_id, due.endpoint_id))
+        moved = place is not None and asked not in {None, place.endpoint.url_sealed}
+        follows = judge(due.attempt, seen, jitter, moved=moved)
         self.attempts.append((due, seen))
         row = self._rows.get(due.delivery)
         if row is not None and (row.state, row.due.attempt) == ("due", due.attempt):
             self._follow(row, follows, now)
-        why = self._fares(due, now, follows)
+        why = self._fares(place, now, follows) if place and not moved else None
         tenant, endpoint = due.tenant_id, due.endpoint_id
         messages = of_disabled(tenant, endpoint, why, now) if why else ()
         told = [each for message in messages for each in self._announced(message)]
@@ -240,10 +249,8 @@ class MemoryWebhooks(Endpoints, Deliveries):
             done = isinstance(follows, Delivered)
             row.state = "delivered" if done else "exhausted"
 
-    def _fares(self, due: Due, now: datetime, follows: Next) -> Why | None:
-        place = self._places.get((due.tenant_id, due.endpoint_id))
-        if place is None:
-            return None
+    @staticmethod
+    def _fares(place: _Place, now: datetime, follows: Next) -> Why | None:
         success = isinstance(follows, Delivered)
         place.health = place.health.after(now, success=success)
         place.probing_until = None

@@ -81,7 +81,7 @@ select id, $2, $3, $4, $5, $6 from sluice.webhook_delivery where id = $1
     on conflict do nothing
 """
 HEALTH = """
-select health, created_at, updated_at, disabled_reason from sluice.webhook_endpoint
+select health, url_sealed, updated_at, disabled_reason from sluice.webhook_endpoint
  where id = $1 for no key update
 """
 FARES = """
@@ -140,12 +140,20 @@ class PostgresDeliveries(Deliveries):
 
     @override
     async def settle(
-        self, due: Due, seen: Attempt, *, took: timedelta, now: datetime, jitter: float
+        self,
+        due: Due,
+        seen: Attempt,
+        *,
+        took: timedelta,
+        now: datetime,
+        jitter: float,
+        asked: bytes | None = None,
     ) -> Settled:
-        follows = judge(due.attempt, seen, jitter)
         async with as_tenant(self.pool, due.tenant_id) as connection:
             # Before its delivery, as whoever deletes it: else each waits for the other.
             known = await connection.fetchrow(HEALTH, UUID(due.endpoint_id))
+            moved = known is not None and asked not in {None, known["url_sealed"]}
+            follows = judge(due.attempt, seen, jitter, moved=moved)
             await connection.execute(
                 TRIED,
                 UUID(due.delivery),
@@ -156,7 +164,9 @@ class PostgresDeliveries(Deliveries):
                 seen.error,
             )
             await connection.execute(NEXT, *_next(due, follows, now))
-            why = await _fares(connection, due, follows, now, known) if known else None
+            why = None
+            if known and not moved:
+                why = await _fares(connection, due, follows, now, known)
             tenant, endpoint = due.tenant_id, due.endpoint_id
             messages = of_disabled(tenant, endpoint, why, now) if why else ()
             told = await _announced(connection, messages)

@@ -202,12 +202,22 @@ class Deliveries(Protocol):
         ...
 
     async def settle(
-        self, due: Due, seen: Attempt, *, took: timedelta, now: datetime, jitter: float
+        self,
+        due: Due,
+        seen: Attempt,
+        *,
+        took: timedelta,
+        now: datetime,
+        jitter: float,
+        asked: bytes | None = None,
     ) -> Settled:
         """Keep how an attempt went, what follows, and what it says of the endpoint.
 
         One transaction. Where it disables the endpoint, the record of that is in it,
         and so are the messages to the others.
+
+        ``asked``: the sealed address that was. Where the endpoint has another by now,
+        the attempt says nothing of it. None: the endpoint's.
         """
         ...
 

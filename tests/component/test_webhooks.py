@@ -1,6 +1,7 @@
 """Attempts: signed, sent, settled; what comes back, spills, or is over."""
 
 import json
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -10,6 +11,7 @@ import pytest
 from openai import OpenAI
 from standardwebhooks import Webhook as StandardWebhook
 from svix.webhooks import Webhook as SvixWebhook
+from typing_extensions import override
 
 from consumers.delivery import Holding
 from consumers.webhooks import LEASE, RetriesConsumer, WebhooksConsumer, lane
@@ -22,7 +24,7 @@ from pipeline.announcements import due
 from pipeline.egress import EgressRules
 from pipeline.endpoint_secrets import EndpointSecrets
 from pipeline.errors import NotYet
-from pipeline.ports.webhooks import Due, Endpoint, SealedSecret
+from pipeline.ports.webhooks import Change, Due, Endpoint, SealedSecret
 from pipeline.webhooks import Attempt, Secret
 from pipeline.wrapping import SecretPurpose, SecretRef
 from producers import webhooks
@@ -259,6 +261,44 @@ async def test_a_disabled_endpoint_is_what_the_others_are_told_of(
     _, _, raw = world.sender.sent[-1]
     assert "endpoint.disabled" == json.loads(raw)["type"]
     assert {"id": made.id, "reason": "gone"} == json.loads(raw)["data"]
+
+
+@dataclass
+class Moving(HeldSender):
+    """The endpoint has another address before the first one answers that it is gone."""
+
+    move: Callable[[], Awaitable[object]] | None = None
+
+    @override
+    async def send(self, url: str, headers: Mapping[str, str], body: bytes) -> Attempt:
+        if self.move is None:
+            return await super().send(url, headers, body)
+        await self.move()
+        self.move = None
+        return Attempt(status=410)
+
+
+async def test_what_the_old_address_says_is_not_held_against_the_new_one(
+    world: World,
+) -> None:
+    """Whoever moves lets the old address answer 410, also to what is on its way."""
+    made, _ = await world.endpoint()
+    first, new = await world.told(), "https://hooks.example.com/new"
+    moved = await EndpointSecrets(world.secrets).seal_url(TENANT, made.id, new)
+    change = Change(url_sealed=moved)
+    sender = Moving(
+        move=lambda: world.rows.update(made.id, change, NOON, holder(TENANT))
+    )
+    consumer = replace(world.consumer, sender=sender)
+
+    (again,) = await consumer.handle(world.event(first))
+    found = await world.rows.get(made.id, holder(TENANT))
+
+    assert found is not None
+    assert found.disabled_reason is None
+    assert WEBHOOKS_RETRY_5S == again.topic
+    await consumer.handle(again.event)
+    assert [new] == [url for url, _, _ in sender.sent]
 
 
 class Watched:

@@ -450,6 +450,40 @@ class DeliveriesContract:
         assert await house.deliveries.claim(two, house.now, LEASE) is None
         assert [] == list(await house.told(tenant, "three"))
 
+    async def test_what_the_old_place_answers_says_nothing_of_the_new_one(
+        self, house: House, tenant: TenantId
+    ) -> None:
+        made = await house.endpoint(tenant)
+        dues = [due for n in range(5) for due in await house.told(tenant, str(n))]
+        asked = [await house.deliveries.claim(due, house.now, LEASE) for due in dues]
+        moved = Change(url_sealed=b"moved")
+        await house.endpoints.update(made.id, moved, house.now, holder(tenant))
+
+        settled = [
+            await house.deliveries.settle(
+                due,
+                Attempt(status=410),
+                took=TOOK,
+                now=house.now,
+                jitter=0,
+                asked=claimed.url_sealed,
+            )
+            for due, claimed in zip(dues, asked, strict=True)
+            if claimed is not None
+        ]
+
+        assert [(Again(2, SCHEDULE[1]), None)] * 5 == [
+            (each.next, each.disabled) for each in settled
+        ]
+        found = await house.endpoints.get(made.id, holder(tenant))
+        assert found is not None
+        assert found.disabled_reason is None
+        again = await house.deliveries.claim(
+            replace(dues[0], attempt=2), house.now, LEASE
+        )
+        assert again is not None
+        assert b"moved" == again.url_sealed
+
     async def test_who_is_disabled_is_told_to_the_others_with_it(
         self, house: House, tenant: TenantId
     ) -> None:

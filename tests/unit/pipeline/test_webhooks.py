@@ -172,6 +172,10 @@ def test_answers_and_what_follows() -> None:
 
     assert Delivered() == judge(1, Attempt(status=204), 0)
     assert Gone() == judge(1, Attempt(status=410), 0)
+    assert Again(2, timedelta(seconds=5)) == judge(
+        1, Attempt(status=410), 0, moved=True
+    )
+    assert Delivered() == judge(1, Attempt(status=204), 0, moved=True)
     assert Exhausted() == judge(10, Attempt(status=500), 0)
     assert Again(2, timedelta(seconds=5)) == judge(1, Attempt(status=302), 0)
     assert Again(2, minute) == judge(1, Attempt(status=429), 0)
