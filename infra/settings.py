@@ -44,6 +44,8 @@ def _masked(url: AnyHttpUrl) -> str:
 
 Url = Annotated[AnyHttpUrl, PlainSerializer(_masked, when_used="json")]
 """An address that is shown without the secrets in it."""
+Host = Annotated[str, Field(pattern=r"^[a-z0-9_-]+(\.[a-z0-9_-]+)*$")]
+"""A name as it is compared: in lower case, without a dot before or behind it."""
 
 
 class Concern(BaseModel):
@@ -234,7 +236,7 @@ class WebhooksSettings(Concern):
     ports: frozenset[Annotated[int, Field(ge=1, le=65535)]] = frozenset({443, 8443})
     denied_networks: tuple[str, ...] = ()
     """Own networks in CIDR form: pods, services, public addresses, NAT64 prefixes."""
-    denied_hosts: frozenset[str] = frozenset()
+    denied_hosts: frozenset[Host] = frozenset()
     """Own names, in lower case, each with every name below it."""
     nameservers: tuple[str, ...] = ()
     """``address[:port]`` of the servers that are asked; empty: the system's."""

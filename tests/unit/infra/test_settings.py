@@ -16,7 +16,7 @@ from infra.settings import (
     proxies,
     shown,
 )
-from pipeline.egress import EgressRules
+from pipeline.egress import EgressRules, Forbidden, target
 from pipeline.errors import Misconfigured
 
 VARIABLES = ["HTTP_PROXY", "https_proxy", "Https_Proxy", "ALL_PROXY", "all_proxy"]
@@ -57,6 +57,23 @@ def test_a_denied_network_that_is_none_is_told_by_its_setting() -> None:
 
     with pytest.raises(Misconfigured, match="SLUICE_WEBHOOKS__DENIED_NETWORKS"):
         egress_rules(told.model_copy(update={"webhooks": webhooks}))
+
+
+@pytest.mark.parametrize("name", ["Ours.example", ".ours.example", "ours.example.", ""])
+def test_a_denied_host_that_would_deny_nothing_is_refused(name: str) -> None:
+    with pytest.raises(ValueError, match="denied_hosts"):
+        WebhooksSettings.model_validate({"denied_hosts": [name]})
+
+
+def test_a_denied_host_is_denied_with_what_is_below() -> None:
+    webhooks = WebhooksSettings(denied_hosts=frozenset({"ours.example"}))
+    rules = egress_rules(
+        settings(ignore=True).model_copy(update={"webhooks": webhooks})
+    )
+
+    for url in ("https://ours.example/in", "https://a.b.ours.example/in"):
+        assert isinstance(target(url, rules), Forbidden)
+    assert not isinstance(target("https://yours.example/in", rules), Forbidden)
 
 
 @pytest.mark.parametrize("other", ["NO_PROXY", "PROXY", "MY_HTTP_PROXY"])
