@@ -1,7 +1,7 @@
 """``/v1/webhook_endpoints``: where a tenant wants to be told, by its own credential."""
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Final, TypeVar
 from uuid import UUID
@@ -26,9 +26,10 @@ from pipeline.ports.webhooks import (
 )
 from pipeline.webhooks import SECRET_BYTES, Secret, headers
 from producers.auth import Door
-from producers.faults import INVALID_REQUEST, NOT_FOUND, Fault
+from producers.faults import INVALID_REQUEST, NOT_FOUND, OVERLOADED, Fault
 from producers.gateway.bodies import body, has_body
 from producers.gateway.errors import response
+from producers.gateway.places import Places
 from schemas.api.webhooks import (
     EndpointChange,
     EndpointDeleted,
@@ -51,6 +52,8 @@ S = TypeVar("S", bound=Schema)
 PATH: Final = "/v1/webhook_endpoints"
 MAX_BODY_BYTES: Final = 16 * 1024
 OVERLAP: Final = timedelta(hours=24)
+TESTS_AT_ONCE: Final = 64
+"""Each is a connection of this process for up to a quarter of a minute."""
 PAGE: Final = 20
 MAX_PAGE: Final = 100
 _LIMIT: Final = re.compile("[0-9]{1,3}")
@@ -83,6 +86,9 @@ class WebhookEndpoints:
     """Endpoints of the credential's own tenant and environment.
 
     Another's id, and one that never was, get the same answer.
+
+    Attributes:
+        places: tests that are under way.
     """
 
     door: Door
@@ -92,6 +98,7 @@ class WebhookEndpoints:
     rules: EgressRules
     clock: Clock
     entropy: Entropy
+    places: Places = field(default_factory=lambda: Places(TESTS_AT_ONCE))
 
     def routes(self) -> list[BaseRoute]:
         """Below :data:`PATH`, and the list of event types."""
@@ -241,7 +248,10 @@ class WebhookEndpoints:
         now, cause = self.clock.now(), self.entropy.uuid7()
         message, raw = sample(asked.event_type, cause, now)
         signed = headers(await self._keys(endpoint), message, now, raw)
-        seen = await self.sender.send(place.url, signed, raw)
+        if not self.places.open_to(holder.tenant_id):
+            return response(request, OVERLOADED)
+        with self.places.taken(holder.tenant_id):
+            seen = await self.sender.send(place.url, signed, raw)
         if seen.status is None:
             return response(request, TEST_FAILED.about(f"endpoint: {seen.error}"))
         return _json(

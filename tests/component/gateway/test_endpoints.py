@@ -1,18 +1,24 @@
 """Webhook endpoints over HTTP: the credential's own, their secrets shown once."""
 
+import asyncio
 import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
 import httpx2
 import pytest
+from typing_extensions import override
 
 from pipeline.admission import SEND
 from pipeline.webhooks import Attempt
+from producers.gateway.endpoints import TESTS_AT_ONCE
+from schemas.ids import TenantId
 from schemas.webhooks import Kind
 from tests.support.audit import OTHER, TENANT
 from tests.support.gateway import World
-from tests.support.webhooks import URL
+from tests.support.webhooks import URL, HeldSender
 
 PATH = "/v1/webhook_endpoints"
 NEW = {"name": "hooks", "url": URL, "event_types": ["response.completed"]}
@@ -144,6 +150,55 @@ async def test_a_test_that_nobody_answered_says_how_it_failed(
 
     assert (422, "webhook-test-failed") == code(answer)
     assert ["endpoint: timeout"] == answer.json()["errors"]
+
+
+@dataclass
+class Hanging(HeldSender):
+    """Answers nobody until it is let go."""
+
+    began: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(0))
+    let_go: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @override
+    async def send(self, url: str, headers: Mapping[str, str], body: bytes) -> Attempt:
+        self.began.release()
+        await self.let_go.wait()
+        return await super().send(url, headers, body)
+
+
+async def test_tests_that_hang_are_so_many_and_leave_room_for_others(
+    world: World,
+) -> None:
+    """Each costs a connection of ours for as long as the endpoint likes."""
+    world.sender = sender = Hanging()
+    client, hanging, paths = world.client(), [], {}
+    keys = {
+        each: {"authorization": f"Bearer {world.key(tenant=each)}"}
+        for each in (TENANT, OTHER)
+    }
+    for tenant, key in keys.items():
+        made = (await client.post(PATH, json=NEW, headers=key)).json()
+        paths[tenant] = f"{PATH}/{made['id']}/test"
+
+    async def hangs(tenant: TenantId) -> bool:
+        asked = {"event_type": "response.failed"}
+        asking = client.post(paths[tenant], json=asked, headers=keys[tenant])
+        answer = asyncio.ensure_future(asking)
+        begun = asyncio.ensure_future(sender.began.acquire())
+        await asyncio.wait({answer, begun}, return_when=asyncio.FIRST_COMPLETED)
+        hanging.append(answer)
+        return begun.done() or not begun.cancel()
+
+    while len(hanging) <= TESTS_AT_ONCE and await hangs(TENANT):
+        pass
+    other = await hangs(OTHER)
+    sender.let_go.set()
+    *mine, refused, others = await asyncio.gather(*hanging)
+
+    assert (503, "overloaded") == code(refused)
+    assert 3 * TESTS_AT_ONCE // 4 == len(mine)
+    assert {200} == {each.status_code for each in (*mine, others)}
+    assert other
 
 
 async def test_pages_are_newest_first(world: World, client: httpx2.AsyncClient) -> None:
