@@ -1,11 +1,11 @@
 """Endpoints and deliveries: the twin and Postgres keep one contract."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Protocol
+from typing import Any, Protocol
 from uuid import UUID
 
 import asyncpg
@@ -15,9 +15,10 @@ import pytest
 from demo.stack import Stack
 from infra.memory.webhooks import MemoryWebhooks
 from infra.postgres.admin import TENANT
-from infra.postgres.deliveries import PostgresDeliveries
+from infra.postgres.deliveries import SWEEP, WHO_DUE, PostgresDeliveries
 from infra.postgres.endpoints import PostgresEndpoints
-from infra.postgres.pool import as_tenant, open_pool
+from infra.postgres.logs import AS_FINDER
+from infra.postgres.pool import Connection, as_tenant, open_pool
 from infra.system import SystemClock, SystemEntropy
 from pipeline.ports.webhooks import (
     MAX_ENDPOINTS,
@@ -632,6 +633,33 @@ class TestMemoryWebhooks(EndpointsContract, DeliveriesContract):
         return new_tenant()
 
 
+MANY = 3_000
+BACKLOG = """
+with kept as (
+  insert into sluice.webhook_message
+  select tenant_id, 'msg_' || n, environment, kind, body, created_at
+    from sluice.webhook_message, generate_series(1, $4) n where tenant_id = $1
+  returning tenant_id, id)
+insert into sluice.webhook_delivery
+  (tenant_id, message_id, endpoint_id, state, next_attempt_at)
+select tenant_id, id, $2, 'due', $3::timestamptz from kept
+"""
+
+
+async def planned(connection: Connection, sql: str, *given: object) -> int:
+    """How many rows a statement reads, at each place of its plan the most."""
+    told = await connection.fetchval(f"explain (analyze, format json) {sql}", *given)
+    (whole,) = orjson.loads(told)
+    return most(whole["Plan"])
+
+
+def most(node: Mapping[str, Any]) -> int:
+    """Rows that the busiest place below here let through or threw away, in all."""
+    read = node["Actual Rows"] + node.get("Rows Removed by Filter", 0)
+    below = [most(each) for each in node.get("Plans", ())]
+    return max(int(read * node["Actual Loops"]), *below, 0)
+
+
 @pytest.fixture(scope="module")
 def installation(stack: Stack) -> Iterator[Installation]:
     with installed(stack.postgres_url) as made:
@@ -680,6 +708,34 @@ class TestPostgresWebhooks(EndpointsContract, DeliveriesContract):
         assert sorted(each.delivery for each in kept) == sorted(
             each.delivery for each in found
         )
+
+    async def test_a_backlog_of_one_tenant_is_read_for_no_other(
+        self,
+        house: House,
+        tenant: TenantId,
+        other: TenantId,
+        pool: asyncpg.Pool,
+        installation: Installation,
+    ) -> None:
+        """All are swept each second: what one has due costs the others nothing."""
+        made = await house.endpoint(tenant)
+        for each in (tenant, other):
+            await house.endpoint(each)
+            await house.told(each)
+        owner = await asyncpg.connect(installation.superuser)
+        try:
+            await owner.execute(BACKLOG, UUID(tenant), UUID(made.id), house.now, MANY)
+            await owner.execute("analyze sluice.webhook_delivery")
+        finally:
+            await owner.close()
+        later = house.now + 2 * SWEPT_AFTER
+        async with as_tenant(pool, other) as connection:
+            sweep = await planned(connection, SWEEP, later, 500, SWEPT_AFTER)
+        async with pool.acquire() as connection, connection.transaction():
+            await connection.execute(AS_FINDER)
+            who = await planned(connection, WHO_DUE, later)
+
+        assert (True, True) == (sweep < MANY / 10, who < MANY / 10)
 
     async def swept_at_once(self, house: House, tenant: TenantId) -> list[Due]:
         later = house.now + 2 * SWEPT_AFTER
