@@ -124,8 +124,12 @@ def test_a_secret_reads_back_and_is_silent() -> None:
 
 
 def test_an_oversized_body_is_refused() -> None:
+    rest = len(body("evt_1", "response.completed", NOW, {"id": ""}))
+    full = body("evt_1", "response.completed", NOW, {"id": "x" * (20_000 - rest)})
+
+    assert 20_000 == len(full)
     with pytest.raises(ValueError, match="20 kB"):
-        body("evt_1", "response.completed", NOW, {"id": "x" * 20_000})
+        body("evt_1", "response.completed", NOW, {"id": "x" * (20_001 - rest)})
 
 
 def test_the_schedule_is_the_documented_one() -> None:
@@ -170,6 +174,7 @@ def test_delays_keep_to_the_schedule(attempt: int, jitter: float) -> None:
 def test_answers_and_what_follows() -> None:
     minute, day = timedelta(minutes=1), timedelta(days=1)
 
+    assert Delivered() == judge(1, Attempt(status=200), 0)
     assert Delivered() == judge(1, Attempt(status=204), 0)
     assert Gone() == judge(1, Attempt(status=410), 0)
     assert Again(2, timedelta(seconds=5)) == judge(
@@ -217,7 +222,7 @@ def test_each_failed_probe_doubles_the_pause_up_to_a_limit() -> None:
         now += breaker.pause
 
     assert 2 * FIRST_PAUSE == pauses[0]
-    assert LONGEST_PAUSE == pauses[-1]
+    assert timedelta(minutes=10) == LONGEST_PAUSE == pauses[-1]
 
 
 def test_a_failed_probe_opens_it_again_whatever_opened_it() -> None:
