@@ -166,7 +166,7 @@ class Again:
 
 @dataclass(frozen=True, slots=True)
 class Exhausted:
-    """The last attempt failed; it can be replayed by hand."""
+    """The last attempt failed; there is no other."""
 
 
 @dataclass(frozen=True, slots=True)
