@@ -3,7 +3,7 @@
 import binascii
 import html
 from base64 import b64decode
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -58,9 +58,17 @@ class Decoded:
     runs: tuple[Run, ...]
     data: bytes
 
-    def run(self, at: int) -> Run:
-        """The run that says what stands at a place of the joined bytes."""
-        return self.runs[bisect_right(self.runs, at, key=lambda run: run.at) - 1]
+    def reached(self, start: int, end: int) -> Sequence[Run]:
+        """The runs that say what a span of the joined bytes holds.
+
+        One of them, but for what stands for all that lies beyond a cap.
+        """
+        first = bisect_right(self.runs, start, key=_at) - 1
+        return self.runs[first : bisect_left(self.runs, end, lo=first + 1, key=_at)]
+
+
+def _at(run: Run) -> int:
+    return run.at
 
 
 def decoded(data: bytes) -> Decoded:

@@ -59,7 +59,7 @@ def inspect(
     work = Work(len(data), clock)
     scan = Scan(data, recipe, work, regions, acting)
     found = [*scan.candidates(), *scan.hidden(), *scan.names(normal.text)]
-    standing = surest((each for each in found if each.score > NOWHERE), scan.acts)
+    standing = surest((c for c in found if c.score > NOWHERE), data, scan.acts)
     told = _capped(standing, max(0, most), work)
     return Inspection(
         tuple(_findings(normal, data, told, recipe)),

@@ -65,7 +65,8 @@ class Explained:
             *scan.hidden(),
             *scan.names(self._normal.text),
         ]
-        standing = surest(each for each in found if each.score > NOWHERE)
+        near = [each for each in found if each.score > NOWHERE]
+        standing = surest(near, self._data)
         kept = set(map(id, standing))
         told = [self._told(each, STANDS) for each in standing]
         rest = [*found, *_unchosen(scan.readings(), found)]

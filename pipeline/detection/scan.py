@@ -203,12 +203,12 @@ class Scan:
         for each in inner.candidates():
             if each.score <= 0 or each.data_class in ASIDE:
                 continue
-            run = said.run(each.start)
-            known = best.get((run.start, run.end))
-            if known is None or self._graver(each, known):
-                best[run.start, run.end] = each._replace(
-                    start=run.start, end=run.end, via=run.via
-                )
+            for run in said.reached(each.start, each.end):
+                known = best.get((run.start, run.end))
+                if known is None or self._graver(each, known):
+                    best[run.start, run.end] = each._replace(
+                        start=run.start, end=run.end, via=run.via
+                    )
         self.failed |= inner.failed
         return list(best.values())
 

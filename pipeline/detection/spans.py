@@ -1,8 +1,9 @@
 """Overlaps: which findings stand, in O(n log n)."""
 
-from bisect import bisect_left
-from collections.abc import Callable, Iterable
-from typing import Final, TypeVar
+import re
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterable, Iterator
+from typing import Final
 
 from pipeline.detection.rules import Candidate
 from schemas.policies import DataClass
@@ -35,7 +36,9 @@ PRIORITY: Final = {
 ASIDE: Final = frozenset({DataClass.URL, DataClass.MINOR})
 """Classes that mark a passage: they displace none, and none displaces them."""
 
-T = TypeVar("T")
+_BETWEEN: Final = b" \t\r\n\"'`,;:<>()[]{}|/&="
+"""What stands between two findings, and is of neither."""
+_WORDY: Final = re.compile(rb"[0-9A-Za-z\x80-\xff]")
 
 
 class Taken:
@@ -45,46 +48,74 @@ class Taken:
         self._starts: list[int] = []
         self._ends: list[int] = []
 
-    def take(self, start: int, end: int) -> bool:
-        """Take a span; False, and nothing taken, where some of it is."""
+    def free(self, start: int, end: int) -> list[tuple[int, int]]:
+        """What nobody has of a span, by position."""
+        place = bisect_right(self._ends, start)
+        pieces: list[tuple[int, int]] = []
+        while place < len(self._starts) and self._starts[place] < end:
+            if self._starts[place] > start:
+                pieces.append((start, self._starts[place]))
+            start = self._ends[place]
+            place += 1
+        return [*pieces, (start, end)] if start < end or not pieces else pieces
+
+    def take(self, start: int, end: int) -> None:
+        """Take a span that is free."""
         place = bisect_left(self._starts, start)
-        if place < len(self._starts) and self._starts[place] < end:
-            return False
-        if place and self._ends[place - 1] > start:
-            return False
         self._starts.insert(place, start)
         self._ends.insert(place, end)
-        return True
-
-
-def resolved(
-    found: Iterable[T],
-    span: Callable[[T], tuple[int, int]],
-    rank: Callable[[T], tuple[float, ...]],
-) -> list[T]:
-    """Those that stand, by position: higher ranks take their span first."""
-    taken = Taken()
-    kept = [
-        each
-        for each in sorted(found, key=rank, reverse=True)
-        if taken.take(*span(each))
-    ]
-    return sorted(kept, key=span)
 
 
 def surest(
-    found: Iterable[Candidate], acts: Callable[[Candidate], bool] = lambda _: True
+    found: Iterable[Candidate],
+    data: bytes,
+    acts: Callable[[Candidate], bool] = lambda _: True,
 ) -> list[Candidate]:
     """Candidates without overlap; passages that are only marked stand aside.
 
-    Whatever is acted on goes before what is not, however sure that is.
+    Whatever is acted on goes before what is not, however sure that is. What lies beyond
+    a cap and is acted on unchecked loses to a surer one only what that one has.
+
+    Args:
+        found: candidates in the bytes of a text.
+        data: these bytes.
+        acts: whether something is done with a candidate.
     """
     marks: list[Candidate] = []
     rest: list[Candidate] = []
     for each in found:
         (marks if each.data_class in ASIDE else rest).append(each)
-    standing = resolved(rest, _span, lambda each: (float(acts(each)), *_rank(each)))
-    return sorted([*standing, *resolved(marks, _span, _rank)], key=_span)
+    rest.sort(key=lambda each: (acts(each), *_rank(each)), reverse=True)
+    marks.sort(key=_rank, reverse=True)
+    standing = [*_apart(rest, data, acts), *_apart(marks, data, lambda _: False)]
+    return sorted(standing, key=_span)
+
+
+def _apart(
+    ordered: Iterable[Candidate], data: bytes, acts: Callable[[Candidate], bool]
+) -> Iterator[Candidate]:
+    """Those that stand: the first take their span, later ones what is left of it."""
+    taken = Taken()
+    for each in ordered:
+        pieces = taken.free(each.start, each.end)
+        if pieces == [_span(each)]:
+            taken.take(*_span(each))
+            yield each
+        elif not each.checked and acts(each):
+            for start, end in _trimmed(pieces, data):
+                taken.take(start, end)
+                yield each._replace(start=start, end=end)
+
+
+def _trimmed(
+    pieces: Iterable[tuple[int, int]], data: bytes
+) -> Iterator[tuple[int, int]]:
+    """Pieces that hold a letter or a digit, without what sets them apart."""
+    for start, end in pieces:
+        piece = data[start:end]
+        if _WORDY.search(piece):
+            first = end - len(piece.lstrip(_BETWEEN))
+            yield first, start + len(piece.rstrip(_BETWEEN))
 
 
 _BY: Final = ("surer", "surer", "of a class that goes first", "longer", "surer")

@@ -424,6 +424,35 @@ def test_beyond_the_caps_everything_is_told_unchecked() -> None:
     assert 5_000 * len("a@b.example") <= sum(f.end - f.start for f in seen.findings)
 
 
+@pytest.mark.parametrize(
+    "sure", ["-----BEGIN PRIVATE KEY-----\nMIIE\n-----END PRIVATE KEY-----", "Al Ito"]
+)
+def test_beyond_the_caps_what_is_surer_frees_nothing_but_itself(sure: str) -> None:
+    """One name at the end let all addresses before it go that nobody had looked at."""
+    mails = "a@b.co " * 4_500
+    text = f"{mails}{sure} {mails[:7_000]} My name is {sure}"
+
+    seen = inspect(text, load_recipe())
+
+    covered = sum(f.end - f.start for f in seen.findings)
+    assert 5_500 * len("a@b.co") + len(sure) <= covered
+    assert all(one.end <= two.start for one, two in pairwise(seen.findings))
+
+
+@pytest.mark.parametrize("unit", ["a%40b.co ", "abc&#64;b.co "])
+def test_beyond_the_caps_all_encoded_runs_are_told(unit: str) -> None:
+    """Only the first of them was: what stands for the rest was the run of one."""
+    count = 65_000 // len(unit)
+    text = unit * count
+
+    seen = inspect(text, RECIPE)
+
+    assert count == sum(
+        f.via.startswith("decoded:") and text[f.start : f.end] == unit.strip()
+        for f in seen.findings
+    )
+
+
 WORST = ["a.", "www.", "(1) ", "ab:", "1-", "a@", "eyJ", "%41", "&#1;", "A b "]
 WORST += ["\\", r"\u", r"\n1", "e\u0301", "\u0316\u0301"]
 
