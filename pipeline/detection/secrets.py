@@ -80,8 +80,16 @@ def _most(value: str) -> float:
 
 
 def password(value: str) -> bool:
-    """What follows a password's label, unless it is a placeholder or prose."""
-    return _PLACEHOLDER.search(value) is None and value.lower() not in _PROSE
+    """What follows a password's label, unless it is a placeholder or prose.
+
+    The brackets of JSON behind it, in which it may be ``null``, are none of either.
+    """
+    value = value.rstrip("{}[]")
+    return (
+        bool(value.strip("{}[]"))
+        and _PLACEHOLDER.search(value) is None
+        and value.lower() not in _PROSE
+    )
 
 
 _PROSE: Final = frozenset(

@@ -146,7 +146,6 @@ def test_json_stays_json_where_a_number_is_replaced() -> None:
         '{"card": -4111111111111111}',
         '{"name": "Nora Lind", "phone": 52.520008, "n": [1]}',
         '{"of": {"password": 49309012345}}',
-        '{"of": [{"password": true}]}',
         '{"address": 4111111111111111.0,\n "n": 1}',
     ],
 )
@@ -155,6 +154,20 @@ def test_nor_does_a_sign_a_fraction_or_what_stands_behind_break_it(text: str) ->
 
     assert text != done.parts[0].text
     assert shape(json.loads(text)) == shape(json.loads(done.parts[0].text))
+
+
+@pytest.mark.parametrize("told", ["null", "true", "{}", "[]", "[[{}]]"])
+def test_what_json_says_of_no_password_stays(told: str) -> None:
+    """Its own brackets and those behind it were a password: what was left was no JSON."""
+    text = f'{{"input":{{"of":[{{"password":{told}}}]}}}}'
+
+    assert text == redacted(part(text)).parts[0].text
+
+
+def test_a_password_that_ends_in_brackets_is_replaced_whole() -> None:
+    done = redacted(part("password=tr0ub{}[4]]"))
+
+    assert "password=<SECRET_K7QX_S1>" == done.parts[0].text
 
 
 def shape(value: object) -> object:
