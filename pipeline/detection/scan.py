@@ -1,5 +1,6 @@
 """One pass over one text: what it may hold, scored, with overlaps."""
 
+import re
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -32,6 +33,9 @@ SURE: Final = 3.0
 WHOLE: Final = frozenset({DataClass.EMAIL, DataClass.NETWORK, DataClass.CRYPTO})
 """Classes whose digits mean nothing alone; those of an IBAN neither."""
 
+OF_WORDS: Final = frozenset({DataClass.ADDRESS, DataClass.PERSON})
+"""Classes of several words, of which the last may be another thing's."""
+_LAST_WORD: Final = re.compile(rb"(?<=\S)[\s,]+[^\s,]+\Z")
 _WORDY: Final = frozenset(
     b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_"
 )
@@ -82,6 +86,8 @@ class Scan:
         for start, end in self._recipe.data.spans(index, self._data):
             if rule.fits is not None:
                 end = start + rule.fits(self._data[start:end].decode())  # noqa: PLW2901 - cut
+            if rule.data_class in OF_WORDS:
+                end = self._whole_words(start, end)  # noqa: PLW2901 - cut
             if start == end or not (rule.joined or self._alone(start, end)):
                 continue
             if self._work.spend():
@@ -127,6 +133,17 @@ class Scan:
             return True
         linked = rule.linked
         return bool(linked) and not linked.isdisjoint(self.around.sentence(start, end))
+
+    def _whole_words(self, start: int, end: int) -> int:
+        """The end, before a word that goes on behind it: only its letters were taken.
+
+        Where it has no other word it stays as it is.
+        """
+        data = self._data
+        if end == len(data) or data[end] not in _WORDY or data[end - 1] not in _WORDY:
+            return end
+        before = _LAST_WORD.search(data, start, end)
+        return before.start() if before else end
 
     def _alone(self, start: int, end: int) -> bool:
         """No letter or digit goes on at either end."""

@@ -415,6 +415,23 @@ def test_a_check_that_fails_is_its_guards_failure_and_its_match_is_told() -> Non
     ]
 
 
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("Dr. Smith\nDE89 3704 0044 0532 0130 00", "Smith"),
+        ("My name is Nora Lind DE89 3704 0044 0532 0130 00", "Nora Lind"),
+        ("Hauptstraße 5, 10115 Berlin AKIA2E0A8F3B244C9986", "Berlin"),
+    ],
+)
+def test_a_name_ends_before_a_word_that_goes_on_behind_it(
+    text: str, value: str
+) -> None:
+    """It took the letters of the number below it, was then part of a word, and left."""
+    found = [text[f.start : f.end] for f in inspect(text, RECIPE).findings]
+
+    assert any(each.endswith(value) for each in found)
+
+
 def test_beyond_the_caps_everything_is_told_unchecked() -> None:
     text = "a@b.example " * 5_000
 
