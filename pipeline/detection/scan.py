@@ -1,7 +1,6 @@
 """One pass over one text: what it may hold, scored, with overlaps."""
 
 import re
-from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Final
@@ -23,7 +22,7 @@ from pipeline.detection.rules import (
     unchecked,
 )
 from pipeline.detection.sets import GuardFailed
-from pipeline.detection.spans import ASIDE
+from pipeline.detection.spans import ASIDE, Taken
 from pipeline.detection.work import LIMIT, Work
 from pipeline.policies import guard_of
 from schemas.policies import DataClass, Guard
@@ -155,10 +154,8 @@ class Scan:
     def _numbers(self, found: Sequence[Candidate]) -> Iterator[Candidate]:
         """What digits say, but where something sure has them already."""
         reader = self._reader()
-        inside = _inside(found)
-        for start, end in reader.runs():
-            if inside(start, end):
-                continue
+        inside = _Inside(found)
+        for start, end in inside.beside(reader.runs()):
             try:
                 yield from reader.candidates(start, end)
             except GuardFailed:
@@ -257,20 +254,20 @@ def _in_bytes(
         yield each._replace(start=counted, end=counted + size)
 
 
-class _inside:  # noqa: N801 - asked like a function
-    """Whether a span lies in something that is sure."""
+class _Inside:
+    """What is sure, so that its digits are not read on their own."""
 
     def __init__(self, found: Iterable[Candidate]) -> None:
-        spans = sorted(
+        self._taken = Taken()
+        for start, end in sorted(
             (c.start, c.end)
             for c in found
             if c.score >= SURE and (c.data_class in WHOLE or c.kind == "iban")
-        )
-        self._starts = [start for start, _ in spans]
-        self._ends: list[int] = []
-        for _, end in spans:
-            self._ends.append(max(end, self._ends[-1] if self._ends else 0))
+        ):
+            for piece in self._taken.free(start, end):
+                self._taken.take(*piece)
 
-    def __call__(self, start: int, end: int) -> bool:
-        place = bisect_right(self._starts, start)
-        return place > 0 and self._ends[place - 1] >= end
+    def beside(self, runs: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+        """Runs, or what stands of them beside what is sure."""
+        for start, end in runs:
+            yield from self._taken.free(start, end)

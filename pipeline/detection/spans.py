@@ -57,7 +57,7 @@ class Taken:
                 pieces.append((start, self._starts[place]))
             start = self._ends[place]
             place += 1
-        return [*pieces, (start, end)] if start < end or not pieces else pieces
+        return [*pieces, (start, end)] if start < end else pieces
 
     def take(self, start: int, end: int) -> None:
         """Take a span that is free."""
@@ -74,7 +74,8 @@ def surest(
     """Candidates without overlap; passages that are only marked stand aside.
 
     Whatever is acted on goes before what is not, however sure that is. What lies beyond
-    a cap and is acted on unchecked loses to a surer one only what that one has.
+    a cap and is acted on unchecked, and a secret, lose to a surer one only what that
+    one has.
 
     Args:
         found: candidates in the bytes of a text.
@@ -101,10 +102,19 @@ def _apart(
         if pieces == [_span(each)]:
             taken.take(*_span(each))
             yield each
-        elif not each.checked and acts(each):
+        elif _outlasts(each) and acts(each):
             for start, end in _trimmed(pieces, data):
                 taken.take(start, end)
                 yield each._replace(start=start, end=end)
+
+
+def _outlasts(each: Candidate) -> bool:
+    """Whether what is left of it is still what it was.
+
+    A secret is what runs to the next space, whatever else is found in that.
+    """
+    secret = each.data_class is DataClass.SECRET and each.score > 0
+    return secret or not each.checked
 
 
 def _trimmed(

@@ -432,6 +432,17 @@ def test_a_name_ends_before_a_word_that_goes_on_behind_it(
     assert any(each.endswith(value) for each in found)
 
 
+@pytest.mark.parametrize("value", ["4111 1111 1111 1111", "(212) 555-0143"])
+def test_a_number_behind_an_account_number_is_found(value: str) -> None:
+    """Both are one run of digits: its groups were read across the end of the first."""
+    iban = "DE89 3704 0044 0532 0130 00"
+    text = f"{iban} {value}"
+
+    found = [text[f.start : f.end] for f in inspect(text, RECIPE).findings]
+
+    assert [iban, value] == found
+
+
 def test_beyond_the_caps_everything_is_told_unchecked() -> None:
     text = "a@b.example " * 5_000
 

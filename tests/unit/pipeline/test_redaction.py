@@ -158,10 +158,18 @@ def test_nor_does_a_sign_a_fraction_or_what_stands_behind_break_it(text: str) ->
 
 @pytest.mark.parametrize("told", ["null", "true", "{}", "[]", "[[{}]]"])
 def test_what_json_says_of_no_password_stays(told: str) -> None:
-    """Its own brackets and those behind it were a password: what was left was no JSON."""
+    """With those behind them its brackets were a password; the rest was no JSON."""
     text = f'{{"input":{{"of":[{{"password":{told}}}]}}}}'
 
     assert text == redacted(part(text)).parts[0].text
+
+
+def test_of_a_password_that_reads_on_into_something_surer_nothing_stays() -> None:
+    done = redacted(part("password=Tr0ub4dor&card=4111111111111111&note=x"))
+
+    assert "Tr0ub4dor" not in done.parts[0].text
+    assert "4111111111111111" not in done.parts[0].text
+    assert done.parts[0].text.startswith("password=<SECRET_K7QX_S1>")
 
 
 def test_a_password_that_ends_in_brackets_is_replaced_whole() -> None:
