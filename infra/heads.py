@@ -102,6 +102,10 @@ class BoundedHeads(HttpToolsProtocol):
 
     @override
     def on_headers_complete(self) -> None:
+        # RFC 9112, 3.2: two proxies may each believe another one.
+        hosts = sum(name == b"host" for name, _ in self.headers)
+        if hosts > 1 or (not hosts and self.parser.get_http_version() == "1.1"):
+            raise ValueError("expected one host")
         self._went_on = True
         self._no_longer_expect()
         framing = [pair for pair in self.headers if pair[0] in FRAMING]

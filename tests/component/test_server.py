@@ -124,6 +124,21 @@ async def test_what_is_no_http_is_told_as_everything_else(raw: bytes) -> None:
     assert (400, "not-http") == told(await everything(Starlette(), raw))
 
 
+@pytest.mark.parametrize("hosts", [[], ["a", "b"], ["a", "a"]])
+async def test_a_head_names_one_host(hosts: list[str]) -> None:
+    """Of two, one machine on the way believes the first and another the last."""
+    lines = "".join(f"Host: {each}\r\n" for each in hosts)
+    raw = f"POST / HTTP/1.1\r\n{lines}Content-Length: 2\r\n\r\n{{}}".encode()
+
+    assert (400, "not-http") == told(await everything(Starlette(), raw))
+
+
+async def test_http_of_before_there_was_a_host_needs_none() -> None:
+    said = await everything(Starlette(), b"GET / HTTP/1.0\r\n\r\n")
+
+    assert said.startswith(b"HTTP/1.1 404")
+
+
 async def test_a_head_that_takes_too_long_is_refused(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
