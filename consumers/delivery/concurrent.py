@@ -35,6 +35,7 @@ class Job:
     Attributes:
         until: monotonic seconds at which its handler must be done: whoever sets the
             machine's clock must not make a running call overdue. None: no deadline.
+        began: monotonic seconds at which it was last called.
         waits: how often it went back into its lane.
     """
 
@@ -43,6 +44,7 @@ class Job:
     lane: Hashable
     epoch: int
     until: float | None = None
+    began: float = 0.0
     waits: int = 0
 
 
@@ -162,10 +164,17 @@ class Concurrent(Listener):
         return job.until is not None and self._means.clock.monotonic() <= job.until
 
     def overdue(self) -> bool:
-        """Does a handler run long after its deadline?"""
+        """Does a handler run long after its deadline?
+
+        One that was called after it has its time too: what is over is ended then.
+        """
         now = self._means.clock.monotonic()
-        ends = (job.until for job in self._running.values())
-        return any(at is not None and now > at + OVERDUE_S for at in ends)
+        ends = (
+            max(job.until, job.began)
+            for job in self._running.values()
+            if job.until is not None
+        )
+        return any(now > at + OVERDUE_S for at in ends)
 
     @property
     def waiting_since(self) -> float | None:
@@ -274,6 +283,7 @@ class Concurrent(Listener):
     def _run(self, job: Job) -> None:
         lane = self._lanes.setdefault(job.lane, Lane())
         lane.running += 1
+        job.began = self._means.clock.monotonic()
         task = asyncio.create_task(self._carry_out(job))
         self._running[task] = job
         task.add_done_callback(self._ran)

@@ -813,3 +813,39 @@ async def test_what_was_being_prepared_when_all_was_taken_away_is_begun_once(
 
     assert subjects("b") == [each for each in begun if each in subjects("b")]
     assert 2 == bench.committed()
+
+
+async def test_what_is_handled_long_after_its_deadline_is_not_overdue(
+    bench: Bench,
+) -> None:
+    """A backlog of what is over long ago, or what waited for a database until then."""
+    upstream = Upstream()
+    upstream.holds("a")
+    bench.put("a")
+    member = await bench.member(
+        subscription(upstream, deadline=lambda _: NOON - timedelta(hours=1))
+    )
+    await member.poll()
+    await bench.clock.pass_by(29)
+    before = member.mode.overdue()
+    await bench.clock.pass_by(2)
+
+    assert (False, True) == (before, member.mode.overdue())
+
+
+async def test_what_waited_beyond_its_deadline_is_not_overdue_once_it_is_tried(
+    bench: Bench,
+) -> None:
+    upstream, told = Upstream(), set[bool]()
+    upstream.fails("a", *[RetryableError("away")] * 10_000)
+    bench.put("a")
+    member = await bench.member(
+        subscription(upstream, deadline=lambda _: NOON + timedelta(seconds=60))
+    )
+    await member.poll()
+    for _ in range(300):
+        await bench.clock.step()
+        told.add(member.mode.overdue())
+
+    assert 300 < bench.clock.monotonic()
+    assert {False} == told
