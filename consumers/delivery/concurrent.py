@@ -266,7 +266,7 @@ class Concurrent(Listener):
                 self._partitions.resume([partition])
 
     def _start(self) -> None:
-        """Start what there is room for, each lane in turn."""
+        """Start what there is room for, each lane in turn; who began last is last."""
         lanes = deque(lane for lane in self._lanes.values() if lane.queue)
         while lanes and self._has_room():
             lane = lanes.popleft()
@@ -281,7 +281,8 @@ class Concurrent(Listener):
         return room and not self._leaving and not self.stops.held
 
     def _run(self, job: Job) -> None:
-        lane = self._lanes.setdefault(job.lane, Lane())
+        # Behind the others, who come first when a place that all share is free.
+        lane = self._lanes[job.lane] = self._lanes.pop(job.lane, Lane())
         lane.running += 1
         job.began = self._means.clock.monotonic()
         task = asyncio.create_task(self._carry_out(job))

@@ -849,3 +849,29 @@ async def test_what_waited_beyond_its_deadline_is_not_overdue_once_it_is_tried(
 
     assert 300 < bench.clock.monotonic()
     assert {False} == told
+
+
+async def test_lanes_that_always_have_work_leave_the_others_their_turn(
+    bench: Bench,
+) -> None:
+    upstream = Upstream()
+    names = [f"{lane}{at}" for lane in "abc" for at in range(4)]
+    lanes = {str(recorded(name).attributes.id): name[0] for name in names}
+    upstream.holds(*names)
+    bench.put(*names)
+    member = await bench.member(
+        subscription(
+            upstream,
+            lane=lambda event: lanes[event.attributes.id],
+            bounds=Bounds(total=2, per_lane=2),
+        )
+    )
+    await member.poll()
+    begun = list[str]()
+    for _ in range(6):
+        first = upstream.running[0]
+        begun.append(lanes[first])
+        upstream.gates[first].set()
+        await bench.clock.breathe()
+
+    assert [*"abcabc"] == begun
