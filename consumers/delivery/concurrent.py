@@ -146,10 +146,12 @@ class Concurrent(Listener):
     def busy(self, partition: int) -> bool:
         """Is there a reason why nothing of it moves?
 
-        It stands; a record of it waits, by itself or behind others of its lane; or a
-        call of it has time left, or waits for what is away.
+        It stands; a record of it waits, by itself, behind others of its lane or for a
+        place that all lanes share; or a call of it has time left, or waits for what is
+        away.
         """
-        lanes = (lane for lane in self._lanes.values() if lane.running)
+        full = len(self._running) >= self._bounds.total
+        lanes = (lane for lane in self._lanes.values() if lane.running or full)
         queued = (job for lane in lanes for job in lane.queue)
         running = (job for job in self._running.values() if self._may_run(job))
         jobs = (*self._waiting, *queued, *running)

@@ -875,3 +875,23 @@ async def test_lanes_that_always_have_work_leave_the_others_their_turn(
         await bench.clock.breathe()
 
     assert [*"abcabc"] == begun
+
+
+async def test_what_waits_for_a_place_that_all_lanes_share_waits_for_a_reason(
+    bench: Bench,
+) -> None:
+    upstream = Upstream()
+    upstream.holds("a")
+    bench.put("a")
+    bench.put("b", partition=1)
+    member = await bench.member(
+        subscription(
+            upstream,
+            lane=lambda event: event.attributes.id,
+            deadline=lambda _: NOON + timedelta(hours=1),
+            bounds=Bounds(total=1),
+        )
+    )
+    await member.poll()
+
+    assert [True, True, False] == [member.mode.busy(at) for at in range(3)]
