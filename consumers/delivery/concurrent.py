@@ -216,19 +216,22 @@ class Concurrent(Listener):
             return
         self.stops.moved(record.partition)
         if event is None:
-            self._run(self._job(record, item.call))
+            self._queue(self._job(record, item.call))
             return
         try:
             lane = self._work.lane(event)
             deadline = self._work.deadline and self._work.deadline(event)
         except Exception as error:  # noqa: BLE001 - a bug there is this record's alone
-            self._run(self._job(record, raising(error)))
+            self._queue(self._job(record, raising(error)))
             return
         queue = self._lanes.setdefault(lane, Lane()).queue
         if item.overflow and len(queue) >= self._bounds.queued_per_lane:
             self._run(self._job(record, item.overflow))
             return
-        queue.append(self._job(record, item.call, lane, deadline))
+        self._queue(self._job(record, item.call, lane, deadline))
+
+    def _queue(self, job: Job) -> None:
+        self._lanes.setdefault(job.lane, Lane()).queue.append(job)
 
     def _job(
         self,
@@ -338,7 +341,7 @@ class Concurrent(Listener):
 
     def _again(self, job: Job) -> None:
         if job.epoch == self._epoch and not self._leaving:
-            self._lanes.setdefault(job.lane, Lane()).queue.append(job)
+            self._queue(job)
 
     async def _bury(self, job: Job, verdict: Bury) -> None:
         tried = self._trials.tried(job.record)

@@ -895,3 +895,14 @@ async def test_what_waits_for_a_place_that_all_lanes_share_waits_for_a_reason(
     await member.poll()
 
     assert [True, True, False] == [member.mode.busy(at) for at in range(3)]
+
+
+async def test_the_brake_stops_a_burst_that_came_in_one_poll(bench: Bench) -> None:
+    for _ in range(400):
+        bench.spoil()
+    bounds = Bounds(per_lane=8)
+    member = await bench.member(subscription(Upstream(), bounds=bounds))
+    await quiet(member)
+
+    assert member.mode.stops.held
+    assert IN_A_ROW <= len(bench.dead) <= IN_A_ROW + bounds.per_lane
