@@ -224,11 +224,20 @@ class Concurrent(Listener):
         except Exception as error:  # noqa: BLE001 - a bug there is this record's alone
             self._queue(self._job(record, raising(error)))
             return
-        queue = self._lanes.setdefault(lane, Lane()).queue
-        if item.overflow and len(queue) >= self._bounds.queued_per_lane:
+        if item.overflow and self._is_full(lane):
             self._run(self._job(record, item.overflow))
             return
         self._queue(self._job(record, item.call, lane, deadline))
+
+    def _is_full(self, name: Hashable) -> bool:
+        """Is there no place left, neither to run in that lane nor to wait for it?
+
+        What one poll brings is queued before any of it is started.
+        """
+        lane = self._lanes.get(name, Lane())
+        mine = self._bounds.per_lane - lane.running
+        places = max(0, min(mine, self._bounds.total - len(self._running)))
+        return len(lane.queue) >= self._bounds.queued_per_lane + places
 
     def _queue(self, job: Job) -> None:
         self._lanes.setdefault(job.lane, Lane()).queue.append(job)
