@@ -104,11 +104,15 @@ class Concurrent(Listener):
         items = with_spans(
             await each(self._work, found, self._means), self._subscription, self._means
         )
-        if epoch == self._epoch and not self._leaving:
-            for item in items:
-                self._take(item)
-            self._pause()
-            self._start()
+        if epoch != self._epoch or self._leaving:
+            return
+        if self.stops.held:
+            self._rewind(records)
+            return
+        for item in items:
+            self._take(item)
+        self._pause()
+        self._start()
 
     @override
     async def revoked(self, partitions: Collection[int]) -> None:

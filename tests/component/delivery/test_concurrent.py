@@ -907,3 +907,40 @@ async def test_the_brake_stops_a_burst_that_came_in_one_poll(bench: Bench) -> No
 
     assert member.mode.stops.held
     assert IN_A_ROW <= len(bench.dead) <= IN_A_ROW + bounds.per_lane
+
+
+async def test_what_was_being_prepared_when_the_brake_was_pulled_comes_again(
+    bench: Bench,
+) -> None:
+    upstream, ended = Upstream(), list[str]()
+    go_on = asyncio.Event()
+
+    async def prepare(_: Sequence[Audited]) -> None:
+        await go_on.wait()
+
+    async def overflow(event: Audited, _: object) -> Sequence[Outgoing[Any]]:
+        ended.append(event.attributes.subject)
+        return ()
+
+    bench.put(*(f"n{at}" for at in range(9)))
+    member = await bench.member(
+        concurrent(
+            SOURCE,
+            upstream.handle,
+            prepare=prepare,
+            lane=one_lane,
+            overflow=overflow,
+            bounds=Bounds(per_lane=4, queued_per_lane=5),
+        )
+    )
+    batch = asyncio.create_task(member.mode.batch(member.partitions.poll(500)))
+    await bench.clock.breathe()
+    member.mode.stops.hold()
+    go_on.set()
+    await bench.clock.run(batch)
+    held = [*ended, *bench.sunk]
+    member.mode.release()
+    await quiet(member)
+
+    assert ([], []) == (held, ended)
+    assert 9 == bench.committed() == len(bench.sunk)
