@@ -333,6 +333,7 @@ class Concurrent(Listener):
                 self._later(job)
             case Halt() if job.epoch == self._epoch:
                 self._halted.append(job)
+                self._waiting.pop(job, None)
                 self.stops.halt(job.record.partition, job.record.offset)
 
     def _later(self, job: Job) -> None:

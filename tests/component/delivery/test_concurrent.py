@@ -944,3 +944,15 @@ async def test_what_was_being_prepared_when_the_brake_was_pulled_comes_again(
 
     assert ([], []) == (held, ended)
     assert 9 == bench.committed() == len(bench.sunk)
+
+
+async def test_what_is_halted_is_not_said_to_wait_too(bench: Bench) -> None:
+    upstream = Upstream()
+    errors = [*[RetryableError("away")] * 5, *[IntegrityError("broken")] * 9]
+    upstream.fails("a", *errors)
+    bench.put("a")
+    member = await bench.member(subscription(upstream))
+    await quiet(member, 30)
+
+    assert {0} == member.mode.stops.halted
+    assert (None, 0) == (member.mode.waiting_since, bench.seen.gauges["waiting"])
