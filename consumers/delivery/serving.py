@@ -90,7 +90,7 @@ class Member:
         self.partitions = kafka.partitions(self._consumer, subscription.topic.name)
         kind = Concurrent if isinstance(subscription.work, Lanes) else Ordered
         self.mode: Ordered | Concurrent = kind(subscription, self.partitions, means)
-        self._begin: dict[int, int] = {}
+        self._begin: dict[int, int] | None = None
         self._unknown = False
         self._kafka_away = False
         self._subscriber: Any = None
@@ -131,6 +131,7 @@ class Member:
     async def assigned(self, partitions: Collection[int]) -> None:
         """Begin where it is stored, or else where the group says."""
         self.taken.clear()
+        self._begin = None
         await self.mode.assigned(partitions)
         await self._ask(partitions)
         self.progress.keep(frozenset(partitions))
@@ -151,6 +152,9 @@ class Member:
         self.progress.keep(ours)
         try:
             bounds: Mapping[int, range] = await self.partitions.bounds(ours)
+            if self._begin is None:  # nobody answered when they were assigned
+                await self._find(ours)
+                self._expired(bounds)
         except RetryableError:
             self._kafka_away = True
             excused = not await self._kafka.answers()
@@ -188,7 +192,7 @@ class Member:
         return None if self._subscriber is None else self._subscriber.consumer
 
     def _finished(self, partition: int, bounds: range) -> int:
-        begin = self._begin.get(partition, bounds.start)
+        begin = (self._begin or {}).get(partition, bounds.start)
         return self.mode.commits.done.get(partition, begin)
 
     def _saw(self, partition: int, lag: int | None, *, excused: bool) -> None:
@@ -222,17 +226,23 @@ class Member:
                 self.partitions.rewind(partition, offset)
 
     async def _begin_at(self, partitions: Collection[int]) -> None:
-        committed = await self.partitions.committed(partitions)
-        self._begin = {p: at for p, at in committed.items() if at is not None}
+        begin = await self._find(partitions)
         if self.subscription.offsets is not None:
             stored = await self.subscription.offsets(sorted(partitions))
-            earlier = {p: at for p, at in stored.items() if at < self._begin.get(p, 0)}
+            earlier = {p: at for p, at in stored.items() if at < begin.get(p, 0)}
             for partition, offset in earlier.items():
                 self.partitions.begin(partition, offset)
-            self._begin.update(earlier)
-        bounds = await self.partitions.bounds(partitions)
+            begin.update(earlier)
+        self._expired(await self.partitions.bounds(partitions))
+
+    async def _find(self, partitions: Collection[int]) -> dict[int, int]:
+        committed = await self.partitions.committed(partitions)
+        self._begin = {p: at for p, at in committed.items() if at is not None}
+        return self._begin
+
+    def _expired(self, bounds: Mapping[int, range]) -> None:
         for partition, at in bounds.items():
-            lost = at.start - self._begin.get(partition, at.start)
+            lost = at.start - self._finished(partition, at)
             if lost > 0:
                 self._means.signals.expired(self.subscription.group, partition, lost)
 

@@ -30,6 +30,13 @@ class Bounds(MemoryPartitions):
     """They are told, unless the broker is away."""
 
     away = False
+    forgetful = False
+
+    @override
+    async def committed(self, partitions: Collection[int]) -> Mapping[int, int | None]:
+        if self.forgetful:
+            raise RetryableError("expected an answer")
+        return await super().committed(partitions)
 
     @override
     async def bounds(self, partitions: Collection[int]) -> Mapping[int, range]:
@@ -147,6 +154,21 @@ async def test_what_it_finds_committed_is_not_behind(scene: Scene) -> None:
     await scene.member.look()
 
     assert 1 == scene.bench.seen.gauges["lag"]
+
+
+async def test_what_was_committed_is_asked_again_where_nobody_answered(
+    scene: Scene,
+) -> None:
+    """Else a group that has nothing to do is behind, and then needs a new process."""
+    scene.bench.put("a", "b", "c")
+    scene.bench.log.commit(SOURCE.name, "test", 0, 3)
+    scene.cluster.held.forgetful = True
+    await scene.join()
+    scene.cluster.held.forgetful = False
+    await scene.looks(MOVES_WITHIN_S + 10)
+
+    assert 0 == scene.bench.seen.gauges["lag"]
+    assert scene.member.why_not_alive() is None
 
 
 @pytest.mark.parametrize(("stands", "stalled"), [(False, "stalled"), (True, None)])
