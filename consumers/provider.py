@@ -187,9 +187,11 @@ class ProviderConsumer:
             seen = await self.providers.call(terms.route, terms.dialect, body, left)
             if not (more and isinstance(seen, Unanswered) and seen.retry):
                 break
-            if seen.after_s > RETRY_WITHIN_S:
+            pause = max(RETRY_PAUSE_S, seen.after_s)
+            left = (terms.deadline - self.clock.now()).total_seconds()
+            if seen.after_s > RETRY_WITHIN_S or pause >= left:
                 break
-            await self.clock.sleep(max(RETRY_PAUSE_S, seen.after_s))
+            await self.clock.sleep(pause)
         return seen
 
     @asynccontextmanager

@@ -452,6 +452,25 @@ async def test_a_repeat_comes_when_the_upstream_wants_it(
     )
 
 
+async def test_no_repeat_is_waited_for_beyond_the_deadline(house: House) -> None:
+    """There would be none, and meanwhile its caller had been told that it is late."""
+    limited = Unanswered(Reason.UPSTREAM_RATE_LIMITED, retry=True, after_s=5)
+    house.upstream.answers = [limited] * 2
+    event = ending_at(await redacted(house), NOON + timedelta(seconds=5))
+    end = one(await house.called(event), RequestFinished).data
+
+    assert Reason.UPSTREAM_RATE_LIMITED == end.reason
+    assert (1, timedelta()) == (len(house.upstream.sent), house.clock.elapsed)
+
+
+def ending_at(
+    event: Event[RequestRedacted], deadline: datetime
+) -> Event[RequestRedacted]:
+    """The same, with that deadline."""
+    terms = event.data.terms.model_copy(update={"deadline": deadline})
+    return Event(event.attributes, event.data.model_copy(update={"terms": terms}))
+
+
 class Dawdling(Upstream):
     """Takes a minute before it fails; remembers how long it would be waited for."""
 
@@ -476,17 +495,7 @@ async def test_a_call_is_waited_for_until_the_deadline_and_no_longer(
     """A repeat has what the first one left; where nothing is left there is none."""
     upstream = Dawdling(house.clock)
     house.provider = replace(house.provider, providers=upstream)
-    event = await redacted(house)
-    event = Event(
-        event.attributes,
-        event.data.model_copy(
-            update={
-                "terms": event.data.terms.model_copy(
-                    update={"deadline": NOON + timedelta(seconds=120)}
-                )
-            }
-        ),
-    )
+    event = ending_at(await redacted(house), NOON + timedelta(seconds=120))
     house.clock.elapsed = timedelta(seconds=waited_s)
     end = one(await house.called(event), RequestFinished).data
 
