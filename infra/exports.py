@@ -21,7 +21,7 @@ from infra.anchors.exported import ROOT_FOLDER, write_anchors, write_root
 from infra.bounded import start_of
 from infra.signer.ed25519 import PublicKeys
 from pipeline.anchors.rooting import RootProof, prove_root
-from pipeline.checkpoint import VerifyKey, parse_key, parse_note
+from pipeline.checkpoint import VerifyKey, log_id, parse_key, parse_note
 from pipeline.erasures import erasures
 from pipeline.errors import IntegrityError, InvalidMessage
 from pipeline.merkle import TILE_WIDTH
@@ -166,11 +166,6 @@ def vkeys(keys: PublicKeys, origin: str) -> str:
         )
     )
     return named.model_dump_json(indent=2)
-
-
-def log_id(origin: str) -> str:
-    """The last part of an origin: its folder's name."""
-    return origin.rpartition("/")[2]
 
 
 def _write_notes(place: Path, notes: Sequence[str]) -> None:

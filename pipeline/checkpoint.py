@@ -177,6 +177,11 @@ def parse_note(note: str) -> Checkpoint:
     return parse_checkpoint(parts_of(note)[0])
 
 
+def log_id(origin: str) -> str:
+    """The last part of an origin: its folder's name, and below it a log is served."""
+    return origin.rpartition("/")[2]
+
+
 def parts_of(note: str) -> tuple[str, list[tuple[str, bytes]]]:
     """A note's text, and of each signature line the name and the decoded bytes.
 

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 
 from pipeline.audit import ROOT
-from pipeline.checkpoint import parse_note
+from pipeline.checkpoint import log_id, parse_note
 from pipeline.merkle import TILE_WIDTH
 from pipeline.ports.anchors import Anchored, Vault
 from pipeline.ports.ledger import Logs
@@ -21,9 +21,9 @@ async def copied(logs: Logs, vault: Vault, before: int, note: str) -> bytes:
         Which version of which object holds the note, as JSON.
     """
     signed = parse_note(note)
-    log_id = signed.origin.rpartition("/")[2]
+    folder = log_id(signed.origin)
     for tile in _new(before, signed.size):
-        await vault.put(f"{log_id}/{tile.path}", await content(logs, tile))
+        await vault.put(f"{folder}/{tile.path}", await content(logs, tile))
     name = note_name(signed.origin, signed.size)
     version = await vault.put(name, note.encode())
     return json.dumps({"name": name, "version": version}).encode()
@@ -49,7 +49,7 @@ async def stands(vault: Vault, origin: str, noted: Anchored) -> bool:
 
 def note_name(origin: str, size: int) -> str:
     """The name of a checkpoint's object."""
-    return f"{origin.rpartition('/')[2]}/checkpoints/{size}"
+    return f"{log_id(origin)}/checkpoints/{size}"
 
 
 def _new(before: int, size: int) -> Iterator[Tile]:

@@ -25,7 +25,7 @@ from starlette.routing import Route, Router
 
 from pipeline.admission import READ
 from pipeline.anchors.rooting import prove_root
-from pipeline.checkpoint import parse_note
+from pipeline.checkpoint import log_id, parse_note
 from pipeline.errors import InvalidMessage
 from pipeline.merkle import TILE_WIDTH
 from pipeline.ports.anchors import Anchors, Kind
@@ -125,11 +125,6 @@ async def _find(logs: Logs, tenants: Collection[TenantId], name: str) -> Log | N
             if log_id(signed.origin) == name:
                 return Log(tenant, note, signed.size)
     return None
-
-
-def log_id(origin: str) -> str:
-    """The last part of an origin: below it a log is served."""
-    return origin.rpartition("/")[2]
 
 
 async def _checkpoint(log: Log, _: Request) -> Response:

@@ -6,10 +6,9 @@ import click
 from pydantic import AnyHttpUrl
 
 from infra.anchors.opened import bucket
-from infra.exports import log_id
 from infra.settings import BucketSettings
 from infra.system import SystemClock
-from pipeline.checkpoint import parse_note
+from pipeline.checkpoint import log_id, parse_note
 from pipeline.errors import InvalidMessage
 from producers.cli.books import BROKEN, HOLDS, run
 from producers.cli.words import URL, shown

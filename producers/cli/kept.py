@@ -7,9 +7,8 @@ from typing import Final
 import click
 
 from infra.anchors.exported import read_root
-from infra.exports import log_id
 from pipeline.audit import ROOT, new_origin
-from pipeline.checkpoint import Checkpoint, parse_note
+from pipeline.checkpoint import Checkpoint, log_id, parse_note
 from pipeline.errors import InvalidMessage
 from pipeline.passes import Refused
 from pipeline.ports.ledger import Logs

@@ -16,7 +16,7 @@ from click.testing import CliRunner, Result
 from demo.stack import Stack
 from infra.anchors import authority as http_authority
 from infra.anchors.witness import HttpWitness
-from infra.exports import export, log_id
+from infra.exports import export
 from infra.log import Log
 from infra.postgres.anchors import PostgresAnchors
 from infra.postgres.logs import PostgresLogs
@@ -25,7 +25,7 @@ from infra.signer.state import STATE, FileState
 from infra.system import SystemClock
 from pipeline.anchors.cosignatures import cosignatures
 from pipeline.audit import ROOT
-from pipeline.checkpoint import parse_note
+from pipeline.checkpoint import log_id, parse_note
 from pipeline.errors import IntegrityError, RetryableError
 from producers.anchoring import Anchoring
 from producers.checkpointer import Checkpointer

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
-from infra.exports import export, log_id
+from infra.exports import export
 from infra.log import Log
 from infra.memory.anchors import MemoryAnchors
 from infra.memory.ledger import MemoryLedger
@@ -15,6 +15,7 @@ from infra.signer.ed25519 import FileSigner, PublicKeys, ensure_key, rotate_key
 from infra.signer.state import STATE, FileState
 from infra.system import SystemClock, SystemEntropy
 from pipeline.audit import ROOT
+from pipeline.checkpoint import log_id
 from pipeline.merkle import TILE_HEIGHT, TILE_WIDTH, CompactRange, extend, leaf_hash
 from pipeline.ports.anchors import Anchored
 from pipeline.tiles import bundle, tiles_of
