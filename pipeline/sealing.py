@@ -53,8 +53,6 @@ class Purpose(StrEnum):
     REVERSIBLE = "reversible"
     FINDINGS = "findings"
     PROVIDER_RESULT = "provider_result"
-    DEAD_LETTER = "dead_letter"
-    WEBHOOK = "webhook"
     PROBE = "probe"
 
 
