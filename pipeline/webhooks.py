@@ -5,7 +5,7 @@ timestamp is that of the attempt, and each attempt is signed anew.
 """
 
 import hmac
-from base64 import b64decode, b64encode
+from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -68,17 +68,6 @@ class Secret:
     def hint(self) -> str:
         """Its last four characters, to tell secrets apart."""
         return self.text[-4:]
-
-
-def secret_from(text: str) -> bytes:
-    """The key in a ``whsec_`` text.
-
-    Raises:
-        ValueError: it has no prefix or no padded base64.
-    """
-    if not text.startswith(SECRET_PREFIX):
-        raise ValueError("expected a secret that begins with whsec_")
-    return b64decode(text.removeprefix(SECRET_PREFIX), validate=True)
 
 
 def signature(key: bytes, message_id: str, timestamp: int, body: bytes) -> str:

@@ -28,7 +28,6 @@ from pipeline.webhooks import (
     judge,
     message_id,
     opens_at,
-    secret_from,
     signature,
 )
 
@@ -58,7 +57,7 @@ def test_openais_vector() -> None:
         b' "created_at": 1750861210, "type": "response.completed",'
         b' "data": {"id": "resp_123"}}'
     )
-    key = secret_from("whsec_RdvaYFYUXuIFuEbvZHwMfYFhUf7aMYjYcmM24+Aj40c=")
+    key = b64decode("RdvaYFYUXuIFuEbvZHwMfYFhUf7aMYjYcmM24+Aj40c=")
     signed = signature(key, "wh_685c059ae39c8190af8c71ed1022a24d", 1750861210, body)
 
     assert signed == "v1,gUAg4R2hWouRZqRQG4uJypNS8YK885G838+EHb4nKBY="
@@ -115,12 +114,8 @@ def test_a_forged_body_is_refused() -> None:
         Webhook(NEW.text).verify(BODY + b" ", sent)
 
 
-def test_a_secret_reads_back_and_is_silent() -> None:
-    assert secret_from(NEW.text) == NEW.key
+def test_a_secret_is_silent() -> None:
     assert repr(NEW) == "Secret(not_after=None)"
-    for wrong in ("whsec_!", "AAAA", "whsec_AAAAA"):
-        with pytest.raises(ValueError):  # noqa: PT011 - two kinds, one answer
-            secret_from(wrong)
 
 
 def test_an_oversized_body_is_refused() -> None:
