@@ -121,7 +121,6 @@ SLUICE: Final = Fence(
 KEYS: Final = Fence(
     schema="keystore", owner="sluice_keystore_owner", shared=("remains",)
 )
-SHARED: Final = SLUICE.shared
 
 UNSAFE = """
 select rolsuper or rolbypassrls

@@ -11,7 +11,7 @@ import asyncpg
 import pytest
 
 from demo.stack import Stack
-from infra.postgres.roles import SHARED
+from infra.postgres.roles import SLUICE
 from tests.integration.test_tenancy import LOOKERS, TABLES
 from tests.support.installation import Installation, installed
 
@@ -68,7 +68,7 @@ async def test_every_table_is_proved(
 
     found = verified(database.superuser, mode)
 
-    assert tables - {*SHARED} == set(found)
+    assert tables - {*SLUICE.shared} == set(found)
     assert unproven == doubted(found)
 
 

@@ -20,7 +20,7 @@ from infra.postgres.roles import (
     KEYS,
     KEYSTORE,
     MAIN,
-    SHARED,
+    SLUICE,
     Behind,
     dsn,
     refuse_behind,
@@ -133,7 +133,7 @@ async def busy(tenant: TenantId, worker: asyncpg.Pool) -> None:
 
 async def test_every_table_is_fenced(root: asyncpg.Connection) -> None:
     found = {(r["tablename"], r["policyname"]): r for r in await root.fetch(POLICIES)}
-    fenced = [name for name in await tables(root) if name not in SHARED]
+    fenced = [name for name in await tables(root) if name not in SLUICE.shared]
 
     assert fenced
     for name in fenced:
@@ -150,7 +150,7 @@ async def test_with_a_wrong_claim_nothing_is_read_changed_or_deleted(
     await busy(owner, worker)
     seen = set()
     for name in await tables(root):
-        if name in SHARED:
+        if name in SLUICE.shared:
             continue
         async with as_tenant(worker, owner) as connection:
             own = await connection.fetchval(f"select count(*) from sluice.{name}")  # noqa: S608
