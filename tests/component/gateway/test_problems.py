@@ -4,37 +4,18 @@ from pathlib import Path
 
 from pipeline.admission import No
 from pipeline.reasons import Reason
-from producers.faults import COMMON
-from producers.gateway.endpoints import TARGET_FORBIDDEN, TEST_FAILED, TOO_MANY
-from producers.gateway.errors import (
-    BLOCKED,
-    CONTENT_DESTROYED,
-    FAILED,
-    FAILURES,
-    ID_REUSED,
-    NOT_IN_BACKGROUND,
-    STILL_OPEN,
-    STREAM_UNSUPPORTED,
-    UNKNOWN_MODEL,
-    UNSUPPORTED,
-)
+from producers import faults
+from producers.gateway import endpoints, errors
+from producers.gateway.errors import FAILURES
 
 PAGE = Path(__file__).parents[3] / "docs" / "reference" / "problems.md"
-FAULTS = (
-    *COMMON,
-    UNKNOWN_MODEL,
-    STREAM_UNSUPPORTED,
-    UNSUPPORTED,
-    ID_REUSED,
-    CONTENT_DESTROYED,
-    NOT_IN_BACKGROUND,
-    STILL_OPEN,
-    BLOCKED,
-    FAILED,
-    TARGET_FORBIDDEN,
-    TOO_MANY,
-    TEST_FAILED,
+FAULTS = dict.fromkeys(
+    each
+    for module in (faults, errors, endpoints)
+    for each in vars(module).values()
+    if isinstance(each, faults.Fault)
 )
+"""In the order of the code."""
 
 
 def rows(section: str) -> list[str]:
