@@ -55,16 +55,6 @@ class Stack:
         return self.postgres.address
 
     @property
-    def kafka_log_dir(self) -> Path | None:
-        """The folder of Kafka's segments, where it is a local process."""
-        return self.kafka.data
-
-    @property
-    def postgres_data_dir(self) -> Path | None:
-        """Postgres's data directory, where it is a local process."""
-        return self.postgres.data
-
-    @property
     def kafka_pid(self) -> int | None:
         """The broker now, where it is a local process and runs."""
         return self.kafka.pid

@@ -103,11 +103,11 @@ class World:
                 await self.admin.copy_from_table(
                     name, schema_name="sluice", output=file
                 )
-        if self.stack.kafka_log_dir is None:
+        if self.stack.kafka.data is None:
             pytest.skip("needs Kafka as a local process: its segments are read")
         segments = [
             path.read_bytes()
-            for path in self.stack.kafka_log_dir.glob(f"{self.topic}-*/*.log")
+            for path in self.stack.kafka.data.glob(f"{self.topic}-*/*.log")
         ]
         return {
             "files": b"".join(row[0] for row in await self.admin.fetch(HEAPS)),

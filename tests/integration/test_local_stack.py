@@ -254,7 +254,7 @@ def test_given_addresses_are_used_and_left_alone(
 
     assert own.kafka_bootstrap == theirs.kafka_bootstrap
     assert own.postgres_url == theirs.postgres_url
-    assert (None, None) == (theirs.kafka_pid, theirs.postgres_data_dir)
+    assert (None, None) == (theirs.kafka_pid, theirs.postgres.data)
     with pytest.raises(StackError, match="not ours to kill"):
         theirs.kafka.kill()
     stop(root)
