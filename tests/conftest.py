@@ -10,6 +10,7 @@ from typing_extensions import override
 from xdist.scheduler import LoadFileScheduling
 
 from demo import stack as local
+from tests.support.installation import Installation, installed
 from tests.support.waiting import waiting
 
 HOUSE = "tests/e2e/house"
@@ -80,3 +81,10 @@ def stack() -> Iterator[local.Stack]:
     """
     with local.temporary(durable=False) as running:
         yield running
+
+
+@pytest.fixture(scope="module")
+def installation(stack: local.Stack) -> Iterator[Installation]:
+    """Both databases, migrated, of this module alone."""
+    with installed(stack.postgres_url) as made:
+        yield made

@@ -1,11 +1,10 @@
 """Rows whose keys have expired: the twin and Postgres keep one contract."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import pytest
 
-from demo.stack import Stack
 from infra.memory.expired import MemoryExpired
 from infra.memory.requests import MemoryProviderCalls, MemoryRequests
 from infra.postgres.pool import open_pool
@@ -20,13 +19,7 @@ from tests.support.expired import (
     a_day_ago,
     in_postgres,
 )
-from tests.support.installation import Installation, installed, new_tenant
-
-
-@pytest.fixture(scope="module")
-def installation(stack: Stack) -> Iterator[Installation]:
-    with installed(stack.postgres_url) as made:
-        yield made
+from tests.support.installation import Installation, new_tenant
 
 
 class ExpiredContract:

@@ -1,7 +1,7 @@
 """The outbox: what its worker sees of its table, in Postgres and in the simulation."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
@@ -11,7 +11,6 @@ import asyncpg
 import pytest
 from typing_extensions import override
 
-from demo.stack import Stack
 from infra.postgres import outbox
 from infra.postgres.admin import TENANT
 from infra.postgres.outbox import BATCH, Outbox
@@ -24,7 +23,7 @@ from schemas.retention import ErasureOrdered
 from schemas.topics import RETENTION_DUE, Outgoing
 from tests.simulation.loop import Owner
 from tests.simulation.outbox import Act, Table, connected
-from tests.support.installation import Installation, installed, new_tenant
+from tests.support.installation import Installation, new_tenant
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 
@@ -245,12 +244,6 @@ class PostgresHouse:
             tenant = each.event.attributes.tenant
             async with as_tenant(self.pool, tenant) as connection:
                 await outbox.put(connection, each)
-
-
-@pytest.fixture(scope="module")
-def installation(stack: Stack) -> Iterator[Installation]:
-    with installed(stack.postgres_url) as made:
-        yield made
 
 
 @pytest.mark.integration

@@ -1,14 +1,13 @@
 """Requests and claims: the twin and Postgres keep one contract."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 import asyncpg
 import pytest
 
-from demo.stack import Stack
 from infra.memory.requests import MemoryProviderCalls, MemoryRequests
 from infra.postgres.admin import TENANT
 from infra.postgres.pool import as_tenant, open_pool
@@ -36,7 +35,6 @@ from tests.support.installation import (
     Installation,
     admitted,
     ended,
-    installed,
     new_request_id,
     new_tenant,
     terms,
@@ -54,12 +52,6 @@ class Swept:
 
     requests: Requests
     sweep: Sweep
-
-
-@pytest.fixture(scope="module")
-def installation(stack: Stack) -> Iterator[Installation]:
-    with installed(stack.postgres_url) as made:
-        yield made
 
 
 @pytest.fixture

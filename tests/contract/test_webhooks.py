@@ -1,7 +1,7 @@
 """Endpoints and deliveries: the twin and Postgres keep one contract."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -12,7 +12,6 @@ import asyncpg
 import orjson
 import pytest
 
-from demo.stack import Stack
 from infra.memory.webhooks import MemoryWebhooks
 from infra.postgres.admin import TENANT
 from infra.postgres.deliveries import SWEEP, WHO_DUE, PostgresDeliveries
@@ -43,7 +42,7 @@ from pipeline.webhooks import (
 )
 from schemas.ids import EndpointId, TenantId
 from schemas.webhooks import Kind
-from tests.support.installation import Installation, installed, new_tenant
+from tests.support.installation import Installation, new_tenant
 from tests.support.webhooks import bare, holder, message
 
 LEASE = timedelta(seconds=60)
@@ -658,12 +657,6 @@ def most(node: Mapping[str, Any]) -> int:
     read = node["Actual Rows"] + node.get("Rows Removed by Filter", 0)
     below = [most(each) for each in node.get("Plans", ())]
     return max(int(read * node["Actual Loops"]), *below, 0)
-
-
-@pytest.fixture(scope="module")
-def installation(stack: Stack) -> Iterator[Installation]:
-    with installed(stack.postgres_url) as made:
-        yield made
 
 
 @pytest.mark.integration

@@ -1,7 +1,7 @@
 """Every administrative act is on the ledger: who did what, to what."""
 
 import json
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from datetime import timedelta
 from pathlib import Path
@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from demo.stack import Stack
 from infra.keystore.keeper import PostgresKeyKeeper
 from infra.keystore.keks import KekCache
 from infra.keystore.loader import KekLoader
@@ -34,7 +33,7 @@ from schemas.policies import PolicyDocument
 from schemas.requests import Route
 from schemas.topics import AUDIT_RECORDED, TOPICS
 from tests.support.gateway import HeldClock
-from tests.support.installation import Installation, installed, new_request_id
+from tests.support.installation import Installation, new_request_id
 
 pytestmark = pytest.mark.integration
 
@@ -121,12 +120,6 @@ ACTS: Mapping[str, tuple[str, Done]] = {
 }
 """By the method: what the ledger calls it, and doing it; which tells what it was
 done to, where the record names that."""
-
-
-@pytest.fixture(scope="module")
-def installation(stack: Stack) -> Iterator[Installation]:
-    with installed(stack.postgres_url) as made:
-        yield made
 
 
 def test_no_act_is_missing_here() -> None:

@@ -21,7 +21,6 @@ from tests.support.installation import (
     Installation,
     admitted,
     ended,
-    installed,
     new_request_id,
     new_tenant,
 )
@@ -37,12 +36,6 @@ ENTRIES = """
       (select sum(idx_tup_read) from pg_stat_user_indexes) i (read),
       (select sum(seq_tup_read) from pg_stat_user_tables) t (read)
 """
-
-
-@pytest.fixture(scope="module")
-def installation(stack: Stack) -> Iterator[Installation]:
-    with installed(stack.postgres_url) as made:
-        yield made
 
 
 @pytest.fixture(scope="module")

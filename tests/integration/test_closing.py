@@ -1,6 +1,6 @@
 """A tenant that goes: frozen, closed with its log, and the log deleted."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
@@ -9,7 +9,6 @@ from typing import Any
 import asyncpg
 import pytest
 
-from demo.stack import Stack
 from infra.keystore.keeper import PostgresKeyKeeper
 from infra.keystore.keks import KekCache
 from infra.keystore.loader import KekLoader
@@ -47,7 +46,6 @@ from tests.support.installation import (
     Installation,
     admitted,
     ended,
-    installed,
     new_request_id,
     terms,
 )
@@ -97,12 +95,6 @@ class Scene:
 
     async def actions(self, tenant: TenantId) -> list[str]:
         return [each.action for each in await self.logs.read(tenant, 0, 99)]
-
-
-@pytest.fixture(scope="module")
-def installation(stack: Stack) -> Iterator[Installation]:
-    with installed(stack.postgres_url) as made:
-        yield made
 
 
 @pytest.fixture

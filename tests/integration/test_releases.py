@@ -1,6 +1,6 @@
 """Brake and halt on the real broker, and an operator who releases them."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -19,7 +19,7 @@ from schemas.audit import AuditRecorded
 from schemas.events import Event
 from schemas.ids import Actor
 from schemas.topics import TOPICS, Outgoing, Topic
-from tests.support.installation import Installation, installed
+from tests.support.installation import Installation
 from tests.support.kafka import (
     Running,
     delivering,
@@ -34,12 +34,6 @@ pytestmark = pytest.mark.integration
 
 Handle = Callable[[Event[AuditRecorded], Any], Awaitable[Sequence[Outgoing[Any]]]]
 NAMES = [f"n{at}" for at in range(30)]
-
-
-@pytest.fixture(scope="module")
-def installation(stack: Stack) -> Iterator[Installation]:
-    with installed(stack.postgres_url) as made:
-        yield made
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """Postgres decides what a tenant sees: every table, read from the catalogue."""
 
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -36,7 +36,6 @@ from tests.support.gateway import HeldClock
 from tests.support.installation import (
     Installation,
     admitted,
-    installed,
     new_request_id,
     new_tenant,
 )
@@ -75,12 +74,6 @@ class NoKeys:
     """The keystore has tests of its own."""
 
     async def enrol(self, tenant: TenantId) -> None: ...
-
-
-@pytest.fixture(scope="module")
-def installation(stack: Stack) -> Iterator[Installation]:
-    with installed(stack.postgres_url) as made:
-        yield made
 
 
 @pytest.fixture
