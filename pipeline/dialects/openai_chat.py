@@ -1,7 +1,7 @@
 """OpenAI's chat completions: what a body may be, and where its text lies."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final
+from typing import Final
 
 from pipeline.dialects.kinds import (
     BOOLEAN,
@@ -16,15 +16,13 @@ from pipeline.dialects.kinds import (
     count,
     wrong,
 )
+from pipeline.dialects.openai import Json, OpenAI, check_fields
 from pipeline.dialects.strings import Own, attached, texts
 from pipeline.text import Channel, TextPart
 from schemas.ids import RequestId
 from schemas.requests import Usage
 
-Json = dict[str, Any]
-
 MAX_MESSAGES: Final = 4096
-MAX_MODEL_CHARS: Final = 128
 
 CHANNELS: Final[Mapping[str, Channel]] = {
     "system": Channel.SYSTEM,
@@ -89,7 +87,7 @@ MESSAGE_FIELDS: Final[Mapping[str, Kind]] = {
 }
 
 
-class OpenAIChat:
+class OpenAIChat(OpenAI):
     """``POST /v1/chat/completions``."""
 
     repeats: tuple[str, ...] = ()
@@ -97,15 +95,7 @@ class OpenAIChat:
 
     def check(self, body: Json) -> Sequence[str]:
         """See :class:`pipeline.dialects.Speaker`. Unknown fields pass through."""
-        return [*_check_fields(body), *_check_messages(body.get("messages"))]
-
-    def model(self, body: Json) -> str:
-        """The model that the caller named."""
-        return str(body["model"])
-
-    def wants_stream(self, body: Json) -> bool:
-        """``stream: true``."""
-        return body.get("stream") is True
+        return [*check_fields(body, FIELDS), *_check_messages(body.get("messages"))]
 
     def unsupported(self, body: Json) -> Sequence[str]:
         """Log probabilities: they spell the answer once more, in tokens and in bytes.
@@ -116,10 +106,6 @@ class OpenAIChat:
         if body.get("top_logprobs") is not None:
             found.append("top_logprobs: expected null")
         return found
-
-    def person(self, body: Json) -> str | None:
-        """``safety_identifier``, or what it replaces, ``user``."""
-        return body.get("safety_identifier") or body.get("user") or None
 
     def parts(self, body: Json) -> tuple[TextPart, ...]:
         """Every string of the body that is no word of the dialect, known or not.
@@ -183,13 +169,6 @@ SPEAKER: Final = OpenAIChat()
 
 def _is_choice(choice: object) -> bool:
     return isinstance(choice, dict) and isinstance(choice.get("message"), dict)
-
-
-def _check_fields(body: Json) -> Iterator[str]:
-    model = body.get("model")
-    if not isinstance(model, str) or not 0 < len(model) <= MAX_MODEL_CHARS:
-        yield f"model: expected a string of 1 to {MAX_MODEL_CHARS} characters"
-    yield from wrong(body, FIELDS)
 
 
 def _check_messages(messages: object) -> Iterator[str]:

@@ -22,16 +22,14 @@ from pipeline.dialects.kinds import (
     count,
     wrong,
 )
+from pipeline.dialects.openai import Json, OpenAI, check_fields
 from pipeline.dialects.strings import Own, attached, texts
 from pipeline.text import Channel, TextPart
 from schemas.ids import RequestId
 from schemas.problems import FIELD
 from schemas.requests import Usage
 
-Json = dict[str, Any]
-
 MAX_ITEMS: Final = 4096
-MAX_MODEL_CHARS: Final = 128
 
 CHANNELS: Final[Mapping[str, Channel]] = {
     "system": Channel.SYSTEM,
@@ -132,7 +130,7 @@ def request_of(response: str) -> RequestId | None:
     return RequestId(str(UUID(found[1]))) if found else None
 
 
-class OpenAIResponses:
+class OpenAIResponses(OpenAI):
     """``POST /v1/responses``."""
 
     repeats: tuple[str, ...] = tuple(REPEATED)
@@ -140,15 +138,7 @@ class OpenAIResponses:
 
     def check(self, body: Json) -> Sequence[str]:
         """See :class:`pipeline.dialects.Speaker`."""
-        return [*_check_fields(body), *_check_input(body.get("input"))]
-
-    def model(self, body: Json) -> str:
-        """The model that the caller named."""
-        return str(body["model"])
-
-    def wants_stream(self, body: Json) -> bool:
-        """``stream: true``."""
-        return body.get("stream") is True
+        return [*check_fields(body, FIELDS), *_check_input(body.get("input"))]
 
     def unsupported(self, body: Json) -> Sequence[str]:
         """Fields, tools, items and parts that are none of those above."""
@@ -156,10 +146,6 @@ class OpenAIResponses:
         named = (name for name, value in body.items() if value is not None)
         found = [_unknown(name) for name in named if name not in known]
         return [*found, *_other_tools(body), *_other_items(body)]
-
-    def person(self, body: Json) -> str | None:
-        """``safety_identifier``, or what it replaces, ``user``."""
-        return body.get("safety_identifier") or body.get("user") or None
 
     def parts(self, body: Json) -> tuple[TextPart, ...]:
         """Every string of the body that is no word of the dialect."""
@@ -264,13 +250,6 @@ def _channel(item: Json) -> Channel:
     if _kind(item) in OUTPUTS:
         return Channel.TOOL
     return CHANNELS[item["role"]] if _kind(item) == "message" else USER
-
-
-def _check_fields(body: Json) -> Iterator[str]:
-    model = body.get("model")
-    if not isinstance(model, str) or not 0 < len(model) <= MAX_MODEL_CHARS:
-        yield f"model: expected a string of 1 to {MAX_MODEL_CHARS} characters"
-    yield from wrong(body, FIELDS)
 
 
 def _check_input(given: object) -> Iterator[str]:
