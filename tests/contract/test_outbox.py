@@ -12,7 +12,6 @@ import pytest
 from typing_extensions import override
 
 from infra.postgres import outbox
-from infra.postgres.admin import TENANT
 from infra.postgres.outbox import BATCH, Outbox
 from infra.postgres.pool import as_tenant, open_pool
 from pipeline.erasure import order
@@ -23,7 +22,7 @@ from schemas.retention import ErasureOrdered
 from schemas.topics import RETENTION_DUE, Outgoing
 from tests.simulation.loop import Owner
 from tests.simulation.outbox import Act, Table, connected
-from tests.support.installation import Installation, new_tenant
+from tests.support.installation import Installation, known_tenant, new_tenant
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 
@@ -260,15 +259,8 @@ class TestPostgresOutbox(OutboxContract):
 
     @pytest.fixture
     async def tenant(self, pool: asyncpg.Pool) -> TenantId:
-        return await known(pool)
+        return await known_tenant(pool)
 
     @pytest.fixture
     async def other(self, pool: asyncpg.Pool) -> TenantId:
-        return await known(pool)
-
-
-async def known(pool: asyncpg.Pool) -> TenantId:
-    tenant = new_tenant()
-    async with as_tenant(pool, tenant) as connection:
-        await connection.execute(TENANT, "test")
-    return tenant
+        return await known_tenant(pool)

@@ -9,8 +9,7 @@ import asyncpg
 import pytest
 
 from infra.memory.requests import MemoryProviderCalls, MemoryRequests
-from infra.postgres.admin import TENANT
-from infra.postgres.pool import as_tenant, open_pool
+from infra.postgres.pool import open_pool
 from infra.postgres.requests import PostgresProviderCalls, PostgresRequests
 from infra.postgres.sweep import PostgresSweep
 from infra.system import SystemClock
@@ -35,6 +34,7 @@ from tests.support.installation import (
     Installation,
     admitted,
     ended,
+    known_tenant,
     new_request_id,
     new_tenant,
     terms,
@@ -58,13 +58,6 @@ class Swept:
 async def pool(installation: Installation) -> AsyncIterator[asyncpg.Pool]:
     async with await open_pool(installation.urls["sluice_worker"], size=4) as opened:
         yield opened
-
-
-async def known_tenant(pool: asyncpg.Pool) -> TenantId:
-    tenant = new_tenant()
-    async with as_tenant(pool, tenant) as connection:
-        await connection.execute(TENANT, "test")
-    return tenant
 
 
 class RequestsContract:

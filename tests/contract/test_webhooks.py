@@ -13,7 +13,6 @@ import orjson
 import pytest
 
 from infra.memory.webhooks import MemoryWebhooks
-from infra.postgres.admin import TENANT
 from infra.postgres.deliveries import SWEEP, WHO_DUE, PostgresDeliveries
 from infra.postgres.endpoints import PostgresEndpoints
 from infra.postgres.logs import AS_FINDER
@@ -42,7 +41,7 @@ from pipeline.webhooks import (
 )
 from schemas.ids import EndpointId, TenantId
 from schemas.webhooks import Kind
-from tests.support.installation import Installation, new_tenant
+from tests.support.installation import Installation, known_tenant, new_tenant
 from tests.support.webhooks import bare, holder, message
 
 LEASE = timedelta(seconds=60)
@@ -683,11 +682,11 @@ class TestPostgresWebhooks(EndpointsContract, DeliveriesContract):
 
     @pytest.fixture
     async def tenant(self, pool: asyncpg.Pool) -> TenantId:
-        return await known(pool)
+        return await known_tenant(pool)
 
     @pytest.fixture
     async def other(self, pool: asyncpg.Pool) -> TenantId:
-        return await known(pool)
+        return await known_tenant(pool)
 
     async def test_of_several_sweepers_each_takes_what_no_other_has(
         self, house: House, tenant: TenantId
@@ -829,10 +828,3 @@ create function sluice.fails() returns trigger language plpgsql
 create trigger fails before update on sluice.webhook_endpoint
   for each row execute function sluice.fails();
 """
-
-
-async def known(pool: asyncpg.Pool) -> TenantId:
-    tenant = new_tenant()
-    async with as_tenant(pool, tenant) as connection:
-        await connection.execute(TENANT, "test")
-    return tenant

@@ -10,6 +10,8 @@ from datetime import timedelta
 
 import asyncpg
 
+from infra.postgres.admin import TENANT
+from infra.postgres.pool import as_tenant
 from infra.postgres.roles import KEYSTORE, LOGINS, MAIN, dsn, provision
 from infra.system import SystemEntropy
 from pipeline.ports.requests import NewRequest
@@ -67,6 +69,14 @@ async def _drop(superuser: str, prefix: str) -> None:
 
 def new_tenant() -> TenantId:
     return TenantId(ENTROPY.uuid7())
+
+
+async def known_tenant(pool: asyncpg.Pool) -> TenantId:
+    """A new one, which is in the database."""
+    tenant = new_tenant()
+    async with as_tenant(pool, tenant) as connection:
+        await connection.execute(TENANT, "test")
+    return tenant
 
 
 def new_request_id() -> RequestId:
