@@ -1,15 +1,18 @@
 """Concurrent: lanes, bounds, and a commit that stays contiguous."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from typing_extensions import override
 
 from consumers.delivery import Bounds, Holding, Subscription, concurrent
 from consumers.delivery.brake import IN_A_ROW
+from infra.memory.log import MemoryPartitions
 from pipeline.errors import IntegrityError, InvalidMessage, RetryableError
+from pipeline.ports.partitions import Listener
 from schemas.audit import AuditRecorded
 from schemas.events import Event
 from schemas.topics import Outgoing
@@ -898,6 +901,27 @@ async def test_what_waits_for_a_place_that_all_lanes_share_waits_for_a_reason(
     assert [True, True, False] == [member.mode.busy(at) for at in range(3)]
 
 
+async def test_what_is_queued_behind_its_lane_or_halted_stands_for_a_reason(
+    bench: Bench,
+) -> None:
+    upstream = Upstream()
+    upstream.holds("a")
+    bench.put("a")
+    bench.put("b", partition=1)
+    bench.put("bad", partition=2)
+    upstream.fails("bad", IntegrityError("broken"))
+    member = await bench.member(
+        subscription(
+            upstream,
+            lane=lambda event: "bad" if event == recorded("bad") else "one",
+            bounds=Bounds(per_lane=1),
+        )
+    )
+    await member.poll()
+
+    assert [False, True, True] == [member.mode.busy(at) for at in range(3)]
+
+
 async def test_the_brake_stops_a_burst_that_came_in_one_poll(bench: Bench) -> None:
     for _ in range(400):
         bench.spoil()
@@ -956,3 +980,63 @@ async def test_what_is_halted_is_not_said_to_wait_too(bench: Bench) -> None:
 
     assert {0} == member.mode.stops.halted
     assert (None, 0) == (member.mode.waiting_since, bench.seen.gauges["waiting"])
+
+
+async def test_what_was_being_prepared_when_another_got_it_is_the_other_s(
+    bench: Bench,
+) -> None:
+    slow = [0.0, 20.0]
+
+    async def prepare(_: Sequence[Audited]) -> None:
+        if slow:
+            await bench.clock.sleep(slow.pop(0))
+
+    upstream = Upstream()
+    member = await bench.member(
+        concurrent(SOURCE, upstream.handle, prepare=prepare, lane=one_lane)
+    )
+    bench.put("a")
+    await member.poll()
+    bench.put("b")
+    late = asyncio.create_task(member.mode.batch(member.partitions.poll(500)))
+    await bench.clock.breathe()
+    bench.log._groups[SOURCE.name, "test"].insert(0, other(bench))
+    await bench.clock.run(bench.log.rebalance(SOURCE.name, "test"))
+    await bench.clock.run(late)
+    await quiet(member)
+
+    assert 0 not in member.partitions.assigned()
+    assert (subjects("a"), 1) == (bench.sunk, bench.committed())
+
+
+async def test_what_another_got_is_owed_no_more(bench: Bench) -> None:
+    """A commit that was refused when it was given away would be refused for ever."""
+    bench.put("a")
+    bench.put("x", partition=1)
+    member = await bench.member(subscription(Upstream()))
+    await member.poll()
+    await bench.clock.breathe()
+
+    async def unwilling(_: Mapping[int, int]) -> bool:
+        return False
+
+    member.partitions.commit = unwilling  # type: ignore[assignment]
+    await bench.clock.run(bench.log.rebalance(SOURCE.name, "test"))
+    owed = member.mode.commits.owing.is_set(), dict(member.mode.commits.done)
+
+    assert (False, {}) == owed
+
+
+def other(bench: Bench) -> MemoryPartitions:
+    """Another member of the group, that does nothing."""
+    return MemoryPartitions(bench.log, SOURCE.name, "test", Idle())
+
+
+class Idle(Listener):
+    """Takes what it is given, and does nothing."""
+
+    @override
+    async def revoked(self, partitions: Collection[int]) -> None: ...
+
+    @override
+    async def assigned(self, partitions: Collection[int]) -> None: ...
