@@ -1,4 +1,4 @@
-"""Heads of HTTP requests, bounded before anybody asks whose they are."""
+"""Heads of HTTP requests, and the reading of answers, bounded for whoever it is."""
 
 import asyncio
 from typing import Final, cast
@@ -17,6 +17,9 @@ from schemas.problems import Problem, problem
 HEAD_BYTES: Final = 65_536
 """Of a head that has not ended: with each piece the parser copies what it has of it."""
 HEAD_S: Final = 30.0
+READ_S: Final = 60.0
+"""For so long an answer waits for its reader: what is not read lies in the kernel's
+buffers, megabytes of it, and needs no credential to be asked for."""
 FRAMING: Final = frozenset({b"content-length", b"transfer-encoding"})
 """Headers that say where a body ends; without one of them there is none."""
 _ENTROPY: Final = SystemEntropy()
@@ -41,6 +44,8 @@ TOO_SLOW: Final = problem(
 class BoundedHeads(HttpToolsProtocol):
     """uvicorn's connection, which takes heads of any size that come at any pace.
 
+    And which waits for ever for whoever does not read its answer.
+
     What is refused here has no path yet, so it gets a problem document, and the
     connection ends.
 
@@ -53,16 +58,35 @@ class BoundedHeads(HttpToolsProtocol):
     _held = 0
     _went_on = False
     _limit: asyncio.TimerHandle | None = None
+    _unread: asyncio.TimerHandle | None = None
 
     @override
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        # Writing is paused while anything waits: so closing waits no longer either.
+        transport.set_write_buffer_limits(high=0)
         self._expect()
 
     @override
     def connection_lost(self, exc: Exception | None) -> None:
         self._no_longer_expect()
+        self._was_read()
         super().connection_lost(exc)
+
+    @override
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._unread = self.loop.call_later(READ_S, self.transport.abort)
+
+    @override
+    def resume_writing(self) -> None:
+        self._was_read()
+        super().resume_writing()
+
+    def _was_read(self) -> None:
+        if self._unread is not None:
+            self._unread.cancel()
+            self._unread = None
 
     @override
     def data_received(self, data: bytes) -> None:

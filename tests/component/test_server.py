@@ -238,6 +238,33 @@ async def test_a_slow_answer_and_a_slow_body_are_no_slow_head(
     assert (200, 300_000) == (answer.status_code, len(answer.content))
 
 
+@pytest.mark.parametrize("connection", ["keep-alive", "close"])
+@pytest.mark.parametrize("reads", [False, True])
+async def test_who_does_not_read_an_answer_is_left(
+    monkeypatch: pytest.MonkeyPatch, connection: str, *, reads: bool
+) -> None:
+    monkeypatch.setattr("infra.heads.READ_S", 0.5)
+    size, whole = 32 * 1024 * 1024, False  # more than the kernels keep of it
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await PlainTextResponse(b"x" * size)(scope, receive, send)
+
+    async with serving(app, LOOPBACK, 0) as port:
+        reader, writer = await asyncio.open_connection(LOOPBACK, port)
+        writer.write(BEGUN + f"Connection: {connection}\r\n\r\n".encode())
+        head = await reader.readuntil(b"\r\n\r\n")
+        if not reads:
+            await SystemClock().sleep(1)
+        async with asyncio.timeout(10):
+            with suppress(asyncio.IncompleteReadError, ConnectionError):
+                await reader.readexactly(size)
+                whole = True
+        writer.close()
+
+    assert b" 200 " in head
+    assert reads == whole
+
+
 UPGRADE = (
     b"POST / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, HTTP2-Settings\r\n"
     b"Upgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQCAAAAAAIAAAAA\r\n"
