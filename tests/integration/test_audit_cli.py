@@ -12,6 +12,7 @@ from click.testing import CliRunner, Result
 
 from demo.stack import Stack
 from infra.log import Log
+from infra.postgres.roles import dsn
 from infra.signer.ed25519 import FileSigner, ensure_key
 from infra.signer.state import STATE, FileState
 from infra.system import SystemClock
@@ -22,7 +23,7 @@ from producers.cli.audit import audit
 from schemas.ids import TenantId
 from schemas.requests import Decision
 from tests.support.audit import TENANT, recorded, request_id
-from tests.support.ledger import SECRET, Database, database, dsn, execute, opened
+from tests.support.ledger import SECRET, Database, database, execute, opened
 
 pytestmark = pytest.mark.integration
 CLOCK = SystemClock()
@@ -87,7 +88,9 @@ def scene(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sc
     with database(stack.postgres_url) as made:
         asyncio.run(prepare(made, signer))
         name = made.admin.rpartition("/")[2]
-        yield Scene(made, dsn(stack.postgres_url, name, "sluice_operator"), signer)
+        yield Scene(
+            made, dsn(stack.postgres_url, name, "sluice_operator", SECRET), signer
+        )
 
 
 def test_every_log_holds(scene: Scene) -> None:

@@ -16,6 +16,7 @@ from click.testing import CliRunner, Result
 from demo.stack import Stack
 from infra.exports import read_keys
 from infra.log import Log
+from infra.postgres.roles import dsn
 from infra.signer.ed25519 import FileSigner, ensure_key, public_keys
 from infra.signer.state import STATE, FileState
 from infra.system import SystemClock
@@ -33,7 +34,6 @@ from tests.support.ledger import (
     Books,
     Database,
     database,
-    dsn,
     execute,
     new_tenant,
     opened,
@@ -103,7 +103,7 @@ async def prepare(scene: Scene) -> None:
 def scene(stack: Stack, tmp_path: Path) -> Iterator[Scene]:
     with database(stack.postgres_url) as made:
         name = made.admin.rpartition("/")[2]
-        url = dsn(stack.postgres_url, name, "sluice_operator")
+        url = dsn(stack.postgres_url, name, "sluice_operator", SECRET)
         scene = Scene(made, url, tmp_path / "signer", new_tenant())
         asyncio.run(prepare(scene))
         yield scene

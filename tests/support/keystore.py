@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from secrets import token_bytes, token_hex
-from urllib.parse import urlsplit
 
 import asyncpg
 
@@ -20,6 +19,7 @@ from infra.keystore.store import PostgresKeyStore
 from infra.kms.file import FileKms
 from infra.kms.folder import KeyFolder
 from infra.postgres.migrate import migrate
+from infra.postgres.roles import dsn
 from infra.system import SystemClock, SystemEntropy
 from pipeline.keystore import KeyId, Partition, class_named, key_id
 from pipeline.ports.keys import (
@@ -35,10 +35,10 @@ from pipeline.ports.keys import (
 )
 from pipeline.sealing import DataKey
 from schemas.ids import RequestId, TenantId
+from tests.support.ledger import SECRET, execute
 
 MIGRATIONS = Path(__file__).parents[2] / "infra" / "keystore" / "migrations"
 ENTROPY = SystemEntropy()
-SECRET = "made-up-for-tests"  # roles belong to the cluster, so all databases share it
 TODAY = date(2026, 11, 22)
 MONTH = Partition(class_named("30d"), TODAY)
 
@@ -110,9 +110,9 @@ def database(superuser: str) -> Iterator[Database]:
     """A new database with all migrations and working logins; dropped at the end."""
     name = f"keystore_{token_hex(6)}"
     made = Database(
-        admin=_dsn(superuser, name),
-        app=_dsn(superuser, name, "sluice_keystore_app"),
-        keeper=_dsn(superuser, name, "sluice_keystore_keeper"),
+        admin=dsn(superuser, name),
+        app=dsn(superuser, name, "sluice_keystore_app", SECRET),
+        keeper=dsn(superuser, name, "sluice_keystore_keeper", SECRET),
     )
     asyncio.run(_make(superuser, made.admin, name))
     try:
@@ -144,28 +144,12 @@ async def opened(
         )
 
 
-def _dsn(superuser: str, name: str, login: str | None = None) -> str:
-    parts = urlsplit(superuser)
-    place = parts.netloc
-    if login:
-        place = f"{login}:{SECRET}@{place.rpartition('@')[2]}"
-    return parts._replace(netloc=place, path=f"/{name}").geturl()
-
-
 async def _make(superuser: str, admin: str, name: str) -> None:
-    await _execute(superuser, f"create database {name}")
+    await execute(superuser, f"create database {name}")
     await migrate(admin, MIGRATIONS)
     for login in ("app", "keeper"):
-        await _execute(admin, f"alter role sluice_keystore_{login} password '{SECRET}'")
+        await execute(admin, f"alter role sluice_keystore_{login} password '{SECRET}'")
 
 
 async def _drop(superuser: str, name: str) -> None:
-    await _execute(superuser, f"drop database {name} with (force)")
-
-
-async def _execute(dsn: str, statement: str) -> None:
-    connection = await asyncpg.connect(dsn)
-    try:
-        await connection.execute(statement)
-    finally:
-        await connection.close()
+    await execute(superuser, f"drop database {name} with (force)")

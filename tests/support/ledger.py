@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from secrets import token_hex
 from typing import Any
-from urllib.parse import urlsplit
 
 import asyncpg
 
@@ -16,6 +15,7 @@ from infra.postgres.deletion import PostgresDeleter
 from infra.postgres.ledger import PostgresLedger
 from infra.postgres.logs import PostgresLogs
 from infra.postgres.migrate import migrate
+from infra.postgres.roles import dsn
 from infra.system import SystemEntropy
 from pipeline.ports.ledger import Deleter, Ledger, SignedLogs
 from schemas.ids import TenantId
@@ -55,9 +55,9 @@ def database(superuser: str) -> Iterator[Database]:
     name = f"ledger_{token_hex(6)}"
     made = Database(
         admin=dsn(superuser, name),
-        worker=dsn(superuser, name, "sluice_worker"),
-        checkpointer=dsn(superuser, name, "sluice_checkpointer"),
-        operator=dsn(superuser, name, "sluice_operator"),
+        worker=dsn(superuser, name, "sluice_worker", SECRET),
+        checkpointer=dsn(superuser, name, "sluice_checkpointer", SECRET),
+        operator=dsn(superuser, name, "sluice_operator", SECRET),
     )
     _apart(_make(superuser, made.admin, name))
     try:
@@ -91,14 +91,6 @@ async def opened(
             logs=PostgresLogs(pool=reader, role="sluice_ledger_signer"),
             deleter=PostgresDeleter(operator),
         )
-
-
-def dsn(superuser: str, name: str, login: str | None = None) -> str:
-    parts = urlsplit(superuser)
-    place = parts.netloc
-    if login:
-        place = f"{login}:{SECRET}@{place.rpartition('@')[2]}"
-    return parts._replace(netloc=place, path=f"/{name}").geturl()
 
 
 async def execute(dsn: str, statement: str) -> None:
