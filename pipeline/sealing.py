@@ -13,18 +13,16 @@ GCM does not commit to its key; the commitment does (RFC 5869, SP 800-38D). The 
 names no version of a tenant's key, so rotating that never touches data.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from hashlib import sha256
 from hmac import compare_digest, digest
-from typing import Final, NoReturn
+from typing import Final
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-from typing_extensions import override
 
 from pipeline.errors import InvalidMessage
 from pipeline.keystore import KeyId, key_id_bytes
@@ -54,38 +52,6 @@ class Purpose(StrEnum):
     FINDINGS = "findings"
     PROVIDER_RESULT = "provider_result"
     PROBE = "probe"
-
-
-class Content:
-    """Somebody's words, readable through :meth:`reveal` alone.
-
-    Whatever would spread them unseen raises: a log line, a format string, an error
-    text, JSON, pickle, a copy. No dataclass, because JSON encoders walk into those.
-    """
-
-    __slots__ = ("_plaintext",)
-
-    def __init__(self, plaintext: bytes) -> None:
-        self._plaintext = plaintext
-
-    def reveal(self) -> bytes:
-        """The plaintext: for a stage, a provider, or the caller, never for a store."""
-        return self._plaintext
-
-    @override
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Content) and other._plaintext == self._plaintext
-
-    __hash__ = None  # type: ignore[assignment]  # a hash of content is content
-
-    def _refuse(self, *_: object) -> NoReturn:
-        raise TypeError("content is not shown; reveal() it where it is needed")
-
-    __repr__: Callable[..., NoReturn] = _refuse
-    __str__: Callable[..., NoReturn] = _refuse
-    __format__: Callable[..., NoReturn] = _refuse
-    __reduce_ex__: Callable[..., NoReturn] = _refuse
-    __getstate__: Callable[..., NoReturn] = _refuse
 
 
 @dataclass(frozen=True, slots=True)

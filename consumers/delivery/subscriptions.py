@@ -12,7 +12,6 @@ from schemas.topics import Outgoing, Topic
 
 C = TypeVar("C")
 Published: TypeAlias = Awaitable[Sequence[Outgoing[Any]]]
-Pair: TypeAlias = tuple[Record, Event[Data]]
 StoredOffsets: TypeAlias = Callable[[Sequence[int]], Awaitable[Mapping[int, int]]]
 """By partition, the offset to begin at, where the group's is not before it."""
 

@@ -1,7 +1,7 @@
 """What a rule is, and how its evidence adds up: in log-odds."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -122,6 +122,3 @@ def confidence(score: float, calibration: tuple[float, float] = (1.0, 0.0)) -> f
     """The probability of log-odds, after Platt's scaling."""
     slope, offset = calibration
     return 1.0 / (1.0 + math.exp(-max(-30.0, min(30.0, slope * score + offset))))
-
-
-Calibration = Mapping[DataClass, tuple[float, float]]

@@ -1,14 +1,9 @@
 """Sealed records: the vector, the round trip, every way of moving or bending one."""
 
-import copy
 import hmac
-import json
-import pickle
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from hashlib import sha256
 
-import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,7 +12,6 @@ from pipeline.errors import InvalidMessage
 from pipeline.keystore import KeyId
 from pipeline.sealing import (
     OVERHEAD,
-    Content,
     DataKey,
     Purpose,
     commit,
@@ -190,50 +184,3 @@ def test_an_error_does_not_hold_content() -> None:
 
     assert "hello" not in str(error.value)
     assert KEY.key_id not in str(error.value)
-
-
-@dataclass
-class Carrier:
-    """Something ordinary that content rides in."""
-
-    content: Content
-
-
-CONTENT = Content(b"canary")
-
-
-@pytest.mark.parametrize(
-    "spread",
-    [
-        repr,
-        str,
-        "{}".format,
-        lambda content: f"{content!r}",
-        lambda content: "%s" % (content,),  # noqa: UP031 - as logging does
-        lambda content: repr(Carrier(content)),
-        lambda content: str(ValueError(content)),
-        lambda content: asdict(Carrier(content)),
-        bytes,
-        hash,
-        list,
-        vars,
-        json.dumps,
-        orjson.dumps,
-        lambda content: orjson.dumps(Carrier(content)),
-        pickle.dumps,
-        lambda content: pickle.dumps(Carrier(content)),
-        copy.copy,
-        copy.deepcopy,
-    ],
-)
-def test_content_refuses_to_be_spread(spread: Callable[[Content], object]) -> None:
-    with pytest.raises(TypeError) as error:
-        spread(CONTENT)
-
-    assert "canary" not in str(error.value)
-
-
-def test_content_is_revealed_where_it_is_asked_for() -> None:
-    assert b"canary" == CONTENT.reveal()
-    assert Content(b"canary") == CONTENT
-    assert Content(b"other") != CONTENT
