@@ -35,6 +35,7 @@ _DENIED_4: Final = tuple(
     )
 )  # fmt: skip
 _ALLOWED_6: Final = IPv6Network("2000::/3")
+_MAPPED: Final = IPv6Network("::ffff:0:0/96")
 _DENIED_6: Final = tuple(
     IPv6Network(net)
     for net in (
@@ -174,9 +175,16 @@ def all_allowed(addresses: Sequence[str], rules: EgressRules) -> bool:
 
 
 def networks(texts: Sequence[str]) -> tuple[Network, ...]:
-    """Networks from settings.
+    """Networks from settings; one of IPv4-mapped addresses as that of IPv4.
 
     Raises:
         ValueError: one is no network in CIDR form.
     """
-    return tuple(ip_network(text) for text in texts)
+    return tuple(_unmapped(ip_network(text)) for text in texts)
+
+
+def _unmapped(net: Network) -> Network:
+    if not (isinstance(net, IPv6Network) and net.subnet_of(_MAPPED)):
+        return net
+    low = int(net.network_address) - int(_MAPPED.network_address)
+    return IPv4Network((low, net.prefixlen - _MAPPED.prefixlen))

@@ -118,6 +118,14 @@ def test_an_operators_own_networks_are_denied() -> None:
     assert all_allowed(["52.2.2.3"], rules)
 
 
+def test_a_network_of_mapped_addresses_is_that_of_those_they_carry() -> None:
+    rules = EgressRules(denied=networks(["::ffff:52.1.0.0/112", "::ffff:0:0/128"]))
+
+    assert not all_allowed(["52.1.2.3"], rules)
+    assert not all_allowed(["::ffff:52.1.2.3"], rules)
+    assert all_allowed(["52.2.2.3"], rules)
+
+
 @given(st.integers(0, 2**32 - 1).map(IPv4Address))
 def test_a_mapped_address_is_judged_as_the_one_it_carries(inner: IPv4Address) -> None:
     mapped = IPv6Address(f"::ffff:{inner}")
