@@ -1,7 +1,7 @@
 """Accept, wait, answer in one piece: what every synchronous request has in common."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from starlette.requests import Request
@@ -16,6 +16,7 @@ from pipeline.reasons import Reason
 from pipeline.sealing import DataKey, Purpose
 from producers.faults import OVERLOADED, Fault
 from producers.gateway.asking import WAY, Asking
+from producers.gateway.bodies import repeats
 from producers.gateway.endings import End, Endings
 from producers.gateway.errors import ending, refusal, response
 from producers.gateway.places import Places
@@ -90,9 +91,18 @@ class Answering:
             late = ending(Outcome.FAILED, Reason.DEADLINE_EXCEEDED)
             return response(request, late)
         if end.outcome is not Outcome.COMPLETED or end.answer is None:
-            answer = response(request, ending(end.outcome, end.reason))
+            answer = response(request, _ended(request, end))
         else:
             opened = self.contents.open(key, Purpose.COMPLETION, end.answer)
             told = shown(opened, accepted_at)
             answer = Response(told, media_type="application/json")
         return self.transients.leaving(request, answer, key)
+
+
+def _ended(request: Request, end: End) -> Fault:
+    """Why there is no answer. What ends under an ``Idempotency-Key`` has ended for each
+    of its retries, and an SDK retries under the same one."""
+    fault = ending(end.outcome, end.reason)
+    if fault.repeat and repeats(request):
+        return replace(fault, repeat=False, after_s=None)
+    return fault

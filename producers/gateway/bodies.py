@@ -73,6 +73,11 @@ def idempotency_key(request: Request) -> str | Fault | None:
     )
 
 
+def repeats(request: Request) -> bool:
+    """Did it announce, by an ``Idempotency-Key``, that it may be sent again?"""
+    return "idempotency-key" in request.headers
+
+
 def traceparent(request: Request, entropy: Entropy) -> str:
     """The caller's W3C traceparent, or a new one where it sent none that is valid."""
     given = request.headers.get("traceparent", "")

@@ -12,6 +12,7 @@ from pipeline.errors import RetryableError
 from pipeline.keystore import TRANSIENT, partition_of
 from pipeline.ports.keys import KeyRef, KeyStore
 from pipeline.sealing import DataKey
+from producers.gateway.bodies import repeats
 
 
 class Transients:
@@ -28,7 +29,7 @@ class Transients:
     def leaving(self, request: Request, answer: Response, key: DataKey) -> Response:
         """``answer``, after which the key goes unless a retry may still need it."""
         transient = partition_of(key.key_id).retention_class == TRANSIENT
-        if transient and "idempotency-key" not in request.headers:
+        if transient and not repeats(request):
             answer.background = BackgroundTask(self._taken, key)
         return answer
 

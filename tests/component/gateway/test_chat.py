@@ -132,6 +132,23 @@ async def test_an_end_without_an_answer_is_an_error_that_names_its_reason(
     assert answer.headers["x-request-id"] == error(answer)["request_id"]
 
 
+@pytest.mark.parametrize("reason", ["upstream_unreachable", "upstream_rate_limited"])
+async def test_what_failed_under_a_key_is_not_to_be_sent_again_under_it(
+    world: World, reason: str
+) -> None:
+    world.pipeline.ending = not_completed(Outcome.FAILED, reason)
+    key, headers = world.key(), {"idempotency-key": "order-1"}
+
+    answers = [await post(world, key=key, headers=headers) for _ in range(2)]
+    another = await post(world, key=key, headers={"idempotency-key": "order-2"})
+
+    assert 2 == len(world.pipeline.accepted)
+    for answer in (*answers, another):
+        assert reason == error(answer)["code"]
+        assert "false" == answer.headers["x-should-retry"]
+        assert "retry-after" not in answer.headers
+
+
 async def test_a_lost_reply_is_read_from_the_row(world: World) -> None:
     world.pipeline.lost = True
 
