@@ -28,15 +28,16 @@ async def body(
     """
     if _encoded(request) or _media_type(request) != media_type:
         return UNSUPPORTED_MEDIA_TYPE
+    too_large = BODY_TOO_LARGE.about(f"body: expected at most {limit} bytes")
     if _announced(request) > limit:
-        return BODY_TOO_LARGE
+        return too_large
     read = bytearray()
     try:
         async with asyncio.timeout(BODY_WITHIN_S):
             async for chunk in request.stream():
                 read += chunk
                 if len(read) > limit:
-                    return BODY_TOO_LARGE
+                    return too_large
     except TimeoutError:
         return BODY_TOO_SLOW
     return bytes(read)

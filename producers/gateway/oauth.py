@@ -19,7 +19,7 @@ from pipeline.ports.system import Clock
 from pipeline.ports.tenants import Credentials, Principal
 from pipeline.ports.tokens import Claims, TokenIssuer
 from producers.auth import Door
-from producers.faults import BODY_TOO_LARGE, BODY_TOO_SLOW, RATE_LIMITED, Fault
+from producers.faults import RATE_LIMITED, UNSUPPORTED_MEDIA_TYPE, Fault
 from producers.gateway.bodies import body
 from producers.gateway.errors import response
 from schemas.api.gateway import AccessToken, OAuthError
@@ -93,9 +93,9 @@ class OAuth:
 
     async def _form(self, request: Request) -> Mapping[str, str] | Fault:
         raw = await body(request, MAX_FORM_BYTES, media_type=_FORM)
-        if raw in (BODY_TOO_LARGE, BODY_TOO_SLOW):
-            return raw
-        return {} if isinstance(raw, Fault) else _parsed(raw)
+        if isinstance(raw, Fault):
+            return {} if raw is UNSUPPORTED_MEDIA_TYPE else raw
+        return _parsed(raw)
 
     def _wrong(self, request: Request) -> Response:
         fault = self.door.wrong(request)

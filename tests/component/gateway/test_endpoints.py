@@ -14,7 +14,7 @@ from typing_extensions import override
 
 from pipeline.admission import SEND
 from pipeline.webhooks import Attempt
-from producers.gateway.endpoints import TESTS_AT_ONCE
+from producers.gateway.endpoints import MAX_BODY_BYTES, TESTS_AT_ONCE
 from schemas.ids import TenantId
 from schemas.webhooks import Kind
 from tests.support.audit import OTHER, TENANT
@@ -376,3 +376,12 @@ async def test_a_change_is_recorded(world: World, client: httpx2.AsyncClient) ->
     assert [
         f"endpoint.{each}" for each in ("created", "updated", "rotated", "deleted")
     ] == acts
+
+
+async def test_how_large_a_body_may_be_is_told_as_it_is_here(
+    client: httpx2.AsyncClient,
+) -> None:
+    answer = await client.post(PATH, json={**NEW, "name": "x" * MAX_BODY_BYTES})
+
+    assert (413, "body-too-large") == code(answer)
+    assert [f"body: expected at most {MAX_BODY_BYTES} bytes"] == answer.json()["errors"]

@@ -11,6 +11,7 @@ from joserfc import jwt
 from joserfc.jwk import KeySet
 
 from infra.signer.receipts import RECEIPTS, receipt_key
+from producers.gateway.oauth import MAX_FORM_BYTES
 from tests.support.audit import TENANT
 from tests.support.gateway import CLIENT, CLIENT_SECRET, World
 
@@ -156,3 +157,10 @@ async def test_the_keys_of_receipts_are_published_without_their_secret(
     assert (key.thumbprint(), "ES256", "sig") == (told["kid"], told["alg"], told["use"])
     assert "d" not in told
     assert "application/jwk-set+json" == answer.headers["content-type"]
+
+
+async def test_a_form_is_bounded_and_told_how(world: World) -> None:
+    answer = await token(world, {**GRANT, **POSTED, "x": "x" * MAX_FORM_BYTES})
+
+    assert (413, "body-too-large") == (answer.status_code, answer.json()["code"])
+    assert [f"body: expected at most {MAX_FORM_BYTES} bytes"] == answer.json()["errors"]
