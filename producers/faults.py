@@ -68,9 +68,10 @@ RATE_LIMITED: Final = Fault(
     code="rate-limited",
     status=429,
     title="Too many attempts",
-    detail="Too many wrong credentials came from this address; wait a minute.",
+    detail="Too many wrong credentials came from this address; a right one passes.",
     kind="requests",
     word="rate_limit_exceeded",
+    repeat=False,
     after_s=60,
 )
 NOT_FOUND: Final = Fault(

@@ -120,6 +120,14 @@ async def test_too_many_wrong_ones_are_slowed_and_right_ones_are_not(
     assert (404, 401) == (right, later)
 
 
+async def test_a_wrong_one_is_not_to_be_sent_again_after_a_minute(world: World) -> None:
+    """An SDK would wait that long, twice, to be told that it is wrong."""
+    *_, slowed = [await get(world, bearer(WRONG)) for _ in range(21)]
+
+    assert (429, "rate-limited") == (slowed.status_code, slowed.json()["code"])
+    assert "false" == slowed.headers["x-should-retry"]
+
+
 def test_each_address_is_slowed_by_itself_and_a_minute_long() -> None:
     clock = HeldClock()
     attempts, told = Attempts(clock), []
