@@ -73,9 +73,9 @@ class Answering:
                 case Accepted(key=key, outgoing=outgoing):
                     accepted_at = outgoing.event.attributes.time
                     awaited = await self.endings.begun(outgoing)
+                    self.metrics.accepted.labels(WAY).inc()
                     del asked, outgoing
                     end = await self.endings.of(awaited)
-                    self.metrics.accepted.labels(WAY).inc()
                     self.metrics.answer_seconds.observe(self.clock.monotonic() - begun)
                     return self._answer(request, key, end, shown, accepted_at)
 

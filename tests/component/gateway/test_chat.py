@@ -198,6 +198,29 @@ async def test_without_an_acknowledgement_nothing_was_accepted(world: World) -> 
     )
 
 
+async def test_a_request_is_counted_once_it_is_durable_and_timed_once_answered(
+    world: World,
+) -> None:
+    def counted(name: str, **labels: str) -> float | None:
+        return world.registry.get_sample_value(name, labels)
+
+    waits = asyncio.Event()
+    ending, world.pipeline.ending = world.pipeline.ending, lambda *_: waits.set()
+    asking = asyncio.create_task(post(world))
+    await waits.wait()
+    await asyncio.sleep(0)  # noqa: TID251 - a turn of the loop, no time
+    meanwhile = counted("sluice_requests_accepted_total", way="http")
+    (event,) = world.pipeline.accepted
+    world.pipeline.ending = ending
+    world.clock.elapsed += timedelta(seconds=3)
+    await world.pipeline.end(event)
+    await asking
+
+    assert 1 == meanwhile == counted("sluice_requests_accepted_total", way="http")
+    assert 1 == counted("sluice_answer_seconds_count")
+    assert 3 == counted("sluice_answer_seconds_sum")
+
+
 async def test_where_too_many_wait_one_more_is_not_accepted(world: World) -> None:
     world.places = Places(1)
     waits = asyncio.Event()
