@@ -18,7 +18,12 @@ from producers.faults import OVERLOADED, Fault
 from producers.gateway.asking import WAY, Asking
 from producers.gateway.bodies import repeats
 from producers.gateway.endings import End, Endings
-from producers.gateway.errors import ending, refusal, response
+from producers.gateway.errors import (
+    CONTENT_DESTROYED,
+    ending,
+    refusal,
+    response,
+)
 from producers.gateway.places import Places
 from producers.gateway.taken import Transients
 from schemas.requests import Outcome
@@ -102,6 +107,8 @@ class Answering:
 def _ended(request: Request, end: End) -> Fault:
     """Why there is no answer. What ends under an ``Idempotency-Key`` has ended for each
     of its retries, and an SDK retries under the same one."""
+    if end.outcome is Outcome.COMPLETED:
+        return CONTENT_DESTROYED  # an erasure took the answer out of the row meanwhile
     fault = ending(end.outcome, end.reason)
     if fault.repeat and repeats(request):
         return replace(fault, repeat=False, after_s=None)

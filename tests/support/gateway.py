@@ -136,7 +136,7 @@ def completed(data: RequestAccepted, key: DataKey) -> RequestFinished:
     )
 
 
-def not_completed(outcome: Outcome, reason: str) -> Ending:
+def not_completed(outcome: Outcome, reason: str | None = None) -> Ending:
     """Ends that have no answer."""
 
     def end(data: RequestAccepted, _: DataKey) -> RequestFinished:

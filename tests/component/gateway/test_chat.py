@@ -149,6 +149,16 @@ async def test_what_failed_under_a_key_is_not_to_be_sent_again_under_it(
         assert "retry-after" not in answer.headers
 
 
+async def test_an_answer_that_was_erased_meanwhile_is_told_as_that(
+    world: World,
+) -> None:
+    world.pipeline.ending = not_completed(Outcome.COMPLETED)
+
+    answer = await post(world)
+
+    assert (410, "content_destroyed") == (answer.status_code, error(answer)["code"])
+
+
 async def test_a_lost_reply_is_read_from_the_row(world: World) -> None:
     world.pipeline.lost = True
 
