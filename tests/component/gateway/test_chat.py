@@ -343,8 +343,9 @@ async def test_the_largest_body_is_accepted_and_one_byte_more_is_not(
     refused = await post(world, dumped(user="x" * (room + 1)))
 
     assert (200, 413) == (accepted.status_code, refused.status_code)
-    assert "The body is too large: body: expected at most 2097152 bytes." == (
-        error(refused)["message"]
+    assert (
+        "The body is too large: body: expected at most 2097152 bytes."
+        == (error(refused)["message"])
     )
 
 

@@ -118,6 +118,25 @@ async def test_health_says_what_it_waits_for(world: World) -> None:
     assert "sluice_requests_accepted_total" in metrics.text
 
 
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [
+        ("/nowhere", "application/problem+json"),
+        ("/v1/requests/1/2", "application/problem+json"),
+        ("/v1/webhook_nowhere", "application/problem+json"),
+        ("/v1/nowhere", "application/json"),
+        ("/v1", "application/problem+json"),
+    ],
+)
+async def test_what_is_not_there_is_told_as_its_paths_clients_read_it(
+    world: World, path: str, kind: str
+) -> None:
+    async with world.client() as client:
+        answer = await client.get(path)
+
+    assert (404, kind) == (answer.status_code, answer.headers["content-type"])
+
+
 async def test_headers_are_bounded_and_the_answer_is_safe_all_the_same(
     world: World,
 ) -> None:
@@ -160,7 +179,7 @@ async def test_who_asks_first_is_told_to_send_a_body_or_is_refused(
     head = (
         "POST /v1/chat/completions HTTP/1.1\r\nhost: a\r\n"
         f"content-type: application/json\r\n{credential}"
-        "content-length: 1200000\r\nexpect: 100-continue\r\n\r\n"
+        f"content-length: {size}\r\nexpect: 100-continue\r\n\r\n"
     )
     async with serving(world.gateway.app(), "127.0.0.1", 0) as port:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)

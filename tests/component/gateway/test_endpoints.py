@@ -2,8 +2,7 @@
 
 import asyncio
 import json
-from base64 import b64decode
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -93,13 +92,19 @@ async def test_a_rotation_shows_the_new_secret(client: httpx2.AsyncClient) -> No
     assert bare.json()["signing_secret_hint"] == bare.json()["signing_secret"][-4:]
 
 
+@pytest.mark.parametrize("chunked", [False, True])
 async def test_a_rotation_says_what_its_body_is_or_has_none(
-    world: World, client: httpx2.AsyncClient
+    world: World, client: httpx2.AsyncClient, *, chunked: bool
 ) -> None:
     """Taken for none, it would end the old secret at once, against its own words."""
     made = await created(client)
     raw = b'{"keep_old_secret_active_for_24_hours": true}'
-    answer = await client.post(f"{PATH}/{made['id']}/rotate_secret", content=raw)
+
+    async def pieces() -> AsyncIterator[bytes]:
+        yield raw
+
+    content = pieces() if chunked else raw
+    answer = await client.post(f"{PATH}/{made['id']}/rotate_secret", content=content)
 
     assert (415, "unsupported-media-type") == code(answer)
     (place,) = world.webhooks._places.values()

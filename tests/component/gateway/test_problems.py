@@ -6,7 +6,14 @@ from pipeline.admission import No
 from pipeline.reasons import Reason
 from producers import faults
 from producers.gateway import endpoints, errors
-from producers.gateway.errors import FAILURES
+from producers.gateway.errors import (
+    FAILURES,
+    UNKNOWN_MODEL,
+    UNSUPPORTED,
+    ending,
+    message,
+)
+from schemas.requests import Outcome
 
 PAGE = Path(__file__).parents[3] / "docs" / "reference" / "problems.md"
 FAULTS = dict.fromkeys(
@@ -51,3 +58,13 @@ def test_every_rejection_is_on_the_page() -> None:
     ]
 
     assert sorted(No) == told
+
+
+def test_a_sentence_names_the_fields_or_else_the_reason_or_else_what_to_do() -> None:
+    blocked = ending(Outcome.BLOCKED, "privacy.attachment")
+
+    assert "Not supported here: n: expected 1; m: expected null." == message(
+        UNSUPPORTED.about("n: expected 1", "m: expected null")
+    )
+    assert "Blocked by policy: privacy.attachment." == message(blocked)
+    assert UNKNOWN_MODEL.detail == message(UNKNOWN_MODEL)
