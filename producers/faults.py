@@ -92,7 +92,7 @@ BODY_TOO_LARGE: Final = Fault(
     code="body-too-large",
     status=413,
     title="The body is too large",
-    detail="A body has at most 2 MiB (2,097,152 bytes), or fewer where `errors` says so.",
+    detail="A body has at most 2 MiB (2,097,152 bytes), or as few as `errors` says.",
     word="body_too_large",
 )
 BODY_TOO_SLOW: Final = Fault(

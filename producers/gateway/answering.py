@@ -105,8 +105,11 @@ class Answering:
 
 
 def _ended(request: Request, end: End) -> Fault:
-    """Why there is no answer. What ends under an ``Idempotency-Key`` has ended for each
-    of its retries, and an SDK retries under the same one."""
+    """Why there is no answer.
+
+    What ends under an ``Idempotency-Key`` has ended for each of its retries, and an SDK
+    retries under the same one.
+    """
     if end.outcome is Outcome.COMPLETED:
         return CONTENT_DESTROYED  # an erasure took the answer out of the row meanwhile
     fault = ending(end.outcome, end.reason)
