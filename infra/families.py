@@ -10,7 +10,7 @@ from typing import Any, Final, Generic, TypeVar
 from prometheus_client import Counter, Gauge, Histogram
 
 from pipeline.admission import No
-from pipeline.reasons import Reason
+from pipeline.reasons import CUT_SHORT, Reason
 from schemas.policies import Guard, Mode
 from schemas.requests import Outcome
 from schemas.topics import TOPICS
@@ -48,6 +48,7 @@ HTTP_CODES: Final = (
 INBOX_CODES: Final = tuple(no.value for no in No)
 FAMILIES_OF_REASONS: Final = ("security", "privacy", "policy")
 """Why screening blocks is dotted; its first word is counted."""
+REASONS: Final = (NONE, CUT_SHORT, *(r.value for r in Reason), *FAMILIES_OF_REASONS)
 VERDICTS: Final = (
     "allowed",
     "flagged",
@@ -171,7 +172,7 @@ FINISHED = Declared(
     help="Requests that ended, by outcome and reason.",
     labels={
         "outcome": tuple(each.value for each in Outcome),
-        "reason": (NONE, *(each.value for each in Reason), *FAMILIES_OF_REASONS),
+        "reason": REASONS,
     },
 )
 GUARD_VERDICTS = Declared(

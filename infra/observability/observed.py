@@ -6,7 +6,6 @@ from typing import Any, Final, TypeVar
 from typing_extensions import override
 
 from infra.families import (
-    FAMILIES_OF_REASONS,
     FINISHED,
     GUARD_VERDICTS,
     INBOX_CODES,
@@ -16,6 +15,7 @@ from infra.families import (
     KEYSTORE_SECONDS,
     NONE,
     OPERATIONS,
+    REASONS,
     VERDICTS,
 )
 from infra.metrics import Metrics
@@ -23,7 +23,6 @@ from pipeline.errors import SluiceError
 from pipeline.ports.bus import Publisher, RawOutgoing
 from pipeline.ports.keys import Destroyed, KeyRef, KeyStore, NewKey
 from pipeline.ports.system import Clock
-from pipeline.reasons import Reason
 from pipeline.rejections import REJECTED
 from pipeline.sealing import DataKey
 from schemas.audit import TERMINAL, AuditRecorded
@@ -91,8 +90,7 @@ def _ready(metrics: Metrics, groups: Collection[str]) -> None:
         metrics.accepted.ready(("inbox",))
         metrics.refused.ready(("inbox",), INBOX_CODES)
     if "outcomes" in groups:
-        reasons = [NONE, *Reason, *FAMILIES_OF_REASONS]
-        metrics.of(FINISHED).ready([each.value for each in Outcome], reasons)
+        metrics.of(FINISHED).ready([each.value for each in Outcome], REASONS)
     if "audit" in groups:
         metrics.of(INCIDENTS)
     if GUARDED & set(groups):

@@ -21,7 +21,7 @@ from infra.families import (
 )
 from infra.metrics import OTHER, Metrics
 from infra.observability.observed import reason
-from pipeline.reasons import Reason
+from pipeline.reasons import CUT_SHORT, Reason
 from producers import faults
 from producers.faults import Fault
 from producers.gateway import errors
@@ -102,6 +102,7 @@ def test_every_timed_worker_and_every_group_has_its_series() -> None:
         ("ok", "none"),
         ("security.prompt_injection.direct", "security"),
         ("privacy.pii.contact", "privacy"),
+        (CUT_SHORT, CUT_SHORT),
         *((each.value, each.value) for each in Reason),
     ],
 )
