@@ -29,7 +29,7 @@ from pipeline.sealing import DataKey, Purpose, key_id_of
 from producers.replay import Replay
 from schemas.audit import AuditRecorded
 from schemas.events import Attributes, Event, timestamp
-from schemas.ids import EventId, RequestId, TenantId
+from schemas.ids import EventId, RequestId, TenantId, event_id
 from schemas.requests import Arrival
 from schemas.retention import ErasureOrdered, Receipt
 from schemas.topics import AUDIT_RECORDED, RETENTION_DUE, Outgoing
@@ -406,6 +406,8 @@ async def test_who_has_more_keys_than_a_job_destroys_is_forgotten_in_several(
         for each in (*first, *last)
         if each.topic is AUDIT_RECORDED
     ]
+    ids = [each.event.attributes.id for each in first if each.topic is AUDIT_RECORDED]
+    assert [event_id(order.attributes.id, "erasure.completed:partly")] == ids
     receipts = await here.receipts()
     assert [rest.attributes.id, None] == [each.continues for each in receipts]
     assert [2, 1] == [len(each.keys) for each in receipts]
