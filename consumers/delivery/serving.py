@@ -25,6 +25,7 @@ DRAIN_S = 120.0
 COMMIT_EVERY_S = 0.5
 LOOK_EVERY_S = 5.0
 TURN_EVERY_S = 1.0
+ENDS_WITHIN_S = 1.0
 POLL_MS = 1_000
 """How long one poll of the group waits for records; it returns with the first."""
 LINGER_BYTES = 128 * 1024
@@ -141,9 +142,12 @@ class Member:
         """Join the group; it may take as long as another member needs to let go."""
         await self._subscriber.start()
 
-    async def leave(self, seconds: float) -> None:
-        """Finish what is in hand, and leave the group."""
+    async def finish(self, seconds: float) -> None:
+        """Finish what is in hand."""
         await self.mode.leave(seconds)
+
+    async def leave(self) -> None:
+        """Leave the group."""
         await self._subscriber.stop()
 
     async def look(self) -> None:
@@ -308,25 +312,36 @@ class Delivery:
             asyncio.create_task(self._repeat(TURN_EVERY_S, self._turn)),
             asyncio.create_task(self._repeat(LOOK_EVERY_S, self._heed)),
         ]
-        # Each by itself: an answer that never comes holds up no other group.
-        for member in self._members:
-            commits = member.mode.commits
-            settling = self._repeat(COMMIT_EVERY_S, commits.settle, commits.owing)
-            looking = self._repeat(LOOK_EVERY_S, member.look)
-            watching += map(asyncio.create_task, (settling, looking))
+        looking = [self._looking(member) for member in self._members]
         try:
             await self._until(stop)
         finally:
             self._stopping = True
-            leaving = (member.leave(self._drain_s) for member in self._members)
+            leaving = map(self._left, self._members, looking)
             left = await asyncio.gather(*leaving, return_exceptions=True)
-            # Not before: who drains is alive, and commits what comes to its end.
-            for task in watching:
-                task.cancel()
+            await _ended(watching)
             await self._broker.stop()
             for error in left:
                 if error is not None:
                     raise error
+
+    def _looking(self, member: Member) -> Sequence[asyncio.Task[None]]:
+        """Each by itself: an answer that never comes holds up no other group."""
+        commits = member.mode.commits
+        settling = self._repeat(COMMIT_EVERY_S, commits.settle, commits.owing)
+        looking = self._repeat(LOOK_EVERY_S, member.look)
+        return [asyncio.create_task(each) for each in (settling, looking)]
+
+    async def _left(
+        self, member: Member, looking: Sequence[asyncio.Task[None]]
+    ) -> None:
+        """Drain, ask no more, leave: a stopped client that is asked connects anew."""
+        try:
+            # Who drains is alive, and commits what comes to its end.
+            await member.finish(self._drain_s)
+        finally:
+            await _ended(looking)
+            await member.leave()
 
     async def _until(self, stop: asyncio.Event) -> None:
         """Join the groups and go on; asked to stop, it stops also where it cannot join.
@@ -407,3 +422,11 @@ class Delivery:
                 await job()
             except Exception as error:  # noqa: BLE001 - the loop that must go on
                 self._means.signals.unexpected("delivery", type(error).__name__)
+
+
+async def _ended(tasks: Collection[asyncio.Task[None]]) -> None:
+    """End them. A client may keep a cancellation to itself: then it gets another."""
+    while tasks:
+        for task in tasks:
+            task.cancel()
+        _, tasks = await asyncio.wait(tasks, timeout=ENDS_WITHIN_S)

@@ -72,7 +72,8 @@ class KafkaPartitions(Partitions):
             return False
         wanted = {TopicPartition(self._topic, p): o for p, o in offsets.items()}
         try:
-            await asyncio.wait_for(consumer.commit(wanted), COMMIT_WITHIN_S)
+            async with asyncio.timeout(COMMIT_WITHIN_S):
+                await consumer.commit(wanted)
         except (KafkaError, TimeoutError):
             return False
         return True
@@ -106,6 +107,7 @@ class KafkaPartitions(Partitions):
         if consumer is None:
             raise RetryableError("expected a started consumer")
         try:
-            return await asyncio.wait_for(question(consumer), ASK_WITHIN_S)
+            async with asyncio.timeout(ASK_WITHIN_S):
+                return await question(consumer)
         except (KafkaError, IllegalStateError, TimeoutError):
             raise RetryableError("expected an answer from Kafka") from None

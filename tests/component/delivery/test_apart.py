@@ -32,8 +32,8 @@ async def handle(_: Event[Any], __: None) -> Sequence[Outgoing[Any]]:
     return ()
 
 
-async def nothing(_: float) -> None:
-    """Nobody is there to be left."""
+async def nothing(_: float = 0) -> None:
+    """Nobody is there to be left, and nothing in hand."""
 
 
 def of_two(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Delivery:
@@ -45,6 +45,9 @@ def of_two(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Delivery:
         means=bench.means,
     )
     monkeypatch.setattr(made, "_broker", NoBroker())
+    for member in made._members:
+        monkeypatch.setattr(member, "finish", nothing)
+        monkeypatch.setattr(member, "leave", nothing)
     return made
 
 
@@ -73,7 +76,6 @@ async def test_a_group_whose_answer_never_comes_holds_up_no_other(
         monkeypatch.setattr(member, "join", join)
         monkeypatch.setattr(member.mode.commits, "settle", settle)
         monkeypatch.setattr(member, "look", look)
-        monkeypatch.setattr(member, "leave", nothing)
     stop = asyncio.Event()
     running = asyncio.create_task(delivery.run(stop))
     for _ in range(TURNS):
@@ -99,12 +101,12 @@ async def test_where_no_group_can_be_joined_it_ends_and_says_so_once(
     async def refused() -> None:
         raise KafkaConnectionError
 
-    async def leave(seconds: float) -> None:
+    async def finish(seconds: float) -> None:
         left.append(seconds)
 
     for member in delivery._members:
         monkeypatch.setattr(member, "join", refused)
-        monkeypatch.setattr(member, "leave", leave)
+        monkeypatch.setattr(member, "finish", finish)
     with pytest.raises(KafkaConnectionError):
         await delivery.run(asyncio.Event())
     gc.collect()
@@ -155,7 +157,7 @@ async def test_who_drains_is_alive_and_commits_what_comes_to_an_end(
         member.mode.commits.owing.set()
         monkeypatch.setattr(member, "join", join)
         monkeypatch.setattr(member, "look", join)
-        monkeypatch.setattr(member, "leave", bench.clock.sleep)
+        monkeypatch.setattr(member, "finish", bench.clock.sleep)
         monkeypatch.setattr(member.mode.commits, "settle", settle)
     stop = asyncio.Event()
     stop.set()
@@ -180,15 +182,51 @@ async def test_who_cannot_leave_cuts_off_no_other_s_calls(
         raise KafkaConnectionError
 
     first, second = delivery._members
-    for member, leave in ((first, fails), (second, bench.clock.sleep)):
+    for member, finish in ((first, fails), (second, bench.clock.sleep)):
         monkeypatch.setattr(member, "join", join)
-        monkeypatch.setattr(member, "leave", leave)
+        monkeypatch.setattr(member, "finish", finish)
     stop = asyncio.Event()
     stop.set()
     with pytest.raises(KafkaConnectionError):
         await bench.clock.run(delivery.run(stop))
 
     assert DRAIN_S <= bench.clock.monotonic()
+
+
+async def test_who_leaves_asks_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stopped client that is asked connects anew, and nobody closes that."""
+    bench, asking = Bench(), Counter[str]()
+    delivery = of_two(bench, monkeypatch)
+
+    async def join() -> None: ...
+
+    async def ask() -> None:
+        asking["now"] += 1
+        try:
+            await asyncio.get_running_loop().create_future()
+        finally:
+            await bench.clock.breathe()
+            asking["now"] -= 1
+
+    async def leave() -> None:
+        asking["left"] += 1
+        asking["late"] += asking["now"]
+
+    only = delivery._members[:] = delivery._members[:1]
+    for member in only:
+        member.mode.commits.owing.set()
+        monkeypatch.setattr(member, "join", join)
+        monkeypatch.setattr(member, "look", ask)
+        monkeypatch.setattr(member.mode.commits, "settle", ask)
+        monkeypatch.setattr(member, "leave", leave)
+    stop = asyncio.Event()
+    running = asyncio.create_task(delivery.run(stop))
+    await bench.clock.pass_by(30.0)
+    asked = asking["now"]
+    stop.set()
+    await running
+
+    assert (2, 1, 0) == (asked, asking["left"], asking["late"])
 
 
 async def test_a_commit_that_fails_as_nobody_expected_is_not_the_last(
@@ -207,7 +245,6 @@ async def test_a_commit_that_fails_as_nobody_expected_is_not_the_last(
         member.mode.commits.owing.set()
         monkeypatch.setattr(member, "join", nowhere)
         monkeypatch.setattr(member, "look", nowhere)
-        monkeypatch.setattr(member, "leave", nothing)
         monkeypatch.setattr(member.mode.commits, "settle", settle)
     stop = asyncio.Event()
     running = asyncio.create_task(delivery.run(stop))
