@@ -33,7 +33,7 @@ from consumers.webhooks import RetriesConsumer, WebhooksConsumer
 from infra.health import health_app
 from infra.keystore.keeper import PostgresKeyKeeper
 from infra.keystore.secrets import KekSecrets
-from infra.observability.observed import ObservedPublisher
+from infra.observability.observed import ObservedDeliveries, ObservedPublisher
 from infra.observability.signals import DeliverySignals
 from infra.observability.traces import traces
 from infra.postgres.credentials import PostgresCredentials
@@ -225,7 +225,9 @@ class Groups:
             raise ValueError("webhooks: expected a sender")
         holding = Holding(opened.clock)
         consumer = WebhooksConsumer(
-            deliveries=PostgresDeliveries(pool=opened.pool),
+            deliveries=ObservedDeliveries(
+                PostgresDeliveries(pool=opened.pool), opened.metrics
+            ),
             secrets=EndpointSecrets(
                 KekSecrets(keks=opened.keks, entropy=opened.entropy)
             ),

@@ -60,6 +60,19 @@ VERDICTS: Final = (
     "failed_open",
 )
 OPERATIONS: Final = ("create", "fetch", "forget")
+OUTCOMES: Final = ("delivered", "again", "exhausted", "gone", "erased")
+"""What follows from an attempt of a webhook; ``erased``: none could be made."""
+REFUSALS: Final = (
+    "3xx",
+    "4xx",
+    "5xx",
+    "connection",
+    "target_forbidden",
+    "timeout",
+    "tls",
+)
+"""Answers to an attempt that was no success: a status by its class, or a word."""
+ANSWERS: Final = ("2xx", *REFUSALS, NONE)
 WORKERS: Final = (
     "anchoring",
     "checkpointer",
@@ -181,6 +194,12 @@ GUARD_VERDICTS = Declared(
     help="What guards said, once a guard, verdict and rule of a request.",
     labels={"guard": tuple(each.value for each in Guard), "verdict": VERDICTS},
 )
+WEBHOOK_ATTEMPTS = Declared(
+    kind=Counter,
+    name="sluice_webhook_attempts_total",
+    help="Attempts of webhooks, by what was answered and what follows.",
+    labels={"answer": ANSWERS, "outcome": OUTCOMES},
+)
 INCIDENTS = Declared(
     kind=Counter,
     name="sluice_ledger_incidents_total",
@@ -276,6 +295,7 @@ ALL: Final[Sequence[Declared[Any]]] = (
     REFUSED,
     FINISHED,
     GUARD_VERDICTS,
+    WEBHOOK_ATTEMPTS,
     INCIDENTS,
     ANSWER_SECONDS,
     OPEN_REQUESTS,

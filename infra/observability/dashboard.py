@@ -34,6 +34,7 @@ from infra.families import (
     STAGE_SECONDS,
     STOPPED,
     WAITING,
+    WEBHOOK_ATTEMPTS,
     WORKER_IDLE,
     Declared,
 )
@@ -129,6 +130,16 @@ ROWS: Final[Sequence[tuple[str, Sequence[Panel]]]] = (
                 [
                     (highest(WAITING, "group"), "{{group}} waiting"),
                     (highest(STOPPED, "group", "state"), "{{group}} {{state}}"),
+                ],
+            ),
+            Panel(
+                "Webhooks",
+                "ops",
+                [
+                    (
+                        rate(WEBHOOK_ATTEMPTS, "answer", "outcome"),
+                        "{{answer}} {{outcome}}",
+                    )
                 ],
             ),
         ),

@@ -1,6 +1,7 @@
-"""Ports that count what passes: what stages publish, what the keystore is asked."""
+"""Ports that count what passes: what is published, attempted, asked of the keystore."""
 
 from collections.abc import Awaitable, Collection, Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Any, Final, TypeVar
 
 from typing_extensions import override
@@ -16,15 +17,19 @@ from infra.families import (
     NONE,
     OPERATIONS,
     REASONS,
+    REFUSALS,
     VERDICTS,
+    WEBHOOK_ATTEMPTS,
 )
 from infra.metrics import Metrics
 from pipeline.errors import SluiceError
 from pipeline.ports.bus import Publisher, RawOutgoing
 from pipeline.ports.keys import Destroyed, KeyRef, KeyStore, NewKey
 from pipeline.ports.system import Clock
+from pipeline.ports.webhooks import Claimed, Deliveries, Due, Ended, Message, Settled
 from pipeline.rejections import REJECTED
 from pipeline.sealing import DataKey
+from pipeline.webhooks import Again, Attempt, Delivered, Exhausted, Gone, Next
 from schemas.audit import TERMINAL, AuditRecorded
 from schemas.policies import Guard
 from schemas.requests import Outcome, RequestAccepted
@@ -137,3 +142,76 @@ class ObservedKeys(KeyStore):
         self._seconds[operation].observe(self._clock.monotonic() - began)
         self._keys[operation].inc(keys)
         return found
+
+
+FOLLOWS: Final[Mapping[type[Next], str]] = {
+    Delivered: "delivered",
+    Again: "again",
+    Exhausted: "exhausted",
+    Gone: "gone",
+}
+
+
+class ObservedDeliveries(Deliveries):
+    """Counts attempts of webhooks, each once its end is durable.
+
+    What another worker made as well, for a lease ran out, was made twice and is
+    counted twice.
+    """
+
+    def __init__(self, inner: Deliveries, metrics: Metrics) -> None:
+        self._inner = inner
+        self._attempts = metrics.of(WEBHOOK_ATTEMPTS)
+        self._attempts.ready(("2xx",), ("delivered",))
+        self._attempts.ready(REFUSALS, ("again", "exhausted"))
+        self._attempts.labels("4xx", "gone")
+        self._attempts.labels(NONE, "erased")
+
+    @override
+    async def settle(
+        self,
+        due: Due,
+        seen: Attempt,
+        *,
+        took: timedelta,
+        now: datetime,
+        jitter: float,
+        asked: bytes | None = None,
+    ) -> Settled:
+        settled = await self._inner.settle(
+            due, seen, took=took, now=now, jitter=jitter, asked=asked
+        )
+        self._attempts.labels(answer(seen), FOLLOWS[type(settled.next)]).inc()
+        return settled
+
+    @override
+    async def end(self, due: Due, state: Ended) -> None:
+        await self._inner.end(due, state)
+        self._attempts.labels(NONE, state).inc()
+
+    @override
+    async def announce(self, messages: Sequence[Message]) -> Sequence[Due]:
+        return await self._inner.announce(messages)
+
+    @override
+    async def claim(self, due: Due, now: datetime, lease: timedelta) -> Claimed | None:
+        return await self._inner.claim(due, now, lease)
+
+    @override
+    async def park(self, due: Due, until: datetime) -> None:
+        await self._inner.park(due, until)
+
+    @override
+    async def sweep(self, now: datetime, limit: int) -> Sequence[Due]:
+        return await self._inner.sweep(now, limit)
+
+    @override
+    async def forget(self, before: datetime) -> int:
+        return await self._inner.forget(before)
+
+
+def answer(seen: Attempt) -> str:
+    """How an attempt was answered: a status by its class, or the word for none."""
+    if seen.status is not None:
+        return f"{seen.status // 100}xx"
+    return seen.error or NONE

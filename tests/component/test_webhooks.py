@@ -5,25 +5,30 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from openai import OpenAI
+from prometheus_client import CollectorRegistry
 from standardwebhooks import Webhook as StandardWebhook
 from svix.webhooks import Webhook as SvixWebhook
 from typing_extensions import override
 
 from consumers.delivery import Holding
 from consumers.webhooks import LEASE, RetriesConsumer, WebhooksConsumer, lane
+from infra.families import WEBHOOK_ATTEMPTS
 from infra.memory.keystore import MemoryKeys
 from infra.memory.secrets import MemorySecrets
 from infra.memory.webhooks import MemoryWebhooks
+from infra.metrics import Metrics
+from infra.observability.observed import ObservedDeliveries
 from infra.system import SystemClock, SystemEntropy
 from infra.webhooks.sender import TOTAL_S
 from pipeline.announcements import due
 from pipeline.egress import EgressRules
 from pipeline.endpoint_secrets import EndpointSecrets
-from pipeline.errors import NotYet
+from pipeline.errors import NotYet, RetryableError
 from pipeline.ports.webhooks import Change, Due, Endpoint, SealedSecret
 from pipeline.webhooks import Attempt, Secret
 from pipeline.wrapping import SecretPurpose, SecretRef
@@ -299,6 +304,86 @@ async def test_what_the_old_address_says_is_not_held_against_the_new_one(
     assert WEBHOOKS_RETRY_5S == again.topic
     await consumer.handle(again.event)
     assert [new] == [url for url, _, _ in sender.sent]
+
+
+COUNTED = [
+    (Attempt(status=204), 1, ("2xx", "delivered")),
+    (Attempt(status=302), 1, ("3xx", "again")),
+    (Attempt(status=404), 1, ("4xx", "again")),
+    (Attempt(status=410), 1, ("4xx", "gone")),
+    (Attempt(status=503), 10, ("5xx", "exhausted")),
+    (Attempt(status=None, error="timeout"), 1, ("timeout", "again")),
+    (Attempt(status=None, error="connection"), 10, ("connection", "exhausted")),
+    (Attempt(status=None, error="tls"), 1, ("tls", "again")),
+    (Attempt(status=None, error="target_forbidden"), 1, ("target_forbidden", "again")),
+]
+
+
+def counted(metrics: Metrics) -> dict[tuple[str, str], float]:
+    """Attempts that were counted, by what was answered and what follows."""
+    return {
+        (sample.labels["answer"], sample.labels["outcome"]): sample.value
+        for family in metrics.registry.collect()
+        for sample in family.samples
+        if sample.name == WEBHOOK_ATTEMPTS.name and sample.value
+    }
+
+
+@pytest.mark.parametrize(("seen", "number", "words"), COUNTED, ids=str)
+async def test_an_attempt_is_counted_by_what_was_answered_and_what_follows(
+    world: World, seen: Attempt, number: int, words: tuple[str, str]
+) -> None:
+    metrics = Metrics(CollectorRegistry())
+    observed = ObservedDeliveries(world.rows, metrics)
+    consumer = replace(world.consumer, deliveries=observed)
+    await world.endpoint()
+    there = {
+        (sample.labels["answer"], sample.labels["outcome"])
+        for family in metrics.registry.collect()
+        for sample in family.samples
+        if sample.name == WEBHOOK_ATTEMPTS.name
+    }
+    due = await world.told()
+    for _ in range(number):
+        world.clock.elapsed += timedelta(minutes=11)  # past any pause of the breaker
+        world.sender.answers = [seen]
+        await consumer.handle(world.event(due))
+        due = replace(due, attempt=due.attempt + 1)
+
+    assert words in there, "it is made at 0 when the process starts"
+    assert 1 == counted(metrics)[words]
+    assert number == sum(counted(metrics).values())
+
+
+async def test_what_nobody_could_attempt_is_counted_too(world: World) -> None:
+    metrics = Metrics(CollectorRegistry())
+    observed = ObservedDeliveries(world.rows, metrics)
+    consumer = replace(world.consumer, deliveries=observed)
+    await world.endpoint()
+    first = await world.told()
+    await world.keys.terminate(TENANT)
+
+    await consumer.handle(world.event(first))
+
+    assert {("none", "erased"): 1} == counted(metrics)
+
+
+async def test_an_attempt_whose_end_was_not_kept_is_not_counted(world: World) -> None:
+    """It is made again, and is counted then."""
+    metrics = Metrics(CollectorRegistry())
+    await world.endpoint()
+    first = await world.told()
+
+    async def lost(*_: object, **__: object) -> Any:
+        raise RetryableError("the database is away")
+
+    kept = SimpleNamespace(claim=world.rows.claim, settle=lost)
+    observed = ObservedDeliveries(cast(Any, kept), metrics)
+    consumer = replace(world.consumer, deliveries=observed)
+    with pytest.raises(RetryableError):
+        await consumer.handle(world.event(first))
+
+    assert {} == counted(metrics)
 
 
 class Watched:

@@ -32,6 +32,7 @@ def test_who_calls_others_waits_for_databases_in_sight(group: str) -> None:
     opened: Any = SimpleNamespace(
         clock=SystemClock(),
         settings=chosen,
+        metrics=Metrics(CollectorRegistry()),
         **dict.fromkeys(["bench", "contents", "entropy", "keks", "pool"]),
     )
     nobody: Any = object()
@@ -55,8 +56,9 @@ def wired(**more: Any) -> Any:
         update={"webhooks": WebhooksSettings(ignore_proxies=True)}
     )
     names = ["bench", "contents", "entropy", "keks", "pool", "incidents"]
-    names += ["metrics", "log", "inbox", "publisher", "clients"]
-    parts = {**dict.fromkeys(names), "settings": chosen, "clock": SystemClock(), **more}
+    names += ["log", "inbox", "publisher", "clients"]
+    made = {"clock": SystemClock(), "metrics": Metrics(CollectorRegistry())}
+    parts = {**dict.fromkeys(names), "settings": chosen, **made, **more}
     return SimpleNamespace(**parts)
 
 
