@@ -41,6 +41,8 @@ JITTER: Final = 0.2
 PATIENCE: Final = _MINUTE
 """The least wait after a timeout or a 429."""
 RETRY_AFTER_LIMIT: Final = 24 * _HOUR
+KEPT: Final = timedelta(days=30)
+"""Messages, deliveries and attempts; the whole schedule takes three days."""
 
 _OK: Final = range(200, 300)
 _GONE: Final = 410

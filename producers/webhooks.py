@@ -1,19 +1,17 @@
 """Brings due deliveries back to their topic, and forgets old messages."""
 
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Final
 
 from pipeline.announcements import due
 from pipeline.ports.bus import Publisher
 from pipeline.ports.system import Clock
 from pipeline.ports.webhooks import Deliveries
+from pipeline.webhooks import KEPT
 from schemas.topics import WEBHOOKS_DUE
 
 SOURCE: Final = "/sluice/webhooks"
 BATCH: Final = 500
-KEPT: Final = timedelta(days=30)
-"""Messages, deliveries and attempts; the whole schedule takes three days."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing_extensions import override
 
 from pipeline.announcements import of_disabled
+from pipeline.ports.repeats import Repeats
 from pipeline.ports.webhooks import (
     MAX_ENDPOINTS,
     PROBE,
@@ -23,6 +24,16 @@ from pipeline.ports.webhooks import (
     SealedSecret,
     Settled,
 )
+from pipeline.repeats import (
+    DONE,
+    Delivery,
+    Repeated,
+    Standing,
+    State,
+    Wanted,
+    number,
+    repeat,
+)
 from pipeline.webhooks import (
     MAX_LIVE_SECRETS,
     Again,
@@ -35,7 +46,7 @@ from pipeline.webhooks import (
     judge,
     opens_at,
 )
-from schemas.ids import EndpointId, TenantId, derived
+from schemas.ids import Actor, EndpointId, TenantId, derived
 
 Name = tuple[TenantId, EndpointId]
 
@@ -52,14 +63,15 @@ class _Place:
 class _Row:
     due: Due
     message: Message
-    state: str
+    state: State
     at: datetime
     lease_until: datetime | None = None
+    tried: list[tuple[datetime, Attempt]] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
-class MemoryWebhooks(Endpoints, Deliveries):
-    """Both ports over one set of dictionaries."""
+class MemoryWebhooks(Endpoints, Deliveries, Repeats):
+    """All three ports over one set of dictionaries."""
 
     acts: list[tuple[Holder, str]] = field(default_factory=list)
     attempts: list[tuple[Due, Attempt]] = field(default_factory=list)
@@ -180,7 +192,7 @@ class MemoryWebhooks(Endpoints, Deliveries):
             self._messages.setdefault((tenant, message.id), message)
         for endpoint in wanting:
             name = derived(tenant, message.id, endpoint.id)
-            state = "skipped" if endpoint.disabled_reason else "due"
+            state: State = "skipped" if endpoint.disabled_reason else "due"
             due = Due(tenant, endpoint.id, name, 1, message.id)
             at = message.created_at + SWEPT_AFTER
             self._rows.setdefault(name, _Row(due, message, state, at))
@@ -230,6 +242,8 @@ class MemoryWebhooks(Endpoints, Deliveries):
         follows = judge(due.attempt, seen, jitter, moved=moved)
         self.attempts.append((due, seen))
         row = self._rows.get(due.delivery)
+        if row is not None:
+            row.tried.append((now - took, seen))
         if row is not None and (row.state, row.due.attempt) == ("due", due.attempt):
             self._follow(row, follows, now)
         why = self._fares(place, now, follows) if place and not moved else None
@@ -291,7 +305,56 @@ class MemoryWebhooks(Endpoints, Deliveries):
                     del self._rows[name]
         return len(old)
 
-    def state(self, due: Due) -> str:
+    @override
+    async def page(self, tenant: TenantId, wanted: Wanted) -> Sequence[Delivery] | None:
+        mine = [row for row in self._rows.values() if row.due.tenant_id == tenant]
+        mine.sort(key=_age, reverse=True)
+        if wanted.after is not None:
+            ids = [row.due.delivery for row in mine]
+            if wanted.after not in ids:
+                return None
+            mine = mine[ids.index(wanted.after) + 1 :]
+        found = [
+            _listed(row)
+            for row in mine
+            if row.state in wanted.states
+            and wanted.endpoint in {None, row.due.endpoint_id}
+        ]
+        return found[: wanted.limit]
+
+    @override
+    async def retry(
+        self, tenant: TenantId, name: str, endpoint: EndpointId | None, now: datetime
+    ) -> Sequence[Repeated]:
+        found = [
+            row
+            for row in self._rows.values()
+            if row.due.tenant_id == tenant
+            and name in {row.due.delivery, row.message.id}
+            and endpoint in {None, row.due.endpoint_id}
+        ]
+        found.sort(key=lambda row: row.due.delivery)
+        return [self._repeated(row, now) for row in found]
+
+    def _repeated(self, row: _Row, now: datetime) -> Repeated:
+        endpoint = row.due.endpoint_id
+        place = self._places[row.due.tenant_id, endpoint].endpoint
+        stands = Standing(
+            state=row.state,
+            attempt=row.due.attempt,
+            age=now - row.message.created_at,
+            leased=row.lease_until is not None and row.lease_until > now,
+            disabled=place.disabled_reason is not None,
+        )
+        became = repeat(stands)
+        if became in DONE:
+            row.due = replace(row.due, attempt=number(stands))
+            row.state, row.at, row.lease_until = "due", now, None
+            by = Holder(place.tenant_id, place.environment, Actor("user:operator"))
+            self.acts.append((by, "webhook.retried"))
+        return Repeated(row.due.delivery, endpoint, became)
+
+    def state(self, due: Due) -> State:
         """How a delivery stands."""
         return self._rows[due.delivery].state
 
@@ -300,3 +363,27 @@ class MemoryWebhooks(Endpoints, Deliveries):
         if place is None or place.endpoint.environment != of.environment:
             return None
         return place
+
+
+def _age(row: _Row) -> tuple[datetime, str]:
+    return row.message.created_at, row.due.delivery
+
+
+def _listed(row: _Row) -> Delivery:
+    tried = sorted(row.tried, key=lambda each: each[0])
+    at, last = tried[-1] if tried else (None, None)
+    word = None
+    if last is not None:
+        word = last.error if last.status is None else str(last.status)
+    return Delivery(
+        id=row.due.delivery,
+        message_id=row.message.id,
+        kind=row.message.kind,
+        endpoint_id=row.due.endpoint_id,
+        created_at=row.message.created_at,
+        state=row.state,
+        attempts=len(tried),
+        last=word,
+        last_at=at,
+        next_at=row.at if row.state == "due" else None,
+    )

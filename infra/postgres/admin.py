@@ -259,7 +259,7 @@ class Admin:
         data = ErasureOrdered(actor=self.actor, scope=scope, ref=ref)
         event = order(tenant, data, job, SOURCE, self.clock.now())
         async with as_tenant(self.pool, tenant) as connection:
-            await _refuse_ended(connection, tenant)
+            await refuse_ended(connection, tenant)
             await put(connection, Outgoing(RETENTION_DUE, event))
             await put(connection, ordered(event))
         return job
@@ -300,12 +300,16 @@ class Admin:
         about: str,
         model: str | None = None,
     ) -> None:
-        await _refuse_ended(connection, tenant)
+        await refuse_ended(connection, tenant)
         await self.teller.tell(connection, tenant, action, about, model)
 
 
-async def _refuse_ended(connection: Connection, tenant: TenantId) -> None:
-    """Nothing is done of which no log would ever tell."""
+async def refuse_ended(connection: Connection, tenant: TenantId) -> None:
+    """Nothing is done of which no log would ever tell.
+
+    Raises:
+        SluiceError: the tenant is not there, or was closed.
+    """
     state = await connection.fetchval(TENANT_STATE, UUID(tenant))
     if state is None:
         raise SluiceError("expected a tenant's id, as `sluice tenant list` shows it")

@@ -26,6 +26,7 @@ MODULES: Final[Mapping[str, str]] = {
     "release": "release",
     "route": "routes",
     "tenant": "tenants",
+    "webhook": "webhooks",
 }
 """Where each command is."""
 
@@ -78,6 +79,6 @@ class Commands(click.Group):
 @click.group(cls=Commands)
 @click.version_option(package_name="sluice-gateway", message="%(version)s")
 def main() -> None:
-    """Operate Sluice: tenants, keys, routes, policies, the ledger."""
+    """Operate Sluice: tenants, keys, routes, policies, webhooks, the ledger."""
     # Python prints what nobody handles: aiokafka's words beside our one line.
     logging.getLogger("aiokafka").addHandler(UNHEARD)

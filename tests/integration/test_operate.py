@@ -1,9 +1,10 @@
-"""``sluice dead`` and ``sluice lag`` on a real broker and a real database."""
+"""``sluice dead``, ``lag`` and ``webhook`` on a real broker and a real database."""
 
 import asyncio
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,16 @@ from demo.stack import Stack
 from infra.kafka import topics
 from infra.kafka.clients import KafkaClients
 from infra.kafka.publisher import KafkaPublisher
+from infra.postgres.deliveries import PostgresDeliveries
+from infra.postgres.endpoints import PostgresEndpoints
 from infra.postgres.pool import open_pool
 from infra.postgres.requests import PostgresRequests
-from infra.system import SystemClock
+from infra.system import SystemClock, SystemEntropy
 from pipeline.ports.bus import Record
+from pipeline.ports.webhooks import Due
+from pipeline.webhooks import SCHEDULE, Attempt
 from producers.cli import main
+from producers.cli.desk import operator
 from schemas.events import Attributes
 from schemas.ids import EventId, RequestId, TenantId
 from schemas.topics import (
@@ -44,6 +50,7 @@ from tests.support.installation import (
     new_tenant,
 )
 from tests.support.kafka import everything
+from tests.support.webhooks import bare, holder, message
 
 pytestmark = pytest.mark.integration
 CLOCK = SystemClock()
@@ -249,6 +256,94 @@ def test_a_replay_needs_ids_or_a_topic(scene: Scene) -> None:
     ]
 
 
+async def failed(scene: Scene, tenant: TenantId, *causes: str) -> list[Due]:
+    """Deliveries that failed for good, to an endpoint that holds a canary."""
+    superuser = await asyncpg.connect(scene.installation.superuser)
+    await superuser.execute(TENANT_ROW, tenant)
+    await superuser.close()
+    now = CLOCK.now()
+    url = scene.installation.urls["sluice_worker"]
+    async with await open_pool(url, size=2) as pool:
+        deliveries = PostgresDeliveries(pool=pool)
+        endpoints = PostgresEndpoints(pool=pool, clock=CLOCK, entropy=SystemEntropy())
+        made, secret = bare(tenant, made=now - timedelta(days=1), url=SECRET)
+        made = replace(made, name=SECRET.decode())
+        secret = replace(secret, sealed=SECRET)
+        assert await endpoints.create(made, secret, holder(tenant))
+        told = [
+            replace(message(tenant, each), body=SECRET, created_at=now)
+            for each in causes
+        ]
+        dues = [*await deliveries.announce(told)]
+        for due in dues:
+            for number in range(1, len(SCHEDULE) + 1):
+                await deliveries.settle(
+                    replace(due, attempt=number),
+                    Attempt(status=503),
+                    took=timedelta(milliseconds=len(SCHEDULE) - number),
+                    now=now,
+                    jitter=0.0,
+                )
+    return dues
+
+
+def test_deliveries_are_listed_page_by_page_without_what_was_sent(
+    scene: Scene,
+) -> None:
+    tenant = new_tenant()
+    dues = asyncio.run(failed(scene, tenant, "one", "two", "three"))
+    of = ("webhook", "deliveries", "--tenant", tenant)
+
+    first, text = scene.ask(*of, "--limit", "2"), scene.run(*of, "--limit", "2").output
+    last = scene.ask(*of, "--limit", "2", "--after", first[-1]["id"])
+
+    rows = [*first, *last]
+    assert (2, 1) == (len(first), len(last))
+    assert {due.delivery for due in dues} == {row["id"] for row in rows}
+    assert {("exhausted", 10, "503", None)} == {
+        (row["state"], row["attempts"], row["last"], row["next_at"]) for row in rows
+    }
+    assert {due.endpoint_id for due in dues} == {row["endpoint"] for row in rows}
+    assert f"there are more: --after {first[-1]['id']}" in text
+    assert "there are more" not in scene.run(*of, "--limit", "3").output
+    assert "nobody may read" not in f"{rows}{text}"
+    assert [] == scene.ask(*of, "--state", "due", "--state", "delivered")
+    assert 1 == scene.run(*of, "--after", tenant).exit_code
+
+
+def test_what_failed_is_due_again_and_the_ledger_is_told_by_whom(
+    scene: Scene,
+) -> None:
+    tenant = new_tenant()
+    one, two = asyncio.run(failed(scene, tenant, "one", "two"))
+    event = str(two.message_id).replace("msg_", "evt_")
+    absent = f"msg_{26 * 'Z'}"
+
+    rows = scene.ask(
+        "webhook", "retry", "--tenant", tenant, one.delivery, event, absent
+    )
+    again = scene.ask("webhook", "retry", "--tenant", tenant, one.delivery)
+    listed = scene.ask("webhook", "deliveries", "--tenant", tenant, "--state", "due")
+
+    assert [(one.delivery, "due again"), (two.delivery, "due again")] == [
+        (row["id"], row["became"]) for row in rows[:2]
+    ]
+    assert [absent] == [row["id"] for row in rows if "there is none" in row["became"]]
+    assert ["due now"] == [row["became"] for row in again]
+    assert {one.delivery, two.delivery} == {row["id"] for row in listed}
+    records = asyncio.run(everything(scene.kafka, AUDIT_RECORDED.name))
+    told = [
+        json.loads(each.value or b"")
+        for each in records
+        if each.key == tenant.encode() and b"webhook.retried" in (each.value or b"")
+    ]
+    assert 3 == len(told)
+    assert {operator()} == {each["actor"] for each in told}
+    assert {f"{due.endpoint_id}:{due.delivery}" for due in (one, two)} == {
+        each["decision"][0]["rule"] for each in told
+    }
+
+
 async def behind(scene: Scene, records: int, committed: int) -> None:
     """Nobody reads this topic here, so its group is behind."""
     topic = replace(AUDIT_RECORDED, name=REQUESTS_SCREENED.name)
@@ -301,6 +396,9 @@ def test_a_broker_that_is_away_is_told_from_lag(scene: Scene) -> None:
         ("tenant delete-log {id} --yes --signed-by {garbage}", "keys of a log"),
         ("tenant create " + "n" * 129, "expected names of 1 to 128 characters"),
         ("erase subject {nobody} anna", "the tenant has no key"),
+        ("webhook deliveries {nobody}", ""),
+        ("webhook deliveries {nobody} --after {id}", "expected --after"),
+        ("webhook retry {nobody} {id}", "expected the id of a delivery"),
     ],
 )
 def test_what_is_not_there_is_told_in_a_line(

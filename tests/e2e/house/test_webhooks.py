@@ -11,12 +11,14 @@ from typing import Any
 import aiohttp
 import pytest
 from aiohttp import web
+from click.testing import CliRunner
 from openai import BadRequestError, NotFoundError, OpenAI, UnprocessableEntityError
 from standardwebhooks import Webhook as StandardWebhook
 from standardwebhooks import WebhookVerificationError
 from svix.webhooks import Webhook as SvixWebhook
 
 from demo.launch import Access, Sluice
+from producers.cli import main
 
 pytestmark = pytest.mark.e2e
 
@@ -223,6 +225,60 @@ async def test_a_failed_delivery_comes_again_under_the_same_id(
     waited = int(second[0]["webhook-timestamp"]) - int(first[0]["webhook-timestamp"])
     assert 4 <= waited <= 30
     StandardWebhook(made.signing_secret).verify(second[1], second[0])
+
+
+async def operated(sluice: Sluice, *words: str) -> list[dict[str, Any]]:
+    """What ``sluice webhook …`` answers."""
+    line = ["webhook", *words, "--json"]
+    done = await asyncio.to_thread(
+        CliRunner().invoke, main, line, env={**sluice.operator()}
+    )
+    assert 0 == done.exit_code, done.output
+    rows: list[dict[str, Any]] = json.loads(done.output.splitlines()[-1])
+    return rows
+
+
+async def stands(
+    sluice: Sluice, own: Access, endpoint: str, state: str
+) -> dict[str, Any]:
+    """An endpoint's only delivery, once it stands so."""
+    of = ("--tenant", own.tenant_id, "--endpoint", endpoint)
+    async with asyncio.timeout(WITHIN_S):
+        while True:
+            (row,) = await operated(sluice, "deliveries", *of)
+            if row["state"] == state:
+                return row
+            await asyncio.sleep(0.05)  # noqa: TID251 - polls other processes
+
+
+async def test_what_failed_for_good_comes_once_more_at_an_operators_word(
+    sluice: tuple[Sluice, Access], own: Access, sdk: OpenAI, subscriber: Subscriber
+) -> None:
+    made = await asyncio.to_thread(
+        sdk.webhooks.create, name="one", url=subscriber.url, event_types=KINDS
+    )
+    subscriber.answers = [410]
+    request = await ask(own, f"Say {CANARY}")
+    ((_, raw),) = await subscriber.until(about(request))
+    failed = await stands(sluice[0], own, made.id, "exhausted")
+    retry = ("retry", "--tenant", own.tenant_id, json.loads(raw)["id"])
+
+    (early,) = await operated(sluice[0], *retry)
+    await asyncio.to_thread(sdk.webhooks.update, made.id, name="mended")
+    (late,) = await operated(sluice[0], *retry)
+    first, second = await subscriber.until(about(request), count=2)
+    delivered = await stands(sluice[0], own, made.id, "delivered")
+    await asyncio.to_thread(sdk.webhooks.delete, made.id)
+
+    assert "its endpoint is disabled" in early["became"]
+    assert (failed["id"], "due again") == (late["id"], late["became"])
+    assert first[0]["webhook-id"] == second[0]["webhook-id"] == failed["webhook_id"]
+    assert first[1] == second[1]
+    StandardWebhook(made.signing_secret).verify(second[1], second[0])
+    assert [("410", 1), ("204", 2)] == [
+        (each["last"], each["attempts"]) for each in (failed, delivered)
+    ]
+    assert CANARY not in f"{failed}{delivered}"
 
 
 async def test_old_and_new_secrets_sign_while_they_overlap(
