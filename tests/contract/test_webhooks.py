@@ -1041,7 +1041,7 @@ class TestPostgresWebhooks(EndpointsContract, DeliveriesContract, RepeatsContrac
             await owner.close()
         later = house.now + 2 * SWEPT_AFTER
         async with as_tenant(pool, other) as connection:
-            sweep = await planned(connection, SWEEP, later, 500, SWEPT_AFTER)
+            sweep = await planned(connection, SWEEP, later, 10, SWEPT_AFTER)
         async with pool.acquire() as connection, connection.transaction():
             await connection.execute(AS_FINDER)
             who = await planned(connection, WHO_DUE, later)
