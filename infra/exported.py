@@ -10,7 +10,7 @@ from typing import Any
 
 from typing_extensions import override
 
-from infra.bounded import start_of
+from infra.bounded import opened, start_of
 from infra.exports import CHECKPOINT, CHECKPOINTS, CHUNK, RECORDS
 from pipeline.audit import Entry, Head
 from pipeline.canonical import parse
@@ -139,7 +139,7 @@ class ExportedLogs(Logs):
         starts = self._lines(tenant)[from_seq : from_seq + limit + 1]
         if not starts:
             return []
-        with (self._folder / tenant / RECORDS).open("rb") as file:
+        with opened(self._folder / tenant / RECORDS) as file:
             file.seek(starts[0])
             return [file.read(b - a)[:-1] for a, b in pairwise(starts)]
 
@@ -192,7 +192,7 @@ def _start(path: Path, most: int) -> bytes:
 
 def _starts(path: Path) -> Sequence[int]:
     found = array("Q", [0])
-    with path.open("rb") as file:
+    with opened(path) as file:
         # A line that has no end is no reason to read it all.
         while line := file.readline(MAX_RECORD_BYTES + 1):
             if not line.endswith(b"\n"):

@@ -11,7 +11,7 @@
 <log id>/anchors/, root/      what others said of it (infra/anchors/exported.py)
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,15 +64,33 @@ class NamedKeys(Schema):
 
 
 def read_keys(path: Path) -> tuple[VerifyKey, ...]:
-    """The keys of a ``vkeys.json``.
+    """The keys of a ``vkeys.json`` that lies in an export.
 
     Raises:
         InvalidMessage: it is no such file.
     """
+    return _keys(path, start_of)
+
+
+def own_keys(path: Path) -> tuple[VerifyKey, ...]:
+    """The keys of a ``vkeys.json`` that its reader named, which may be a pipe.
+
+    Raises:
+        InvalidMessage: it is no such file.
+    """
+    return _keys(path, _start_of_any)
+
+
+def _keys(path: Path, start: Callable[[Path, int], bytes]) -> tuple[VerifyKey, ...]:
     try:
-        return NamedKeys.model_validate_json(start_of(path, KEYS_BYTES)).parsed()
+        return NamedKeys.model_validate_json(start(path, KEYS_BYTES)).parsed()
     except (OSError, ValidationError):
         raise InvalidMessage("expected the keys of a log", path.name) from None
+
+
+def _start_of_any(path: Path, most: int) -> bytes:
+    with path.open("rb") as file:
+        return file.read(most)
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,7 @@ from pipeline.errors import (
 )
 from pipeline.ports.anchors import Anchors
 from pipeline.ports.ledger import Logs
+from producers.cli.words import shown
 from schemas.ids import TenantId
 
 HOLDS, BROKEN, UNKNOWN = 0, 1, 3
@@ -76,7 +77,8 @@ def run(work: Coroutine[Any, Any, int]) -> None:
         click.echo(str(error), err=True)
         code = UNKNOWN
     except OSError as error:
-        click.echo(told(error), err=True)
+        # A file of an export has its name from whoever made that.
+        click.echo(shown(told(error)), err=True)
         code = UNKNOWN
     except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         click.echo(f"{REFUSED} ({type(error).__name__})", err=True)

@@ -13,7 +13,7 @@ from rich.progress import Progress
 
 from infra.anchors.exported import ROOT_FOLDER, read_anchors, read_root
 from infra.exported import ExportedLogs
-from infra.exports import VKEYS, notes_by_size, read_keys
+from infra.exports import VKEYS, notes_by_size, own_keys, read_keys
 from infra.served import ServedLogs
 from infra.signer.ed25519 import public_keys
 from infra.signer.state import STATE, FileState
@@ -82,7 +82,7 @@ class Trust:
         A signer signs all its logs with the same, so those of one are those of each.
         """
         if self.keys is not None:
-            publics = dict.fromkeys(each.public for each in read_keys(self.keys))
+            publics = dict.fromkeys(each.public for each in own_keys(self.keys))
             return [VerifyKey(origin, each) for each in publics]
         return public_keys(self.signer).named(origin) if self.signer else ()
 

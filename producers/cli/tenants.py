@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from infra.exports import read_keys
+from infra.exports import own_keys
 from infra.postgres.admin import Admin
 from infra.postgres.closing import Closing
 from pipeline.checkpoint import VerifyKey
@@ -88,7 +88,7 @@ async def delete_log(
     The checkpointer must have signed its end. Kept are its last record, the proof that
     it stands last under the last checkpoint, and where the root log commits to that.
     """
-    keys = read_keys(signed_by)
+    keys = own_keys(signed_by)
     kept = await Closing(admin).delete_log(
         tenant, lambda origin: [VerifyKey(origin, each.public) for each in keys]
     )

@@ -1,6 +1,7 @@
 """Exports made to deceive ``sluice audit verify``: what nobody signed does not hold."""
 
 import asyncio
+import os
 import resource
 import shutil
 import subprocess
@@ -8,6 +9,7 @@ import sys
 from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
+from socket import AF_UNIX, socket
 
 import pytest
 from click.testing import CliRunner, Result
@@ -221,8 +223,8 @@ def little_memory() -> None:
 def test_a_file_without_an_end_is_not_read_to_its_end(
     exported: Exported, path: str, code: int
 ) -> None:
-    (exported.place / path).unlink()
-    (exported.place / path).symlink_to("/dev/zero")
+    os.truncate(exported.place / path, 1 << 40)
+
     command = ["audit", "verify", "--export", str(exported.folder)]
 
     done = subprocess.run(
@@ -236,6 +238,92 @@ def test_a_file_without_an_end_is_not_read_to_its_end(
 
     assert code == done.returncode, done.stdout + done.stderr
     assert "Traceback" not in done.stderr
+
+
+def a_socket(path: Path) -> None:
+    with socket(AF_UNIX) as listening:
+        listening.bind(str(path))
+
+
+# None has an end that a reader comes to.
+NO_FILES: dict[str, Callable[[Path], object]] = {
+    "pipe": os.mkfifo,
+    "device": lambda path: path.symlink_to("/dev/zero"),
+    "terminal": lambda path: path.symlink_to("/dev/ptmx"),
+    "folder": Path.mkdir,
+    "socket": a_socket,
+}
+
+
+def in_place_of(path: Path, make: Callable[[Path], object]) -> None:
+    path.parent.mkdir(exist_ok=True)
+    path.unlink(missing_ok=True)
+    make(path)
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("kind", NO_FILES)
+def test_what_is_no_file_is_not_read(
+    exported: Exported, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    monkeypatch.chdir(exported.place)
+    in_place_of(Path("records.jsonl"), NO_FILES[kind])
+
+    result = verify(exported)
+
+    assert 3 == result.exit_code, result.output
+    assert result.stderr.endswith("/records.jsonl: expected a regular file\n")
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize(
+    ("path", "code"),
+    [
+        ("checkpoint", 3),
+        ("checkpoints/601", 3),
+        ("tile/0/000", 3),
+        ("tile/entries/000", 3),
+        ("root/record", 1),
+        ("root/anchors/1.tsa.tsr", 3),
+        ("root/vkeys.json", 1),
+        ("vkeys.json", 3),
+    ],
+)
+def test_no_pipe_is_waited_for(exported: Exported, path: str, code: int) -> None:
+    in_place_of(exported.place / path, os.mkfifo)
+
+    result = verify(exported)
+
+    assert code == result.exit_code, result.output
+    assert "expected" in result.output.splitlines()[-1]
+
+
+def test_keys_may_come_by_a_pipe(exported: Exported, keys: str) -> None:
+    """They are the auditor's own: ``--keys <(…)``."""
+    shutil.rmtree(exported.place / "root")
+    command = f"{sys.executable} -m producers.cli audit verify --keys <(cat {keys})"
+
+    done = subprocess.run(
+        ["bash", "-c", f"{command} --export {exported.folder}"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+    assert 0 == done.returncode, done.stdout + done.stderr
+
+
+def test_what_cannot_be_read_says_nothing_by_its_name(exported: Exported) -> None:
+    place = exported.folder / "of\nx: holds"
+    exported.place.rename(place)
+    (place / "records.jsonl").unlink()
+
+    result = verify(exported)
+
+    assert 3 == result.exit_code
+    assert 1 == len(result.stderr.splitlines())
+    assert "/of?x: holds/records.jsonl: No such file" in result.stderr
 
 
 def test_a_checkpoint_of_a_log_that_is_not_there_is_told(

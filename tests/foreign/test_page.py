@@ -20,7 +20,7 @@ pytestmark = pytest.mark.e2e
 
 PAGE = Path(__file__).parents[2] / "docs" / "verify.md"
 BLOCKS = re.findall(r"```sh\n(.*?)```", PAGE.read_text(), re.DOTALL)
-CHAIN, SIGNATURE, TREE, PROOF, TILES, COMMITMENT, STAMP, COSIGNATURE = BLOCKS
+FILES, CHAIN, SIGNATURE, TREE, PROOF, TILES, COMMITMENT, STAMP, COSIGNATURE = BLOCKS
 VERIFIED = "Signature Verified Successfully\n"
 UNDER = "the checkpoint holds this record\n"
 NOT_UNDER = "the checkpoint does not hold this record\n"
@@ -77,6 +77,7 @@ def run(commands: str, exported: Exported, **named: str) -> tuple[int, str]:
 def test_an_export_passes_every_command(exported: Exported) -> None:
     root = {"note": "note", "keys": "root/vkeys.json"}
 
+    assert (0, "") == run(FILES, exported)
     assert (0, "the chain holds\n") == run(CHAIN, exported)
     assert (0, VERIFIED) == run(SIGNATURE, exported)
     assert (0, "these records are what was signed\n") == run(TREE, exported)
@@ -105,6 +106,16 @@ def test_so_does_one_after_a_change_of_keys(tools: None, tmp_path: Path) -> None
     (later.place / "vkeys.json").write_text(json.dumps(keys))
     assert 0 != run(SIGNATURE, later)[0]
     assert 0 != run(TILES, later)[0]
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("path", ["checkpoint", "records.jsonl", "tile/0/001"])
+def test_no_pipe_is_waited_for(exported: Exported, path: str) -> None:
+    (exported.place / path).unlink()
+    os.mkfifo(exported.place / path)
+
+    assert (1, "this is no export\n") == run(FILES, exported)
+    assert (1, "") == run(TILES, exported)
 
 
 def test_a_bent_record_fails_the_chain(exported: Exported) -> None:

@@ -37,7 +37,12 @@ func (f folder) ReadTiles(tiles []tlog.Tile) ([][]byte, error) {
 }
 
 func (f folder) read(path string) ([]byte, error) {
-	return os.ReadFile(filepath.Join(string(f), path))
+	name := filepath.Join(string(f), path)
+	// A pipe would be waited for, and what a device holds has no end.
+	if found, err := os.Stat(name); err == nil && !found.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s: expected a regular file", name)
+	}
+	return os.ReadFile(name)
 }
 
 // records splits the bundles of all entries: a uint16 length, then the record.
