@@ -1,12 +1,13 @@
 """Exported logs, read again: whatever judges a log judges its folder alike."""
 
 from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
-from itertools import pairwise
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from typing_extensions import override
 
@@ -32,6 +33,17 @@ from schemas.audit import MAX_RECORD_BYTES
 from schemas.ids import EventId, TenantId
 
 
+@dataclass(frozen=True, slots=True)
+class Lines:
+    """How many records a file has, and where every 256th begins.
+
+    Of each one it would be eight bytes a record, and a stranger's may have one byte.
+    """
+
+    size: int
+    starts: Sequence[int]
+
+
 class ExportedLogs(Logs):
     """Exports below one folder, read as they lie there.
 
@@ -45,7 +57,7 @@ class ExportedLogs(Logs):
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._starts: dict[TenantId, Sequence[int]] = {}
+        self._known: dict[TenantId, Lines] = {}
         self._heads: dict[TenantId, Head | None] = {}
 
     @override
@@ -62,7 +74,7 @@ class ExportedLogs(Logs):
         return self._heads[tenant]
 
     def _head(self, tenant: TenantId) -> Head | None:
-        size = len(self._lines(tenant)) - 1
+        size = self._lines(tenant).size
         if not size:
             return None
         (first,) = self._bodies(tenant, 0, 1)
@@ -113,7 +125,7 @@ class ExportedLogs(Logs):
         Raises:
             Refused: it is not.
         """
-        size, notes = len(self._lines(tenant)) - 1, await self.checkpoints(tenant)
+        size, notes = self._lines(tenant).size, await self.checkpoints(tenant)
         signed = parse_note(notes[-1]).size if notes else 0
         if signed != size:
             raise Refused(signed, "nobody signed the records from here on")
@@ -129,19 +141,20 @@ class ExportedLogs(Logs):
         if _start(self._folder / tenant / tile.path, len(rows) + 1) != rows:
             raise Refused(first, "a bundle is not that of the records")
 
-    def _lines(self, tenant: TenantId) -> Sequence[int]:
-        """Where each record begins, and the end."""
-        if tenant not in self._starts:
-            self._starts[tenant] = _starts(self._folder / tenant / RECORDS)
-        return self._starts[tenant]
+    def _lines(self, tenant: TenantId) -> Lines:
+        if tenant not in self._known:
+            self._known[tenant] = _counted(self._folder / tenant / RECORDS)
+        return self._known[tenant]
 
     def _bodies(self, tenant: TenantId, from_seq: int, limit: int) -> list[bytes]:
-        starts = self._lines(tenant)[from_seq : from_seq + limit + 1]
-        if not starts:
+        lines = self._lines(tenant)
+        if from_seq >= lines.size:
             return []
+        before, skipped = divmod(from_seq, TILE_WIDTH)
         with opened(self._folder / tenant / RECORDS) as file:
-            file.seek(starts[0])
-            return [file.read(b - a)[:-1] for a, b in pairwise(starts)]
+            file.seek(lines.starts[before])
+            wanted = islice(_read(file), skipped, skipped + limit)
+            return [line[:-1] for line in wanted]
 
     def _leaf(self, tenant: TenantId, seq: int) -> bytes:
         index, at = divmod(seq, TILE_WIDTH)
@@ -163,7 +176,7 @@ class ExportedLogs(Logs):
     def _size(self, tenant: TenantId) -> int:
         """What the tiles are made for: all records, also where the last are cut off."""
         size, notes = (
-            len(self._lines(tenant)) - 1,
+            self._lines(tenant).size,
             _notes(self._folder / tenant / CHECKPOINTS),
         )
         try:
@@ -190,15 +203,22 @@ def _start(path: Path, most: int) -> bytes:
         return b""
 
 
-def _starts(path: Path) -> Sequence[int]:
-    found = array("Q", [0])
+def _counted(path: Path) -> Lines:
+    starts, size, end = array("Q"), 0, 0
     with opened(path) as file:
-        # A line that has no end is no reason to read it all.
-        while line := file.readline(MAX_RECORD_BYTES + 1):
+        for line in _read(file):
             if not line.endswith(b"\n"):
-                raise Refused(len(found) - 1, "expected records, one a line")
-            found.append(found[-1] + len(line))
-    return found
+                raise Refused(size, "expected records, one a line")
+            if not size % TILE_WIDTH:
+                starts.append(end)
+            size, end = size + 1, end + len(line)
+    return Lines(size, starts)
+
+
+def _read(file: BinaryIO) -> Iterator[bytes]:
+    """Lines; one that has no end is no reason to read it all."""
+    while line := file.readline(MAX_RECORD_BYTES + 1):
+        yield line
 
 
 def entry_of(seq: int, body: bytes, leaf: bytes) -> Entry:

@@ -6,6 +6,7 @@ import resource
 import shutil
 import subprocess
 import sys
+import tracemalloc
 from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
@@ -14,6 +15,7 @@ from socket import AF_UNIX, socket
 import pytest
 from click.testing import CliRunner, Result
 
+from infra.exported import ExportedLogs
 from infra.exports import vkeys
 from infra.signer.ed25519 import FileSigner, ensure_key
 from infra.system import SystemClock
@@ -23,6 +25,7 @@ from pipeline.merkle import CompactRange, extend, leaf_hash
 from pipeline.proofs import TlogProof
 from pipeline.root import committed
 from producers.cli.audit import audit
+from schemas.ids import TenantId
 from tests.support.audit import NOON, recorded
 from tests.support.exports import SIZE, Exported, make
 
@@ -324,6 +327,38 @@ def test_what_cannot_be_read_says_nothing_by_its_name(exported: Exported) -> Non
     assert 3 == result.exit_code
     assert 1 == len(result.stderr.splitlines())
     assert "/of?x: holds/records.jsonl: No such file" in result.stderr
+
+
+def test_records_that_are_nothing_take_no_memory(
+    exported: Exported,
+) -> None:
+    """Where each begins is kept of one in many."""
+    size = 1 << 18
+    (exported.place / "records.jsonl").write_bytes(b"\n" * size)
+    logs = ExportedLogs(exported.folder)
+    tracemalloc.start()
+
+    try:
+        head = asyncio.run(logs.head(TenantId(exported.place.name)))
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert head is not None
+    assert size == head.size
+    assert most < 4 * size
+
+
+@pytest.mark.parametrize("seq", [0, 1, 255, 256, 257, 511, 512, SIZE - 1])
+@pytest.mark.parametrize("limit", [1, 2, 257, SIZE])
+def test_records_are_read_from_wherever_one_begins(
+    exported: Exported, seq: int, limit: int
+) -> None:
+    logs = ExportedLogs(exported.folder)
+
+    found = asyncio.run(logs.read(TenantId(exported.place.name), seq, limit))
+
+    assert exported.bodies[seq : seq + limit] == [each.body for each in found]
 
 
 def test_a_checkpoint_of_a_log_that_is_not_there_is_told(
