@@ -27,7 +27,8 @@ from pipeline.admission import READ
 from pipeline.anchors.rooting import prove_root
 from pipeline.checkpoint import log_id, parse_note
 from pipeline.errors import InvalidMessage
-from pipeline.merkle import TILE_WIDTH
+from pipeline.merkle import HASH_BYTES, TILE_HEIGHT, TILE_WIDTH
+from pipeline.passes import Refused
 from pipeline.ports.anchors import Anchors, Kind
 from pipeline.ports.ledger import Logs
 from pipeline.proofs import prove
@@ -143,9 +144,20 @@ async def _tile(logs: Logs, log: Log, request: Request) -> Response | None:
 
 
 async def _content(logs: Logs, log: Log, tile: Tile) -> bytes:
+    """All of a tile: what is served of it is kept for ever by who gets it.
+
+    Raises:
+        Refused: the log lacks a part of what its checkpoint counts.
+    """
+    first = tile.index * TILE_WIDTH << TILE_HEIGHT * (tile.level or 0)
     if tile.level is not None:
-        return await logs.hashes(log.tenant, tile.level, tile.index, tile.width)
-    rows = await logs.read(log.tenant, tile.index * TILE_WIDTH, tile.width)
+        found = await logs.hashes(log.tenant, tile.level, tile.index, tile.width)
+        if len(found) != tile.width * HASH_BYTES:
+            raise Refused(first, "a tile is missing")
+        return found
+    rows = await logs.read(log.tenant, first, tile.width)
+    if [row.seq for row in rows] != [*range(first, first + tile.width)]:
+        raise Refused(first, "records are missing")
     return bundle([entry.body for entry in rows])
 
 

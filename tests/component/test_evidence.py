@@ -1,11 +1,12 @@
 """Logs over HTTP, and the proofs that a tenant takes away."""
 
 import csv
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -19,10 +20,11 @@ from infra.signer.ed25519 import FileSigner, PublicKeys, ensure_key
 from infra.signer.state import STATE, FileState
 from infra.system import SystemClock, SystemEntropy
 from pipeline.anchors.rooting import RootProof, verify_root
-from pipeline.audit import ROOT, record
+from pipeline.audit import ROOT, Entry, record
 from pipeline.checkpoint import open_checkpoint, parse_note
 from pipeline.errors import InvalidMessage
-from pipeline.merkle import leaf_hash, root_of
+from pipeline.merkle import HASH_BYTES, leaf_hash, root_of
+from pipeline.passes import Refused
 from pipeline.proofs import TlogProof, parse_proof, prove, verify_proof
 from pipeline.root import commitment
 from pipeline.tiles import split, tiles_of, unbundle
@@ -134,6 +136,28 @@ async def test_what_is_served_says_how_long_it_stands(scene: Scene) -> None:
 )
 async def test_what_is_not_there_is_not_found(scene: Scene, path: str) -> None:
     assert 404 == (await scene.get(path)).status_code
+
+
+@pytest.mark.parametrize(
+    "path", ["tile/0/000", "tile/0/001.p/45", "tile/1/000.p/1", "tile/entries/000"]
+)
+async def test_a_tile_that_is_not_all_there_is_not_served(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    """Its answer says that it never changes: whoever got a part would keep that."""
+    hashes, read = MemoryLedger.hashes, MemoryLedger.read
+
+    async def fewer_hashes(*asked: Any) -> bytes:
+        return (await hashes(*asked))[:-HASH_BYTES]
+
+    async def fewer_rows(*asked: Any) -> Sequence[Entry]:
+        return (await read(*asked))[:-1]
+
+    monkeypatch.setattr(MemoryLedger, "hashes", fewer_hashes)
+    monkeypatch.setattr(MemoryLedger, "read", fewer_rows)
+
+    with pytest.raises(Refused, match="missing"):
+        await scene.get(path)
 
 
 async def test_partials_of_every_size_stay_served(scene: Scene) -> None:
