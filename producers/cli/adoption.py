@@ -25,7 +25,7 @@ from producers.cli.books import (
     signer_folder,
     tenants_of,
 )
-from producers.cli.words import WORDS
+from producers.cli.words import WORDS, shown
 from schemas.ids import TenantId
 
 
@@ -68,7 +68,7 @@ async def _adopt(
         signed, keys = [*map(parse_note, known)], public_keys(signer).named
         missing = await gone(books.logs, signed, keys)
     for origin in missing:
-        click.echo(f"{origin}: NOT ADOPTED: it was signed, and is gone")
+        click.echo(f"{shown(origin)}: NOT ADOPTED: it was signed, and is gone")
     return HOLDS if all(held) and not missing else BROKEN
 
 
@@ -78,7 +78,7 @@ async def _one(
     try:
         return await adopted(logs, tenant, signer, known)
     except HeadBent as bent:
-        click.echo(f"{bent.origin}: NOT ADOPTED: {bent}")
+        click.echo(f"{shown(bent.origin)}: NOT ADOPTED: {bent}")
         return False
 
 
@@ -102,14 +102,14 @@ async def adopted(
     report = await full_pass(logs, tenant, keys, outside)
     if report is None or report.broken is not None:
         why = report.broken.reason if report and report.broken else "the log is gone"
-        click.echo(f"{head.origin}: NOT ADOPTED: {why}")
+        click.echo(f"{shown(head.origin)}: NOT ADOPTED: {why}")
         return False
     note = max(notes, key=_size)
     signed = Signed(parse_note(note), note)
     if not await state.swap(None, signed):
         return True
-    root = b64encode(signed.checkpoint.root).decode()
-    click.echo(f"{head.origin}: adopted {signed.checkpoint.size} records, root {root}")
+    root, size = b64encode(signed.checkpoint.root).decode(), signed.checkpoint.size
+    click.echo(f"{shown(head.origin)}: adopted {size} records, root {root}")
     return True
 
 

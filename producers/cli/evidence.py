@@ -23,6 +23,7 @@ from producers.cli.books import (
     signer_folder,
     tenants_of,
 )
+from producers.cli.words import shown
 from schemas.ids import RequestId
 from schemas.requests import Decision, Looked
 
@@ -113,7 +114,7 @@ async def _export(
             try:
                 done = await export(books.logs, each, keys, folder, books.anchors)
             except HeadBent as bent:
-                click.echo(f"{bent.origin}: NOT EXPORTED: {bent}")
+                click.echo(f"{shown(bent.origin)}: NOT EXPORTED: {bent}")
                 code = BROKEN
             else:
                 _tell(done)
@@ -122,4 +123,4 @@ async def _export(
 
 def _tell(done: Written) -> None:
     left = f"; {done.unsigned} more are not signed yet" if done.unsigned else ""
-    click.echo(f"{done.origin}: {done.size} records{left}")
+    click.echo(f"{shown(done.origin)}: {done.size} records{left}")

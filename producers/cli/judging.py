@@ -162,9 +162,9 @@ async def all_there(logs: Logs, trust: Trust) -> bool:
     signed = [*await _remembered(trust), *kept]
     missing, seq = await gone(logs, signed, trust.given_keys), await fewer(logs)
     for origin, last in (await ended(logs, trust.given_keys)).items():
-        click.echo(f"{origin}: closed at {last.size} records and deleted: holds")
+        click.echo(f"{shown(origin)}: closed at {last.size} records and deleted: holds")
     for origin in missing:
-        click.echo(f"{origin}: DOES NOT HOLD: it was signed, and is gone")
+        click.echo(f"{shown(origin)}: DOES NOT HOLD: it was signed, and is gone")
     if seq is not None:
         click.echo(f"root: DOES NOT HOLD: record {seq} counts fewer logs than before")
     return not missing and seq is None

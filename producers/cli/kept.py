@@ -14,6 +14,7 @@ from pipeline.passes import Refused
 from pipeline.ports.ledger import Logs
 from pipeline.presence import origin_of
 from producers.cli.judging import Trust
+from producers.cli.words import shown
 from schemas.ids import TenantId
 
 ROOT_ID: Final = log_id(new_origin(ROOT, "any", b""))
@@ -36,9 +37,9 @@ async def all_held(logs: Logs, tenants: Sequence[TenantId], trust: Trust) -> boo
     roots = [each for each in left if log_id(each.origin) == ROOT_ID]
     gone = {each.origin for each in left} - {each.origin for each in roots}
     for origin in sorted(gone):
-        click.echo(f"{origin}: DOES NOT HOLD: it was signed, and is not here")
-    shown = [_root(trust.export / each) for each in tenants] if trust.export else []
-    held = [_root_held(each, [root for root in shown if root]) for each in roots]
+        click.echo(f"{shown(origin)}: DOES NOT HOLD: it was signed, and is not here")
+    beside = [_root(trust.export / each) for each in tenants] if trust.export else []
+    held = [_root_held(each, [root for root in beside if root]) for each in roots]
     return not gone and all(held)
 
 
@@ -64,17 +65,14 @@ def _root(place: Path) -> Checkpoint | None:
         return None
 
 
-def _root_held(kept: Checkpoint, shown: Sequence[Checkpoint]) -> bool:
+def _root_held(kept: Checkpoint, beside: Sequence[Checkpoint]) -> bool:
+    named = shown(kept.origin)
     same = [
-        each for each in shown if (each.origin, each.size) == (kept.origin, kept.size)
+        each for each in beside if (each.origin, each.size) == (kept.origin, kept.size)
     ]
     if any(each != kept for each in same):
-        click.echo(
-            f"{kept.origin}: DOES NOT HOLD: another one was signed at {kept.size}"
-        )
+        click.echo(f"{named}: DOES NOT HOLD: another one was signed at {kept.size}")
         return False
     if not same:
-        click.echo(
-            f"{kept.origin}: nothing here tells of its {kept.size} records", err=True
-        )
+        click.echo(f"{named}: nothing here tells of its {kept.size} records", err=True)
     return True

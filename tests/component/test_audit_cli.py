@@ -8,7 +8,8 @@ import pty
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -26,12 +27,16 @@ from infra.signer.ed25519 import FileSigner, ensure_key
 from infra.signer.state import STATE, FileState
 from infra.system import SystemClock, SystemEntropy
 from pipeline import passes
-from pipeline.audit import chain, empty
+from pipeline.audit import Head, chain, empty
 from pipeline.checkpoint import Checkpoint
+from pipeline.errors import HeadBent
 from pipeline.ports import ledger as ports
 from pipeline.ports.anchors import Anchored
 from producers.checkpointer import Checkpointer
+from producers.cli import adoption, evidence
+from producers.cli import audit as commands
 from producers.cli.audit import audit
+from producers.cli.books import Books
 from schemas.ids import TenantId
 from tests.support.anchors import authority
 from tests.support.audit import NOON, TENANT, recorded, request_id
@@ -257,6 +262,41 @@ def test_a_log_says_nothing_by_its_name(exported: Exported, name: str) -> None:
         line.split(": ")[2] for line in result.stdout.splitlines()
     ]
     assert name not in result.output
+
+
+@pytest.mark.parametrize("command", ["adopt", "export", "verify"])
+def test_a_bent_log_says_nothing_by_its_name(
+    exported: Exported,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    command: str,
+) -> None:
+    """Whoever bends a row of the database may bend its log's name too."""
+    name = "x: adopted\nroot: adopted 3 records"
+
+    class Bent(MemoryLedger):
+        @override
+        async def tenants(self) -> Sequence[TenantId]:
+            return [TENANT]
+
+        @override
+        async def head(self, tenant: TenantId) -> Head | None:
+            raise HeadBent(name)
+
+    @asynccontextmanager
+    async def opened(_: str | None) -> AsyncIterator[Books]:
+        yield Books(Bent("test.example", SystemEntropy()), MemoryAnchors())
+
+    for module in (adoption, evidence, commands):
+        monkeypatch.setattr(module, "opened", opened)
+    options = {"export": [str(tmp_path / "out")]}.get(command, [])
+    signer = ["--signer", str(exported.signer)]
+
+    result = CliRunner().invoke(audit, [command, *options, *signer])
+
+    assert 1 == result.exit_code, result.output
+    assert "bent" in result.output
+    assert not [x for x in result.output.splitlines() if x.startswith("root: ")]
 
 
 def test_whoever_is_said_to_have_seen_a_log_says_nothing_by_its_name(

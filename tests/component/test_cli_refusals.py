@@ -37,6 +37,7 @@ SERVED = "audit verify --url http://127.0.0.1:1"
 LINES = [
     ("tenant list", 3, "--database-url: the database is away"),
     ("tenant create \udcff", 2, "words in UTF-8"),
+    (f"audit query {OF} --actor \udcff", 2, "words in UTF-8"),
     (f"receipts {OF}", 3, "the database is away"),
     ("route set --tenant ACME m --provider openai", 2, "a tenant's id"),
     (f"route set {OF} m --provider OpenAI", 2, "--provider"),

@@ -361,6 +361,22 @@ def test_records_are_read_from_wherever_one_begins(
     assert exported.bodies[seq : seq + limit] == [each.body for each in found]
 
 
+@pytest.mark.parametrize("of", ["t_01", "root"])
+def test_a_checkpoint_that_was_kept_says_nothing_by_its_log(
+    exported: Exported, tmp_path: Path, of: str
+) -> None:
+    """A note holds no C0 controls; C1 and what turns a line around it may hold."""
+    _, *rest = (exported.place / "checkpoint").read_text().split("\n")
+    kept = tmp_path / "kept"
+    kept.write_text("\n".join([f"holds\x9b8m\u202e/{of}", *rest]))
+
+    result = verify(exported, "--known", str(kept))
+
+    assert f"holds?8m?/{of}: " in result.output
+    assert "\x9b" not in result.output
+    assert "\u202e" not in result.output
+
+
 def test_a_checkpoint_of_a_log_that_is_not_there_is_told(
     exported: Exported, tmp_path: Path
 ) -> None:
