@@ -1,4 +1,8 @@
-"""OpenAI's chat completions: what a body may be, and where its text lies."""
+"""OpenAI's chat completions: what a body may be, and where its text lies.
+
+Of what we do not know most passes. What names something that is kept at the provider is
+refused, for all tenants share a key there; and so is what the provider would do itself.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
@@ -35,6 +39,11 @@ CHANNELS: Final[Mapping[str, Channel]] = {
 """An assistant's turn is what the caller says that it was: so it is the caller's."""
 
 TOOLS: Final = ("tools", "functions")
+OURS: Final = ("function", "custom")
+"""Tools that the caller runs. What others did, no guard of ours would see."""
+NULL: Final = ("top_logprobs", "web_search_options")
+FILES: Final = ("file", "input_file", "image_file")
+"""Parts of a message that may name a file."""
 CUT: Final = ("length", "content_filter")
 OWN: Final = Own(
     words=frozenset({
@@ -98,14 +107,14 @@ class OpenAIChat(OpenAI):
         return [*check_fields(body, FIELDS), *_check_messages(body.get("messages"))]
 
     def unsupported(self, body: Json) -> Sequence[str]:
-        """Log probabilities: they spell the answer once more, in tokens and in bytes.
+        """Log probabilities, what is kept at the provider, and searches of its own.
 
-        No guard reads a value that is cut into tokens.
+        Log probabilities spell the answer once more, in tokens and in bytes: no guard
+        reads a value that is cut into tokens.
         """
         found = ["logprobs: expected false"] if body.get("logprobs") else []
-        if body.get("top_logprobs") is not None:
-            found.append("top_logprobs: expected null")
-        return found
+        named = (name for name in NULL if body.get(name) is not None)
+        return [*found, *map(_not_null, named), *_other_tools(body), *_kept(body)]
 
     def parts(self, body: Json) -> tuple[TextPart, ...]:
         """Every string of the body that is no word of the dialect, known or not.
@@ -201,3 +210,37 @@ def _check_content(content: object, where: str) -> Iterator[str]:
             yield f"{where}.{index}: expected an object with a type"
         elif part["type"] == "text" and not isinstance(part.get("text"), str):
             yield f"{where}.{index}.text: expected a string"
+
+
+def _not_null(where: str) -> str:
+    return f"{where}: expected null"
+
+
+def _other_tools(body: Json) -> Iterator[str]:
+    for index, tool in enumerate(body.get("tools") or ()):
+        kind = tool.get("type")
+        if kind is not None and kind not in OURS:
+            yield f"tools.{index}.type: expected one of {', '.join(OURS)}"
+
+
+def _kept(body: Json) -> Iterator[str]:
+    """What names something that is kept at the provider: voices, sounds, files."""
+    audio = body.get("audio")
+    if isinstance(audio, dict) and isinstance(audio.get("voice"), dict):
+        yield "audio.voice: expected a string"
+    for index, message in enumerate(body["messages"]):
+        where = f"messages.{index}"
+        if message.get("audio") is not None:
+            yield _not_null(f"{where}.audio")
+        parts = message.get("content")
+        for nth, part in enumerate(parts if isinstance(parts, list) else ()):
+            yield from map(_not_null, _files(part, f"{where}.content.{nth}"))
+
+
+def _files(part: Json, where: str) -> Iterator[str]:
+    if part.get("file_id") is not None:
+        yield f"{where}.file_id"
+    for name in FILES:
+        inner = part.get(name)
+        if isinstance(inner, dict) and inner.get("file_id") is not None:
+            yield f"{where}.{name}.file_id"

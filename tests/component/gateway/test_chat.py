@@ -319,6 +319,12 @@ async def test_a_client_that_goes_away_loses_nothing(world: World) -> None:
         ),
         (dumped(temperature="hot"), 400, "invalid_request", "temperature"),
         (dumped(stream=True), 400, "unsupported_value", "stream"),
+        (
+            dumped(web_search_options={}),
+            400,
+            "unsupported_parameter",
+            "web_search_options",
+        ),
         (dumped(model=CANARY), 404, "model_not_found", None),
     ],
 )

@@ -379,6 +379,59 @@ def test_log_probabilities_are_refused(more: dict[str, Any], told: list[str]) ->
     assert told == SPEAKER.unsupported(body(**more))
 
 
+def said(*parts: dict[str, Any], **more: Any) -> dict[str, Any]:
+    return {"messages": [*HELLO, {"role": "user", "content": [*parts], **more}]}
+
+
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        (
+            said(
+                {"type": "text", "text": "a"},
+                {"type": "file", "file": {"file_id": "f"}},
+            ),
+            ["messages.1.content.1.file.file_id: expected null"],
+        ),
+        (
+            said({"type": "input_file", "file_id": "f"}),
+            ["messages.1.content.0.file_id: expected null"],
+        ),
+        (
+            said({"type": "file", "file": {"file_id": None, "file_data": "A"}}),
+            [],
+        ),
+        (
+            said({"type": "image_file", "image_file": {"file_id": "f"}}),
+            ["messages.1.content.0.image_file.file_id: expected null"],
+        ),
+        (
+            said(role="assistant", audio={"id": "a"}),
+            ["messages.1.audio: expected null"],
+        ),
+        (said(role="assistant", audio=None), []),
+        ({"audio": {"format": "mp3", "voice": "ash"}}, []),
+        ({"audio": {"voice": {"id": "v"}}}, ["audio.voice: expected a string"]),
+        ({"web_search_options": {}}, ["web_search_options: expected null"]),
+        ({"web_search_options": None}, []),
+        (
+            {"tools": [{"type": "function"}, {"type": "web_search"}]},
+            ["tools.1.type: expected one of function, custom"],
+        ),
+        ({"tools": [{"type": "custom"}, {"function": {"name": "f"}}]}, []),
+        ({"tools": None}, []),
+    ],
+)
+def test_what_is_kept_or_done_at_the_provider_is_refused(
+    more: dict[str, Any], told: list[str]
+) -> None:
+    """Its key is every tenant's."""
+    found = body(**more)
+
+    assert [] == SPEAKER.check(found)
+    assert told == SPEAKER.unsupported(found)
+
+
 def test_log_probabilities_that_nobody_asked_for_are_not_passed_on() -> None:
     spelt = {"content": [{"token": "No", "bytes": [78, 111], "logprob": -0.1}]}
     choice = {"index": 0, "message": {"role": "assistant", "content": "No"}}
