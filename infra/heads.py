@@ -20,6 +20,8 @@ HEAD_S: Final = 30.0
 READ_S: Final = 60.0
 """For so long an answer waits for its reader: what is not read lies in the kernel's
 buffers, megabytes of it, and needs no credential to be asked for."""
+READ_BYTES: Final = 65_536
+"""So much is read in that time by whoever reads, however slowly."""
 FRAMING: Final = frozenset({b"content-length", b"transfer-encoding"})
 """Headers that say where a body ends; without one of them there is none."""
 _ENTROPY: Final = SystemEntropy()
@@ -76,12 +78,22 @@ class BoundedHeads(HttpToolsProtocol):
     @override
     def pause_writing(self) -> None:
         super().pause_writing()
-        self._unread = self.loop.call_later(READ_S, self.transport.abort)
+        self._wait(self.transport.get_write_buffer_size())
 
     @override
     def resume_writing(self) -> None:
         self._was_read()
         super().resume_writing()
+
+    def _wait(self, left: int) -> None:
+        self._unread = self.loop.call_later(READ_S, self._look, left)
+
+    def _look(self, before: int) -> None:
+        left = self.transport.get_write_buffer_size()
+        if before - left < READ_BYTES:
+            self.transport.abort()
+        else:
+            self._wait(left)
 
     def _was_read(self) -> None:
         if self._unread is not None:

@@ -4,7 +4,7 @@ import asyncio
 import json
 import socket
 from collections.abc import AsyncIterator
-from contextlib import suppress
+from contextlib import closing, suppress
 
 import httpx2
 import pytest
@@ -263,6 +263,49 @@ async def test_who_does_not_read_an_answer_is_left(
 
     assert b" 200 " in head
     assert reads == whole
+
+
+MEGABYTE = 1024 * 1024
+
+
+async def large(scope: Scope, receive: Receive, send: Send) -> None:
+    """More than the kernels keep of it."""
+    await PlainTextResponse(b"x" * 32 * MEGABYTE)(scope, receive, send)
+
+
+async def got_of_large(at_once: int, pause_s: float, times: int) -> int:
+    """Bytes that a client gets that reads so many so often, and then all that comes."""
+    got = 0
+    async with serving(large, LOOPBACK, 0) as port, asyncio.timeout(20):
+        reader, writer = await asyncio.open_connection(LOOPBACK, port)
+        with closing(writer), suppress(ConnectionError, asyncio.IncompleteReadError):
+            writer.write(BEGUN + b"Connection: close\r\n\r\n")
+            await reader.readuntil(b"\r\n\r\n")
+            for _ in range(times):
+                got += len(await reader.readexactly(at_once))
+                await SystemClock().sleep(pause_s)
+            while more := await reader.read(MEGABYTE):
+                got += len(more)
+    return got
+
+
+async def test_who_reads_slowly_gets_the_whole_answer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It takes longer than for how long nothing may be read."""
+    monkeypatch.setattr("infra.heads.READ_S", 0.5)
+
+    assert 32 * MEGABYTE == await got_of_large(MEGABYTE, 0.06, 31)
+
+
+async def test_a_little_now_and_then_is_no_reading(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What lies there would lie there for days."""
+    monkeypatch.setattr("infra.heads.READ_S", 0.3)
+    monkeypatch.setattr("infra.heads.READ_BYTES", 8 * MEGABYTE)
+
+    assert 32 * MEGABYTE > await got_of_large(MEGABYTE // 4, 0.1, 20)
 
 
 UPGRADE = (
