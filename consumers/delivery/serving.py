@@ -91,8 +91,9 @@ class Member:
         self.partitions = kafka.partitions(self._consumer, subscription.topic.name)
         kind = Concurrent if isinstance(subscription.work, Lanes) else Ordered
         self.mode: Ordered | Concurrent = kind(subscription, self.partitions, means)
-        self._begin: dict[int, int] | None = None
-        self._unknown = False
+        self._begin: dict[int, int] = {}
+        self._lost: dict[int, int] = {}
+        self._unknown = self._unasked = False
         self._kafka_away = False
         self._subscriber: Any = None
 
@@ -132,7 +133,8 @@ class Member:
     async def assigned(self, partitions: Collection[int]) -> None:
         """Begin where it is stored, or else where the group says."""
         self.taken.clear()
-        self._begin = None
+        self._begin = {}
+        self._lost.clear()
         await self.mode.assigned(partitions)
         await self._ask(partitions)
         self.progress.keep(frozenset(partitions))
@@ -156,9 +158,10 @@ class Member:
         self.progress.keep(ours)
         try:
             bounds: Mapping[int, range] = await self.partitions.bounds(ours)
-            if self._begin is None:  # nobody answered when they were assigned
+            if self._unasked:  # nobody answered when they were assigned
                 await self._find(ours)
                 self._expired(bounds)
+                self._unasked = False
         except RetryableError:
             self._kafka_away = True
             excused = not await self._kafka.answers()
@@ -196,7 +199,7 @@ class Member:
         return None if self._subscriber is None else self._subscriber.consumer
 
     def _finished(self, partition: int, bounds: range) -> int:
-        begin = (self._begin or {}).get(partition, bounds.start)
+        begin = self._begin.get(partition, bounds.start)
         return self.mode.commits.done.get(partition, begin)
 
     def _saw(self, partition: int, lag: int | None, *, excused: bool) -> None:
@@ -211,12 +214,15 @@ class Member:
     async def _ask(self, partitions: Collection[int]) -> None:
         """Ask where to begin; nothing is handled before the handler's store said it."""
         self._unknown = self.subscription.offsets is not None
+        self._unasked = False
         try:
             await self._begin_at(partitions)
         except RetryableError:
+            self._unasked = True
             return
         except Exception as error:  # noqa: BLE001 - what is handed out would be lost
             self._means.signals.unexpected(self.subscription.group, place(error))
+            self._unasked = True
             return
         self._unknown = False
 
@@ -246,8 +252,10 @@ class Member:
 
     def _expired(self, bounds: Mapping[int, range]) -> None:
         for partition, at in bounds.items():
-            lost = at.start - self._finished(partition, at)
+            known = self._lost.get(partition, 0)
+            lost = at.start - self._finished(partition, at) - known
             if lost > 0:
+                self._lost[partition] = known + lost
                 self._means.signals.expired(self.subscription.group, partition, lost)
 
 

@@ -9,7 +9,13 @@ from typing import Any
 import pytest
 from typing_extensions import override
 
-from consumers.delivery import Delivery, concurrent, nothing, ordered
+from consumers.delivery import (
+    Delivery,
+    concurrent,
+    nothing,
+    ordered,
+    ordered_batch,
+)
 from consumers.delivery.progress import (
     MOVES_WITHIN_S,
     TURNS_WITHIN_S,
@@ -31,11 +37,14 @@ class Bounds(MemoryPartitions):
 
     away = False
     forgetful = False
+    slow: asyncio.Event | None = None
 
     @override
     async def committed(self, partitions: Collection[int]) -> Mapping[int, int | None]:
         if self.forgetful:
             raise RetryableError("expected an answer")
+        if self.slow is not None:
+            await self.slow.wait()
         return await super().committed(partitions)
 
     @override
@@ -169,6 +178,71 @@ async def test_what_was_committed_is_asked_again_where_nobody_answered(
 
     assert 0 == scene.bench.seen.gauges["lag"]
     assert scene.member.why_not_alive() is None
+
+
+async def test_what_expired_unread_is_told_once_where_a_look_comes_between(
+    scene: Scene,
+) -> None:
+    """A broker may take its time over what was committed."""
+    for offset in range(3):
+        scene.bench.put(str(offset))
+    scene.bench.log.expire(SOURCE.name, 0, 2)
+    scene.bench.log.commit(SOURCE.name, "test", 0, 0)
+    scene.cluster.held.slow = asyncio.Event()
+    joining = asyncio.create_task(scene.bench.log.join(scene.cluster.held))
+    await scene.bench.clock.breathe()
+    looking = asyncio.create_task(scene.member.look())
+    await scene.bench.clock.breathe()
+    scene.cluster.held.slow.set()
+    await asyncio.gather(joining, looking)
+
+    assert 2 == scene.bench.seen.counted["expired"]
+
+
+async def test_what_expired_unread_is_told_once_where_the_handlers_store_is_away(
+    scene: Scene,
+) -> None:
+    """It is asked again with each batch; the group was asked before."""
+    away = [True]
+
+    async def handled(_: Sequence[Any]) -> Sequence[Outgoing[Any]]:
+        return ()
+
+    async def stored(_: Sequence[int]) -> Mapping[int, int]:
+        if away:
+            raise RetryableError("expected an answer")
+        return {0: 0}
+
+    work = ordered_batch(SOURCE, handled, offsets=stored)
+    scene.member = Member(work, scene.cluster, scene.bench.means)
+    scene.cluster.listener.listener = scene.member
+    for offset in range(4):
+        scene.bench.put(str(offset))
+    scene.bench.log.expire(SOURCE.name, 0, 2)
+    scene.bench.log.commit(SOURCE.name, "test", 0, 1)
+    await scene.join()
+    await scene.looks(5)
+    away.clear()
+    await scene.poll()
+    await scene.looks(5)
+
+    assert 2 == scene.bench.seen.counted["expired"]
+
+
+@pytest.mark.parametrize("silent", ["forgetful", "away"])
+async def test_what_expired_unread_is_told_also_where_nobody_answered_at_first(
+    scene: Scene, silent: str
+) -> None:
+    for offset in range(3):
+        scene.bench.put(str(offset))
+    scene.bench.log.expire(SOURCE.name, 0, 2)
+    scene.bench.log.commit(SOURCE.name, "test", 0, 0)
+    setattr(scene.cluster.held, silent, True)
+    await scene.join()
+    setattr(scene.cluster.held, silent, False)
+    await scene.looks(10)
+
+    assert 2 == scene.bench.seen.counted["expired"]
 
 
 @pytest.mark.parametrize(("stands", "stalled"), [(False, "stalled"), (True, None)])
