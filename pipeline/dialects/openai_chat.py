@@ -42,6 +42,11 @@ TOOLS: Final = ("tools", "functions")
 OURS: Final = ("function", "custom")
 """Tools that the caller runs. What others did, no guard of ours would see."""
 NULL: Final = ("top_logprobs", "web_search_options")
+TEXTS: Final = (
+    "text", "refusal", "input_text", "output_text", "thinking", "reasoning",
+)  # fmt: skip
+"""Parts of a message that are text; what providers call their sounds, films and images
+has no end."""
 FILES: Final = ("file", "input_file", "image_file")
 """Parts of a message that may name a file."""
 CUT: Final = ("length", "content_filter")
@@ -133,8 +138,8 @@ class OpenAIChat(OpenAI):
         return tuple(found)
 
     def attached(self, body: Json) -> bool:
-        """Anything below the body that is no text."""
-        return attached(body, OWN)
+        """Anything below the body that is no text, or a part that is none we know."""
+        return attached(body, OWN) or any(map(_unread, body["messages"]))
 
     def outgoing(self, body: Json, model: str) -> Json:
         """Without the stream and without what names people to the provider."""
@@ -235,6 +240,11 @@ def _kept(body: Json) -> Iterator[str]:
         parts = message.get("content")
         for nth, part in enumerate(parts if isinstance(parts, list) else ()):
             yield from map(_not_null, _files(part, f"{where}.content.{nth}"))
+
+
+def _unread(message: Json) -> bool:
+    parts = message.get("content")
+    return isinstance(parts, list) and any(part["type"] not in TEXTS for part in parts)
 
 
 def _files(part: Json, where: str) -> Iterator[str]:

@@ -38,6 +38,10 @@ def responses(*parts: Any) -> dict[str, Any]:
         chat({"type": "file", "file": {"file_data": "AA==", "filename": "a.txt"}}),
         chat({"type": "thing_of_tomorrow", "thing": {"data": BYTES}}),
         chat(HELLO, extra={"data": [{"url": DATA}]}),
+        chat(HELLO, {"type": "audio_url", "audio_url": {"url": LINK}}),
+        chat({"type": "video_url", "video_url": {"url": LINK}}),
+        chat({"type": "input_image", "image_url": LINK}),
+        chat({"type": "image", "source": {"type": "url", "url": LINK}}),
     ],
 )
 def test_a_chat_has_attachments(body: dict[str, Any]) -> None:
@@ -74,6 +78,13 @@ def test_a_response_has_attachments(body: dict[str, Any]) -> None:
     [
         (Dialect.OPENAI_CHAT, chat(HELLO)),
         (Dialect.OPENAI_CHAT, chat({"type": "text", "text": BYTES})),
+        (Dialect.OPENAI_CHAT, chat({"type": "refusal", "refusal": "no"})),
+        (Dialect.OPENAI_CHAT, chat({"type": "input_text", "text": "hello"})),
+        (Dialect.OPENAI_CHAT, chat({"type": "thinking", "thinking": "hm"})),
+        (
+            Dialect.OPENAI_CHAT,
+            {**chat(HELLO), "tools": [{"type": "function", "function": {}}]},
+        ),
         (Dialect.OPENAI_CHAT, chat(HELLO, extra={"url": LINK})),
         (Dialect.OPENAI_RESPONSES, {"model": "m", "input": DATA}),
         (
@@ -86,6 +97,9 @@ def test_a_response_has_attachments(body: dict[str, Any]) -> None:
     ],
 )
 def test_text_is_no_attachment(dialect: Dialect, body: dict[str, Any]) -> None:
+    for message in body.get("messages", ()):
+        message["content"] = list(message["content"])
+
     assert not SPEAKERS[dialect].attached(body)
 
 
