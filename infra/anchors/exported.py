@@ -66,8 +66,8 @@ def _anchored(path: Path, notes: Mapping[int, str]) -> Anchored:
     if kind is Kind.WITNESS:
         # Another note than the exported one is none of its cosignatures'.
         raw = raw.removeprefix(notes.get(int(size), "").encode())
-    at = datetime.fromtimestamp(path.stat().st_mtime, UTC)
-    return Anchored(int(size), kind, name[0], raw, at)
+    # When it was got an export does not say; a file's time is whoever's who made it.
+    return Anchored(int(size), kind, name[0], raw, datetime.min.replace(tzinfo=UTC))
 
 
 def write_root(place: Path, found: RootProof) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 from socket import AF_UNIX, socket
+from tempfile import TemporaryDirectory
 
 import pytest
 from click.testing import CliRunner, Result
@@ -299,6 +300,21 @@ def test_no_pipe_is_waited_for(exported: Exported, path: str, code: int) -> None
 
     assert code == result.exit_code, result.output
     assert "expected" in result.output.splitlines()[-1]
+
+
+def test_a_file_of_no_year_is_read(exported: Exported) -> None:
+    """An archive may bring any time, and some file systems keep it."""
+    shm = "/dev/shm"  # noqa: S108 - such a one
+    with TemporaryDirectory(dir=shm) as anchors:
+        stamp = Path(anchors) / "601.tsa.tsr"
+        stamp.write_bytes(b"no stamp")
+        os.utime(stamp, (1e12, 1e12))
+        shutil.rmtree(exported.place / "root")
+        (exported.place / "anchors").symlink_to(anchors)
+
+        result = verify(exported)
+
+    assert 0 == result.exit_code, result.output
 
 
 def test_keys_may_come_by_a_pipe(exported: Exported, keys: str) -> None:
