@@ -12,7 +12,8 @@ from faststream.middlewares import AckPolicy
 from typing_extensions import override
 
 from consumers.delivery.concurrent import Concurrent
-from consumers.delivery.means import Means
+from consumers.delivery.holding import Holding, earliest
+from consumers.delivery.means import Means, within
 from consumers.delivery.ordered import Ordered
 from consumers.delivery.prepared import firsts
 from consumers.delivery.progress import TURNS_WITHIN_S, WAITS_WITHIN_S, Progress
@@ -23,6 +24,8 @@ from pipeline.ports.partitions import Partitions
 
 DRAIN_S = 120.0
 COMMIT_EVERY_S = 0.5
+ASK_WITHIN_S = 10.0
+"""So long a rebalance waits to be told where to begin; the next batch asks again."""
 LOOK_EVERY_S = 5.0
 TURN_EVERY_S = 1.0
 ENDS_WITHIN_S = 1.0
@@ -94,6 +97,7 @@ class Member:
         self._begin: dict[int, int] = {}
         self._lost: dict[int, int] = {}
         self._unknown = self._unasked = False
+        self._asking = Holding(means.clock)
         self._kafka_away = False
         self._subscriber: Any = None
 
@@ -136,7 +140,7 @@ class Member:
         self._begin = {}
         self._lost.clear()
         await self.mode.assigned(partitions)
-        await self._ask(partitions)
+        await within(self._means.clock, ASK_WITHIN_S, self._ask(partitions))
         self.progress.keep(frozenset(partitions))
         self.assigned_once = True
 
@@ -176,7 +180,8 @@ class Member:
 
     def why_not_ready(self) -> str | None:
         """A word; None: ready."""
-        stops, since = self.mode.stops, self.mode.waiting_since
+        stops = self.mode.stops
+        since = earliest((self.mode.waiting_since, self._asking.since))
         if not self.assigned_once:
             return "not_assigned"
         if self._kafka_away:
@@ -214,17 +219,18 @@ class Member:
     async def _ask(self, partitions: Collection[int]) -> None:
         """Ask where to begin; nothing is handled before the handler's store said it."""
         self._unknown = self.subscription.offsets is not None
-        self._unasked = False
+        self._unasked = known = False
         try:
-            await self._begin_at(partitions)
+            with self._asking.one():
+                await self._begin_at(partitions)
+            known = True
         except RetryableError:
-            self._unasked = True
             return
         except Exception as error:  # noqa: BLE001 - what is handed out would be lost
             self._means.signals.unexpected(self.subscription.group, place(error))
-            self._unasked = True
-            return
-        self._unknown = False
+        finally:  # also where a rebalance waited for it no longer
+            self._unasked = not known
+            self._unknown = self._unknown and not known
 
     async def _hold_back(self, records: Sequence[Record]) -> None:
         """Ask again; these come again, behind what lies before them."""

@@ -1,10 +1,12 @@
 """Where a member begins, when its handler keeps offsets of its own."""
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
 from consumers.delivery import ordered_batch
+from consumers.delivery.progress import WAITS_WITHIN_S
 from consumers.delivery.serving import Member
 from infra.memory.log import MemoryPartitions
 from pipeline.errors import RetryableError
@@ -124,3 +126,58 @@ async def test_of_a_topic_that_the_group_does_not_know_nothing_is_passed_over() 
     await bench.clock.run(member.batch(broker.held.poll(100)))
 
     assert [0, 1, 2] == seen
+
+
+class Silent:
+    """A store that says nothing as long as it is asked to, and one member that asks."""
+
+    def __init__(self, *, silent: int) -> None:
+        self.bench, self.seen, self._silent = Bench(), list[int](), silent
+        self.broker = Broker(self.bench)
+        subscription = ordered_batch(SOURCE, self.handle, offsets=self.stored)
+        self.member = Member(subscription, self.broker, self.bench.means)
+        self.broker.listener.listener = self.member
+        self.bench.put("a", "b", "c")
+
+    async def handle(
+        self, pairs: Sequence[tuple[Record, Event[AuditRecorded]]]
+    ) -> Sequence[Outgoing[Any]]:
+        self.seen.extend(record.offset for record, _ in pairs)
+        return ()
+
+    async def stored(self, _: Sequence[int]) -> Mapping[int, int]:
+        self._silent -= 1
+        if self._silent >= 0:
+            await asyncio.get_running_loop().create_future()
+        return {}
+
+
+async def test_a_store_that_says_nothing_holds_up_no_rebalance() -> None:
+    """Whoever waits for its answer there is never told of the next one."""
+    scene = Silent(silent=1)
+    clock = scene.bench.clock
+    joining = asyncio.ensure_future(scene.bench.log.join(scene.broker.held))
+    await clock.pass_by(15)
+
+    assert joining.done()
+    assert scene.member.assigned_once
+    assert [] == scene.seen
+    await clock.run(scene.member.batch(scene.broker.held.poll(100)))
+    await clock.run(scene.member.batch(scene.broker.held.poll(100)))
+    assert [0, 1, 2] == scene.seen
+
+
+async def test_who_waits_to_be_told_where_to_begin_says_so() -> None:
+    scene = Silent(silent=2)
+    clock = scene.bench.clock
+    joining = asyncio.ensure_future(scene.bench.log.join(scene.broker.held))
+    await clock.pass_by(15)
+    asking = asyncio.ensure_future(scene.member.batch(scene.broker.held.poll(100)))
+    told = []
+    for seconds in (WAITS_WITHIN_S, 1):
+        await clock.pass_by(seconds)
+        told.append(scene.member.why_not_ready())
+    for task in (joining, asking):
+        task.cancel()
+
+    assert [None, "waiting"] == told
