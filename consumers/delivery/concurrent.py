@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Collection, Hashable, Sequence
+from collections.abc import Collection, Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -17,6 +17,7 @@ from consumers.delivery.holding import Holding, earliest
 from consumers.delivery.means import Means, within
 from consumers.delivery.offsets import Window
 from consumers.delivery.prepared import Item, each, firsts, read, with_spans
+from consumers.delivery.progress import TRIED_WITHIN_S
 from consumers.delivery.stops import Stops
 from consumers.delivery.subscriptions import Lanes, Subscription
 from consumers.delivery.trials import Call, Trials, raising
@@ -152,22 +153,35 @@ class Concurrent(Listener):
 
         It stands; a record of it waits, by itself, behind others of its lane or for a
         place that all lanes share; or a call of it has time left, or waits for what is
-        away.
+        away and may yet say so.
         """
-        full = len(self._running) >= self._bounds.total
-        lanes = (lane for lane in self._lanes.values() if lane.running or full)
-        queued = (job for lane in lanes for job in lane.queue)
-        running = (job for job in self._running.values() if self._may_run(job))
-        jobs = (*self._waiting, *queued, *running)
+        able = [job for job in self._running.values() if self._may_run(job)]
+        asleep = self._waiting.keys() - set(self._running.values())
+        jobs = (*asleep, *self._behind(able), *able)
         return self.stops.stands(partition) or any(
             job.epoch == self._epoch and job.record.partition == partition
             for job in jobs
         )
 
+    def _behind(self, able: Collection[Job]) -> Iterator[Job]:
+        """What waits in its lane, where who is before it may yet come to an end."""
+        recent = (job for job in self._running.values() if self._lately(job.began))
+        names = {job.lane for job in (*able, *recent)}
+        full = len(self._running) >= self._bounds.total and bool(names)
+        for name, lane in self._lanes.items():
+            if full or name in names:
+                yield from lane.queue
+
     def _may_run(self, job: Job) -> bool:
-        if self._work.holding is not None and self._work.holding.since is not None:
+        holds = self._work.holding.since if self._work.holding else None
+        tried = job.began if job in self._waiting else None
+        if self._lately(holds) or self._lately(tried):
             return True
         return job.until is not None and self._means.clock.monotonic() <= job.until
+
+    def _lately(self, since: float | None) -> bool:
+        now = self._means.clock.monotonic()
+        return since is not None and now <= since + TRIED_WITHIN_S
 
     def overdue(self) -> bool:
         """Does a handler run long after its deadline?

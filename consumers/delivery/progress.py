@@ -8,6 +8,10 @@ from pipeline.ports.system import Clock
 TURNS_WITHIN_S = 10.0
 MOVES_WITHIN_S = 120.0
 WAITS_WITHIN_S = 10.0
+TRIED_WITHIN_S = 300.0
+"""What waits, once it is tried again, and what is held: four tries, each as long as a
+database that says nothing takes to be away. Silence for longer is no reason to stand.
+"""
 
 
 @dataclass(slots=True)

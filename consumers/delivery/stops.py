@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from consumers.delivery.attempts import back_off
 from consumers.delivery.holding import earliest
 from consumers.delivery.means import Means
+from consumers.delivery.progress import TRIED_WITHIN_S
 from pipeline.ports.partitions import Partitions
 
 
@@ -16,9 +17,11 @@ class Wait:
 
     Attributes:
         since: None where nothing is wrong: its next record is due later.
+        until: monotonic seconds at which its record is to come again.
     """
 
     since: float | None
+    until: float = 0.0
     count: int = 0
     timer: asyncio.Task[None] | None = None
 
@@ -53,8 +56,13 @@ class Stops:
         return earliest(wait.since for wait in self._waits.values())
 
     def stands(self, partition: int) -> bool:
-        """Does it stand still for a reason that we know?"""
-        return self.held or partition in self._halted or partition in self._waits
+        """Does it stand still for a reason that we know?
+
+        A wait that is over is one as long as what is away may take to say so again.
+        """
+        wait = self._waits.get(partition)
+        waits = wait is not None and self._waits_on(wait)
+        return self.held or partition in self._halted or waits
 
     def wait(self, partition: int, offset: int) -> None:
         """Rewind to ``offset`` and come back to it after a while."""
@@ -78,6 +86,7 @@ class Stops:
         if partition in self._waits:
             _cancel(self._waits[partition])
         self._waits[partition] = wait
+        wait.until = self._means.clock.monotonic() + seconds
         wait.timer = asyncio.create_task(self._wake(partition, seconds))
         self.tell()
 
@@ -124,6 +133,10 @@ class Stops:
         """Nothing wakes any more."""
         for wait in self._waits.values():
             _cancel(wait)
+
+    def _waits_on(self, wait: Wait) -> bool:
+        tried_s = 0.0 if wait.since is None else TRIED_WITHIN_S
+        return self._means.clock.monotonic() <= wait.until + tried_s
 
     def _asleep(self) -> list[int]:
         return [

@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 from typing_extensions import override
 
+from consumers.delivery import Bounds as Lanes
 from consumers.delivery import (
     Delivery,
+    Holding,
     concurrent,
     nothing,
     ordered,
@@ -18,6 +20,7 @@ from consumers.delivery import (
 )
 from consumers.delivery.progress import (
     MOVES_WITHIN_S,
+    TRIED_WITHIN_S,
     TURNS_WITHIN_S,
     WAITS_WITHIN_S,
 )
@@ -435,3 +438,76 @@ async def test_a_record_that_waits_is_no_stall() -> None:
         scene.member.why_not_ready(),
         scene.member.why_not_alive(),
     )
+
+
+async def hangs(*_: Any) -> Sequence[Outgoing[Any]]:
+    await asyncio.get_running_loop().create_future()
+    return ()
+
+
+async def test_a_wait_that_was_over_long_ago_is_no_reason(scene: Scene) -> None:
+    """Its record does not come again, or is tried without an end."""
+    await scene.join()
+    scene.bench.put("a")
+    scene.member.mode.stops.wait(0, 0)
+    told = []
+    for seconds in (TRIED_WITHIN_S, MOVES_WITHIN_S + 15):
+        await scene.looks(seconds)
+        told.append(scene.member.why_not_alive())
+
+    assert [None, "stalled"] == told
+
+
+async def test_what_was_due_and_does_not_come_is_a_stall(scene: Scene) -> None:
+    await scene.join()
+    scene.bench.put("a")
+    scene.member.mode.stops.delay(0, 0, 300)
+    told = []
+    for seconds in (300, MOVES_WITHIN_S + 10):
+        await scene.looks(seconds)
+        told.append(scene.member.why_not_alive())
+
+    assert [None, "stalled"] == told
+
+
+@pytest.mark.parametrize("behind", [0, 1])
+async def test_what_is_held_without_an_end_is_no_reason(behind: int) -> None:
+    """Neither for its own record, nor for those behind it in its lane."""
+    holding = Holding(Bench().clock)
+
+    async def held(event: Event[Any], _: None) -> Sequence[Outgoing[Any]]:
+        with holding.one():
+            return await hangs(event)
+
+    scene = of_calls(held, holding=holding, bounds=Lanes(per_lane=1))
+    holding._clock = scene.bench.clock
+    scene.bench.put(*"bcd"[:behind])
+    await scene.join()
+    await scene.poll()
+    told = []
+    for seconds in (TRIED_WITHIN_S, MOVES_WITHIN_S + 10):
+        await scene.looks(seconds)
+        told.append(scene.member.why_not_alive())
+
+    assert [None, "stalled"] == told
+
+
+async def test_a_record_that_waited_and_hangs_when_it_is_tried_again_is_a_stall() -> (
+    None
+):
+    tries = iter(range(4))
+
+    async def away_then_silent(event: Event[Any], _: None) -> Sequence[Outgoing[Any]]:
+        if next(tries, None) is None:
+            return await hangs(event)
+        raise RetryableError("away")
+
+    scene = of_calls(away_then_silent)
+    await scene.join()
+    await scene.poll()
+    told = []
+    for seconds in (TRIED_WITHIN_S, MOVES_WITHIN_S + 15):
+        await scene.looks(seconds)
+        told.append(scene.member.why_not_alive())
+
+    assert [None, "stalled"] == told
