@@ -175,6 +175,8 @@ class Member:
         self._kafka_away = False
         lags = {p: max(0, at.stop - self._finished(p, at)) for p, at in bounds.items()}
         for partition, lag in lags.items():
+            if not lag:
+                self.mode.stops.nothing_left(partition)
             self._saw(partition, lag, excused=self.mode.busy(partition))
         self._means.signals.lag(self.subscription.group, sum(lags.values()))
 

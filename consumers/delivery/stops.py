@@ -96,6 +96,13 @@ class Stops:
             _cancel(self._waits.pop(partition))
             self.tell()
 
+    def nothing_left(self, partition: int) -> None:
+        """What it waited for is finished, by another member: it waits no more."""
+        if partition in self._waits:
+            self.moved(partition)
+            if not self.held and partition not in self._halted:
+                self._partitions.resume([partition])
+
     def halt(self, partition: int, offset: int) -> None:
         """Rewind to ``offset`` and stay there."""
         if partition not in self._partitions.assigned():

@@ -511,3 +511,18 @@ async def test_a_record_that_waited_and_hangs_when_it_is_tried_again_is_a_stall(
         told.append(scene.member.why_not_alive())
 
     assert [None, "stalled"] == told
+
+
+async def test_what_another_finished_meanwhile_waits_no_more(scene: Scene) -> None:
+    """It was thrown out of the group, and is back; it may be hours until more comes."""
+    await scene.join()
+    scene.bench.put("a")
+    scene.member.mode.stops.wait(0, 0)
+    scene.bench.log.commit(SOURCE.name, "test", 0, 1)
+    await scene.bench.clock.run(scene.bench.log.rebalance(SOURCE.name, "test"))
+    await scene.looks(60)
+    scene.bench.put("b")
+    records = scene.cluster.held.poll(100)
+
+    assert scene.member.why_not_ready() is None
+    assert [1] == [each.offset for each in records]
