@@ -69,7 +69,7 @@ async def ask(world: "World", asked: Asked) -> Answer:
         return Answer()
     told: asyncio.Future[Answer] = world.loop.create_future()
     serving = world.loop.create_task(
-        _serve(app, asked, told), context=world.loop.context(owner)
+        serve(app, asked, told), context=world.loop.context(owner)
     )
     broken = world.loop.create_task(_broken(world, owner))
     await asyncio.wait({told, broken}, return_when=asyncio.FIRST_COMPLETED)
@@ -89,7 +89,7 @@ async def _broken(world: "World", owner: Owner) -> None:
         await world.clock.sleep(min(left, NOTICED_S))
 
 
-async def _serve(app: Any, asked: Asked, told: "asyncio.Future[Answer]") -> None:
+async def serve(app: Any, asked: Asked, told: "asyncio.Future[Answer]") -> None:
     """An ASGI server with one connection."""
     answer = Answer()
     sent = iter(({"type": "http.request", "body": asked.body, "more_body": False},))

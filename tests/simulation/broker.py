@@ -68,6 +68,9 @@ class Group:
         """A member left, or its heartbeats stopped."""
         if seat in self.seats:
             self.seats.remove(seat)
+            if seat.joined is not None:  # it waited: "unknown member"
+                self.world.later(0.0, _answer, seat.joined, None)
+                seat.joined = None
             seat.partitions.rebalancing.set()
             self.world.say("broker", self.name, "dropped", seat.owner.name)
             if self.seats:
@@ -122,6 +125,8 @@ class SimPartitions(MemoryPartitions):
         self._generation = 0
         self.rebalancing = asyncio.Event()
         self.more = asyncio.Event()
+        self.deaf = False
+        """Its fetches come back no more, and its heartbeats go on."""
         self.seat = Seat(self, OWNER.get())
 
     def assigned_in(self, generation: int, positions: Mapping[int, int]) -> None:
@@ -236,15 +241,20 @@ class Subscriber:
             held = {TopicPartition(group.topic, p) for p in partitions.assigned()}
             await self._told(self._listener.on_partitions_revoked(held))
             partitions.rebalancing.clear()
-            joined = asyncio.get_running_loop().create_future()
-            seat = partitions.seat
-            wait = self._world.chance.latency()
-            self._world.later(wait, self._join, group, seat, joined)
-            partitions.assigned_in(*await joined)
+            while (answer := await self._asked_to_join(group)) is None:
+                continue
+            partitions.assigned_in(*answer)
             held = {TopicPartition(group.topic, p) for p in partitions.assigned()}
             await self._told(self._listener.on_partitions_assigned(held))
             self._joined.set()
             await partitions.rebalancing.wait()
+
+    async def _asked_to_join(self, group: Group) -> Any:
+        """The generation and our share; None: the broker forgot that we asked."""
+        joined = asyncio.get_running_loop().create_future()
+        wait = self._world.chance.latency()
+        self._world.later(wait, self._join, group, self._partitions.seat, joined)
+        return await joined
 
     @staticmethod
     def _join(group: Group, seat: Seat, joined: Any) -> None:
@@ -260,6 +270,8 @@ class Subscriber:
     async def _consume(self) -> None:
         while True:
             await self._partitions.more.wait()
+            if self._partitions.deaf:
+                await asyncio.get_running_loop().create_future()
             await self._world.clock.sleep(self._world.chance.latency())
             records = self._partitions.poll(self._most)
             if not records:

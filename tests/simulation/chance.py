@@ -1,7 +1,8 @@
 """Everything that a seed decides: what runs next, and what goes wrong."""
 
 import random  # noqa: TID251 - seeded: the same seed makes the same run
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from enum import Enum
 from hashlib import sha256
@@ -233,6 +234,14 @@ class DicedEntropy(Entropy):
     def __init__(self, seed: int) -> None:
         self._dice = random.Random(f"entropy {seed}")  # noqa: S311 - as above
         self._ids = 0
+
+    @contextmanager
+    def untouched(self) -> Iterator[None]:
+        """What is drawn meanwhile is drawn again afterwards: who looks changes none."""
+        dice, ids = self._dice.getstate(), self._ids
+        yield
+        self._dice.setstate(dice)
+        self._ids = ids
 
     @override
     def bytes(self, count: int) -> bytes:

@@ -202,6 +202,10 @@ class SimLoop(_Base):  # type: ignore[misc]  # its typing follows each Python
             self._runnable.remove(owner)
         self.in_the_world(seconds, self._thaw, owner)
 
+    def stands(self, owner: Owner) -> bool:
+        """Is it frozen?"""
+        return owner.frozen_until > self._now
+
     def kill(self, owner: Owner) -> None:
         """Nothing of ``owner`` runs any more."""
         owner.dead = True

@@ -3,11 +3,14 @@
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from inspect import isasyncgenfunction
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import RetryableError
 from tests.simulation.chance import DONE, Chance, Fate, Trace
 from tests.simulation.loop import OWNER, Owner, SimLoop, at_once
+
+if TYPE_CHECKING:
+    from tests.simulation.hangs import Hangs
 
 Act = Callable[[], Coroutine[Any, Any, Any]]
 
@@ -21,6 +24,7 @@ class Network:
         self._trace = trace
         self.crash: Callable[[Owner], None] = lambda _: None
         self.failed: Callable[[str], None] = lambda _: None
+        self.hangs: Hangs | None = None
         self.caller = loop.world
         """Whose call is landing now."""
 
@@ -35,6 +39,8 @@ class Network:
     def send(self, label: str, act: Act) -> "asyncio.Future[Any]":
         """As :meth:`call`, for several at once."""
         future: asyncio.Future[Any] = self._loop.create_future()
+        if self.hangs is not None and self.hangs.befalls(label):
+            return self._unanswered(future, label, act)
         owner, fate = OWNER.get(), self._chance.fate(label, self._loop.time())
         if fate is not DONE:
             self.failed(label)
@@ -45,6 +51,15 @@ class Network:
             return future
         wait = self._chance.latency(label)
         self._later(wait, self._land, owner, future, label, act, fate)
+        return future
+
+    def _unanswered(
+        self, future: "asyncio.Future[Any]", label: str, act: Act
+    ) -> "asyncio.Future[Any]":
+        self.failed(label)
+        if self.hangs is not None and self.hangs.lands():
+            self.caller = OWNER.get()
+            at_once(act())
         return future
 
     def _land(

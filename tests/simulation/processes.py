@@ -20,7 +20,7 @@ class Process:
 
     def __init__(self, world: "World", name: str, main: Main) -> None:
         self._world = world
-        self._name = name
+        self.name = name
         self._main = main
         self._lives = 0
         self.owner = Owner(name)
@@ -28,7 +28,7 @@ class Process:
     def start(self) -> None:
         """A new life, by the composition root."""
         self._lives += 1
-        owner = self.owner = Owner(f"{self._name}#{self._lives}")
+        owner = self.owner = Owner(f"{self.name}#{self._lives}")
         loop = self._world.loop
         task = loop.create_task(self._main(), context=loop.context(owner))
         task.add_done_callback(
@@ -74,6 +74,21 @@ class Processes:
         self._all: list[Process] = []
         world.chance.blow = self._blow
         world.network.crash = lambda owner: self._blow(Blow.CRASH, owner)
+
+    @property
+    def names(self) -> list[str]:
+        """All of them, whoever lives."""
+        return [each.name for each in self._all]
+
+    @property
+    def living(self) -> dict[str, Owner]:
+        """By name, the life of each that has one now."""
+        return {each.name: each.owner for each in self._all if not each.owner.dead}
+
+    def restart(self, owner: Owner) -> None:
+        """Somebody looked at what it says: it is killed, and started anew."""
+        self._world.say("RESTART", owner.name)
+        next(each for each in self._all if each.owner is owner).crash()
 
     def add(self, name: str, main: Main) -> None:
         """One more, from now on."""

@@ -78,7 +78,12 @@ RECIPE = load_recipe()
 PACES = (
     (
         consumers.delivery.serving,
-        {"LOOK_EVERY_S": 40.0, "TURN_EVERY_S": 20.0, "COMMIT_EVERY_S": 1.0},
+        {
+            "LOOK_EVERY_S": 40.0,
+            "TURN_EVERY_S": 20.0,
+            "TURNS_WITHIN_S": 30.0,
+            "COMMIT_EVERY_S": 1.0,
+        },
     ),
     (producers.gateway.readiness, {"LOOK_EVERY_S": 10.0}),
     (producers.workers, {"Timed": paced}),

@@ -1,4 +1,7 @@
-"""One seed: a storm, then calm until it is quiet, then a look at everything."""
+"""One seed: a storm, then calm until it is quiet and all are well, then a look at all.
+
+What processes say of themselves is asked and judged all the time.
+"""
 
 from dataclasses import dataclass
 from functools import partial
@@ -13,8 +16,8 @@ from schemas.ids import TenantId
 from tests.simulation import backgrounds, chance, clients
 from tests.simulation.asking import GATEWAYS
 from tests.simulation.clients import BACKGROUND, WAITS, Caller
+from tests.simulation.health import DIES_WITHIN_S, WELL_WITHIN_S
 from tests.simulation.invariants import wrongs
-from tests.simulation.processes import Processes
 from tests.simulation.roots import on_twins, settings
 from tests.simulation.strangers import (
     INBOX_FROM,
@@ -78,6 +81,8 @@ def _played(world: World) -> list[str]:
     acting = [world.begin(backgrounds.call(world, caller)) for caller in callers]
     acting += _strangers(world, callers)
     world.later(world.chance.plan.storm_s, world.calm)
+    world.health.begin()
+    world.hangs.begin()
     quiet = world.begin(_quiet(world, acting, callers))
     if not world.loop.run_until(quiet.done, turns=TURNS):
         return [f"it still turns after {TURNS} steps"]
@@ -121,7 +126,7 @@ def _caller(world: World, number: int, tenants: list[tuple[TenantId, str]]) -> C
 
 
 def _processes(world: World) -> None:
-    running = Processes(world)
+    running = world.processes
     for at, name in enumerate(GATEWAYS):
         running.add(name, partial(producers.app.run_gateway, settings(name, at)))
     for name, groups in _shares(world):
@@ -164,8 +169,23 @@ async def _quiet(world: World, acting: list[Any], callers: list[Caller]) -> bool
 async def _settled(world: World, acting: list[Any]) -> bool:
     while world.chance.storm or not all(one.done() for one in acting) or world.owed():
         await world.clock.sleep(LOOK_S)
-        if world.loop.time() > QUIET_WITHIN_S or world.watch.wrongs:
+        if world.loop.time() > _within(world) or world.watch.wrongs:
             return False
+    return await _well(world)
+
+
+def _within(world: World) -> float:
+    return QUIET_WITHIN_S + (DIES_WITHIN_S if world.hangs.some else 0.0)
+
+
+async def _well(world: World) -> bool:
+    """Where nothing is left to do, everybody is soon alive and ready."""
+    until = world.loop.time() + WELL_WITHIN_S
+    while ill := world.health.unwell():
+        if world.loop.time() > until:
+            world.watch.wrong(f"nothing is left to do, and {'; '.join(ill)}")
+            return False
+        await world.clock.sleep(LOOK_S)
     return True
 
 

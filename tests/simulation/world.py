@@ -34,9 +34,12 @@ from tests.simulation.ages import Ages
 from tests.simulation.broker import Group, SimKafka
 from tests.simulation.chance import Chance, DicedEntropy, Trace
 from tests.simulation.claims import Claims, SimCalls
+from tests.simulation.hangs import Hangs
+from tests.simulation.health import Health
 from tests.simulation.loop import OWNER, Owner, SimLoop, at_once
 from tests.simulation.network import Network, Wire
 from tests.simulation.outbox import Table, connected
+from tests.simulation.processes import Processes
 from tests.simulation.providers import SimProviders
 from tests.simulation.roots import metrics
 from tests.simulation.signing import SimState
@@ -307,6 +310,10 @@ class World:
         self.subscriber = Subscriber(self)
         self.state = SimState()
         self.database = Database(self)
+        self.processes = Processes(self)
+        self.health = Health(self)
+        self.hangs = Hangs(self)
+        self.network.hangs = self.hangs
 
     def say(self, *line: object) -> None:
         """Note what happens, and in whom."""
