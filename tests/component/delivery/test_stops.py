@@ -106,6 +106,18 @@ async def test_a_rebalance_keeps_waits_and_forgets_halts(
     assert 0 == bench.seen.gauges["waiting"]
 
 
+async def test_a_rebalance_frees_nothing_that_is_held(
+    partitions: MemoryPartitions, stops: Stops
+) -> None:
+    """Nor does who watches progress take the pulled brake for a member that hangs."""
+    stops.hold()
+    partitions.assign({0: 0, 1: 0})
+    stops.restore({0, 1})
+
+    assert set() == polled(partitions)
+    assert [True, True] == [stops.stands(each) for each in range(2)]
+
+
 async def test_what_stands_is_told(bench: Bench, stops: Stops) -> None:
     def told() -> list[int]:
         gauges = bench.seen.gauges
@@ -126,10 +138,15 @@ async def test_what_stands_is_told(bench: Bench, stops: Stops) -> None:
 
 
 async def test_what_is_only_due_later_is_no_trouble(bench: Bench, stops: Stops) -> None:
+    """But what fails once it is due is trouble, since then."""
     stops.delay(0, 0, 10)
+    due = (stops.waiting_since, bench.seen.gauges["waiting"])
+    await bench.clock.pass_by(10)
+    failed = bench.clock.monotonic()
+    stops.wait(0, 0)
 
-    assert stops.waiting_since is None
-    assert 0 == bench.seen.gauges["waiting"]
+    assert (None, 0) == due
+    assert (failed, 1) == (stops.waiting_since, bench.seen.gauges["waiting"])
 
 
 async def test_the_longer_it_waits_the_rarer_it_comes_back(
