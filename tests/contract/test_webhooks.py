@@ -45,6 +45,7 @@ from pipeline.webhooks import (
     Gone,
     Next,
 )
+from schemas.audit import AuditRecorded
 from schemas.ids import Actor, EndpointId, TenantId
 from schemas.webhooks import Kind
 from tests.support.installation import Installation, known_tenant, new_tenant
@@ -179,14 +180,16 @@ class EndpointsContract:
         )
 
     async def test_the_newest_comes_first(self, house: House, tenant: TenantId) -> None:
-        for seconds in (1, 0, 2):
+        """Of one moment the larger id: else a page might repeat what another showed."""
+        for seconds in (1, 0, 2, 2):
             created, secret = bare(tenant, made=house.now + seconds * SECOND)
             assert await house.endpoints.create(created, secret, holder(tenant))
 
         found = await house.endpoints.all(holder(tenant))
 
         ages = [(each.created_at - house.now) / SECOND for each in found]
-        assert [2, 1, 0] == ages
+        assert [2, 2, 1, 0] == ages
+        assert found[0].id > found[1].id
 
     async def test_what_was_deleted_is_told_of_nothing(
         self, house: House, tenant: TenantId
@@ -198,14 +201,21 @@ class EndpointsContract:
         assert await house.endpoints.get(made.id, holder(tenant)) is None
         assert await house.deliveries.claim(due, house.now, LEASE) is None
         assert [] == list(await house.told(tenant))
+        acts = ["endpoint.created", "endpoint.deleted"]
+        assert acts == list(await house.acts(tenant))
 
     async def test_there_are_only_so_many(self, house: House, tenant: TenantId) -> None:
-        for _ in range(MAX_ENDPOINTS):
+        """In one environment: those for trying things out take no other's place."""
+        await house.endpoint(tenant, environment="test")
+        for _ in range(MAX_ENDPOINTS - 1):
             await house.endpoint(tenant)
-        one_more, secret = bare(tenant)
+        create, by = house.endpoints.create, holder(tenant)
+        await asyncio.gather(*(house.endpoints.all(by) for _ in range(4)))  # warm
+        created = await asyncio.gather(*(create(*bare(tenant), by) for _ in range(4)))
 
-        assert not await house.endpoints.create(one_more, secret, holder(tenant))
-        assert MAX_ENDPOINTS == len(await house.endpoints.all(holder(tenant)))
+        assert 1 == sum(created)
+        assert not await create(*bare(tenant), by)
+        assert MAX_ENDPOINTS == len(await house.endpoints.all(by))
 
     async def test_an_old_secret_signs_until_its_end(
         self, house: House, tenant: TenantId
@@ -247,6 +257,31 @@ class EndpointsContract:
 
         seen = await house.endpoints.secrets(tenant, made.id, now)
         assert [b"new"] == [each.sealed for each in seen]
+        acts = ["endpoint.created", "endpoint.rotated"]
+        assert acts == list(await house.acts(tenant))
+
+    async def test_a_rotation_leaves_the_secrets_of_other_endpoints(
+        self, house: House, tenant: TenantId
+    ) -> None:
+        """Else all but one would be sent what their subscribers refuse as forged."""
+        made, other = [await house.endpoint(tenant) for _ in range(2)]
+        for number in (1, 2):
+            await house.endpoints.rotate(
+                made.id,
+                SealedSecret(SystemEntropy().uuid7(), b"new", "new="),
+                now=house.now + number * SECOND,
+                old_until=house.now + number * SECOND,
+                by=holder(tenant),
+            )
+
+        seen = [
+            await house.endpoints.secrets(tenant, each.id, house.now + 3 * SECOND)
+            for each in (made, other)
+        ]
+        assert [[(b"new", None)], [(b"sealed", None)]] == [
+            [(each.sealed, each.not_after) for each in found] for found in seen
+        ]
+        assert other == await house.endpoints.get(other.id, holder(tenant))
 
     async def test_a_second_rotation_ends_the_oldest(
         self, house: House, tenant: TenantId
@@ -559,6 +594,24 @@ class DeliveriesContract:
         (two,) = await house.told(tenant, "two")
 
         assert await house.deliveries.claim(two, house.now, LEASE) is not None
+
+    @pytest.mark.parametrize(
+        ("change", "anew"),
+        [(Change(url_sealed=b"moved"), True), (Change(name="other"), False)],
+        ids=["url", "name"],
+    )
+    async def test_only_where_it_moved_its_failures_count_no_more(
+        self, house: House, tenant: TenantId, change: Change, *, anew: bool
+    ) -> None:
+        made = await house.endpoint(tenant)
+        (one,) = await house.told(tenant, "one")
+        await house.failed(one, FAILURES_IN_A_ROW)
+        (two,) = await house.told(tenant, "two")
+        await house.endpoints.update(made.id, change, house.now, holder(tenant))
+
+        claimed = await house.deliveries.claim(two, house.now + SECOND, LEASE)
+
+        assert anew == (claimed is not None)
 
     async def test_five_days_without_success_disable(
         self, house: House, tenant: TenantId
@@ -1006,6 +1059,17 @@ class TestPostgresWebhooks(EndpointsContract, DeliveriesContract, RepeatsContrac
     @pytest.fixture
     async def other(self, pool: asyncpg.Pool) -> TenantId:
         return await known_tenant(pool)
+
+    async def test_the_record_of_a_change_names_the_endpoint_and_who_made_it(
+        self, pool: asyncpg.Pool, house: House, tenant: TenantId
+    ) -> None:
+        made = await house.endpoint(tenant)
+        async with as_tenant(pool, tenant) as connection:
+            value = await connection.fetchval("select value from sluice.outbox")
+        told = AuditRecorded.model_validate_json(value)
+
+        assert ("endpoint.created", holder(tenant).actor) == (told.action, told.actor)
+        assert [made.id] == [each.rule for each in told.decision or ()]
 
     async def test_of_several_sweepers_each_takes_what_no_other_has(
         self, house: House, tenant: TenantId

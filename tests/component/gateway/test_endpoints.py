@@ -358,7 +358,9 @@ async def test_it_needs_a_credential_that_may(world: World) -> None:
     key = world.key(capabilities=frozenset({SEND}))
     stranger, weak = world.client(), world.client(authorization=f"Bearer {key}")
 
-    for method, path in (("GET", PATH), ("POST", PATH), ("GET", f"{PATH}/x")):
+    types = "/v1/webhook_event_types"
+    ways = [("GET", PATH), ("POST", PATH), ("GET", f"{PATH}/x"), ("GET", types)]
+    for method, path in ways:
         assert 401 == (await stranger.request(method, path)).status_code
         assert 403 == (await weak.request(method, path)).status_code
 
