@@ -1,11 +1,22 @@
 """The reply box: it keeps nobody for ever, misses nobody, and says when it is dead."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
+
+import pytest
+from aiokafka import TopicPartition
+from aiokafka.errors import KafkaConnectionError
+from typing_extensions import override
 
 from infra.kafka.replies import ReplyBox
 from infra.system import SystemClock
+from schemas.events import Attributes, Event
+from schemas.ids import EventId, RequestId
+from schemas.requests import Outcome, RequestReplied
+from schemas.topics import REPLIES
+from tests.support.audit import NOON, TENANT
 from tests.support.installation import new_request_id
 
 
@@ -76,3 +87,69 @@ async def test_a_box_that_reads_no_more_is_not_alive() -> None:
         told.append(box.alive)
 
     assert [False, True, False] == told
+
+
+@dataclass
+class Raw:
+    """A record of the topic, as far as the box looks at it."""
+
+    headers: Sequence[tuple[str, bytes | None]]
+    value: bytes | None
+
+
+def reply(request: RequestId) -> Event[RequestReplied]:
+    attributes = Attributes(
+        id=EventId(request),
+        type=RequestReplied.kind,
+        source="/test",
+        subject=request,
+        tenant=TENANT,
+        time=NOON,
+    )
+    return Event(attributes, RequestReplied(outcome=Outcome.COMPLETED))
+
+
+def record(event: Event[RequestReplied], value: bytes | None = None) -> Raw:
+    written = event.data.model_dump_json().encode()
+    return Raw(event.attributes.headers(), written if value is None else value)
+
+
+class Given(Reader):
+    """A consumer of partition 0 that is given records, or errors, to come up with."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.known.set()
+        self.polls: asyncio.Queue[Sequence[Raw] | Exception] = asyncio.Queue()
+
+    @override
+    async def getmany(self, **_: Any) -> Mapping[Any, Any]:
+        poll = await self.polls.get()
+        if isinstance(poll, Exception):
+            raise poll
+        return {TopicPartition(REPLIES.name, 0): poll}
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        lambda _: [Raw([], b"{}")],
+        lambda mine: [Raw(record(mine).headers, None)],
+        lambda mine: [record(mine, b'{"outcome": "a word of tomorrow"}')],
+        lambda _: [record(reply(new_request_id()))],
+        lambda _: KafkaConnectionError(),
+    ],
+    ids=["no headers", "no value", "another version", "another's", "Kafka away"],
+)
+async def test_what_it_cannot_use_costs_no_other_reply(
+    before: Callable[[Event[RequestReplied]], Sequence[Raw] | Exception],
+) -> None:
+    given: Any = Given()
+    mine = reply(new_request_id())
+    async with ReplyBox(given, 0, SystemClock()) as box:
+        waiting = box.expect(RequestId(mine.attributes.subject))
+        for each in (before(mine), [record(mine)]):
+            given.polls.put_nowait(each)
+        answer = await asyncio.wait_for(waiting, 5)
+
+        assert (mine, True) == (answer, box.alive)
