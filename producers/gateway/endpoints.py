@@ -160,8 +160,7 @@ class WebhookEndpoints:
         found = list(await self.endpoints.all(holder))
         after = request.query_params.get("after")
         if after is not None:
-            names: list[str] = [each.id for each in found]
-            found = found[names.index(after) + 1 :] if after in names else []
+            found = _behind(found, after)
         page = [await self._document(each) for each in found[:limit]]
         return _json(
             EndpointPage(
@@ -333,10 +332,23 @@ class WebhookEndpoints:
 
 
 def _named(request: Request) -> EndpointId | None:
+    return _canonical(request.path_params["endpoint_id"])
+
+
+def _canonical(text: str) -> EndpointId | None:
     try:
-        return EndpointId(str(UUID(request.path_params["endpoint_id"])))
+        return EndpointId(str(UUID(text)))
     except ValueError:
         return None
+
+
+def _behind(found: list[Endpoint], after: str) -> list[Endpoint]:
+    """Those older than one that may have been deleted since: ids grow with time."""
+    name = _canonical(after)
+    names = [each.id for each in found]
+    if name in names:
+        return found[names.index(name) + 1 :]
+    return [each for each in found if name is not None and each.id < name]
 
 
 def _expected(error: ValidationError) -> list[str]:

@@ -222,6 +222,37 @@ async def test_pages_are_newest_first(world: World, client: httpx2.AsyncClient) 
     assert (names[0], names[1]) == (first["first_id"], first["last_id"])
 
 
+async def test_whoever_deletes_what_a_page_shows_sees_the_pages_behind_it(
+    client: httpx2.AsyncClient,
+) -> None:
+    """As ``for each in client.webhooks.list(): client.webhooks.delete(each.id)``."""
+    for _ in range(5):
+        await created(client)
+    after, pages = dict[str, str](), list[int]()
+    page: dict[str, Any] = {"has_more": True}
+    while page["has_more"]:
+        page = (await client.get(PATH, params={"limit": 2, **after})).json()
+        for each in page["data"]:
+            await client.delete(f"{PATH}/{each['id']}")
+        after = {"after": page["last_id"]}
+        pages.append(len(page["data"]))
+
+    assert [2, 2, 1] == pages
+    assert [] == (await client.get(PATH)).json()["data"]
+
+
+@pytest.mark.parametrize(
+    "after", ["", "x", "00000000-0000-7000-8000-000000000000", "zzzzzzzz"]
+)
+async def test_behind_what_is_no_endpoint_s_id_or_the_oldest_there_is_nothing(
+    client: httpx2.AsyncClient, after: str
+) -> None:
+    await created(client)
+    page = await client.get(PATH, params={"after": after})
+
+    assert (200, []) == (page.status_code, page.json()["data"])
+
+
 @pytest.mark.parametrize(
     "limit",
     [
@@ -240,6 +271,18 @@ async def test_a_page_has_a_size(client: httpx2.AsyncClient, limit: str) -> None
     assert (422, "invalid-request") == code(
         await client.get(PATH, params={"limit": limit})
     )
+
+
+@pytest.mark.parametrize(("limit", "more"), [("1", True), ("100", False)])
+async def test_the_least_and_the_most_that_a_page_may_have(
+    client: httpx2.AsyncClient, limit: str, *, more: bool
+) -> None:
+    for _ in range(2):
+        await created(client)
+    page = await client.get(PATH, params={"limit": limit})
+
+    assert (200, more) == (page.status_code, page.json()["has_more"])
+    assert (1 if more else 2) == len(page.json()["data"])
 
 
 async def test_event_types_are_listed(client: httpx2.AsyncClient) -> None:
