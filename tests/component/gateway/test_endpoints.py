@@ -61,12 +61,25 @@ async def test_what_is_kept_is_sealed(world: World, client: httpx2.AsyncClient) 
     assert made["signing_secret"] not in kept
 
 
-async def test_a_change_leaves_the_rest(client: httpx2.AsyncClient) -> None:
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"name": "other"},
+        {"url": "https://hooks.example.com/moved?to=here"},
+        {"event_types": ["request.failed", "request.blocked"]},
+    ],
+    ids="|".join,
+)
+async def test_a_change_leaves_the_rest(
+    client: httpx2.AsyncClient, change: dict[str, Any]
+) -> None:
     made = await created(client)
-    answer = await client.post(f"{PATH}/{made['id']}", json={"name": "other"})
+    answer = await client.post(f"{PATH}/{made['id']}", json=change)
+    again = await client.get(f"{PATH}/{made['id']}")
 
     del made["signing_secret"]
-    assert {**made, "name": "other"} == {
+    assert answer.json() == again.json()
+    assert {**made, **change} == {
         **answer.json(), "updated_at": made["updated_at"],
     }  # fmt: skip
 
