@@ -404,10 +404,18 @@ async def test_an_ended_tenants_credential_allows_nothing(
 
 
 @pytest.mark.parametrize("name", ["x", "%00", "0" * 36, "../../etc"])
+@pytest.mark.parametrize(
+    "way", ["GET ", "POST ", "DELETE ", "POST /test", "POST /rotate_secret"]
+)
 async def test_a_name_that_is_none_is_nowhere(
-    client: httpx2.AsyncClient, name: str
+    client: httpx2.AsyncClient, name: str, way: str
 ) -> None:
-    assert 404 == (await client.get(f"{PATH}/{name}")).status_code
+    method, action = way.split(" ")
+    given = {"event_type": "response.failed"} if action == "/test" else {}
+    body = given if method == "POST" else None
+    answer = await client.request(method, f"{PATH}/{name}{action}", json=body)
+
+    assert 404 == answer.status_code
 
 
 async def test_it_needs_a_credential_that_may(world: World) -> None:
