@@ -426,6 +426,20 @@ async def test_a_transient_answer_is_forgotten_once_it_left(forgetful: World) ->
     assert [] == list(await world.keys.of(OfRequest(TENANT, request), 9))
 
 
+@pytest.mark.parametrize("outcome", [Outcome.BLOCKED, Outcome.FAILED])
+async def test_a_transient_request_that_has_no_answer_is_forgotten_then_too(
+    forgetful: World, outcome: Outcome
+) -> None:
+    """What was blocked is the last that should lie about until somebody sweeps."""
+    world = forgetful
+    world.pipeline.ending = not_completed(outcome, "upstream_refused")
+    told = await post(world)
+    request = RequestId(told.headers["x-request-id"])
+
+    assert 1 == len(world.pipeline.accepted)
+    assert [] == list(await world.keys.of(OfRequest(TENANT, request), 9))
+
+
 async def test_an_answer_that_may_be_asked_for_again_is_kept(forgetful: World) -> None:
     world = forgetful
     first = await post(world, headers={"idempotency-key": "order-1"})
