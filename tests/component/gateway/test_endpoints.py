@@ -286,7 +286,7 @@ async def test_a_page_has_a_size(client: httpx2.AsyncClient, limit: str) -> None
     )
 
 
-@pytest.mark.parametrize(("limit", "more"), [("1", True), ("100", False)])
+@pytest.mark.parametrize(("limit", "more"), [("1", True), ("2", False), ("100", False)])
 async def test_the_least_and_the_most_that_a_page_may_have(
     client: httpx2.AsyncClient, limit: str, *, more: bool
 ) -> None:
@@ -320,11 +320,14 @@ async def test_event_types_are_listed(client: httpx2.AsyncClient) -> None:
 async def test_a_wrong_field_is_named(
     client: httpx2.AsyncClient, wrong: dict[str, Any], where: str
 ) -> None:
-    answer = await client.post(PATH, json={**NEW, **wrong})
+    made = await created(client)
+    new = await client.post(PATH, json={**NEW, **wrong})
+    changed = await client.post(f"{PATH}/{made['id']}", json=wrong)
 
-    assert (422, "invalid-request") == code(answer)
-    assert where == answer.json()["errors"][0].split(":")[0]
-    assert "hunter2" not in answer.text
+    for answer in (new, changed):
+        assert (422, "invalid-request") == code(answer)
+        assert where == answer.json()["errors"][0].split(":")[0]
+        assert "hunter2" not in answer.text
 
 
 @pytest.mark.parametrize("raw", [b"", b"[]", b"{", b"null", b'"hunter2"'])
