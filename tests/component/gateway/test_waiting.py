@@ -14,7 +14,8 @@ from infra.memory.requests import MemoryRequests
 from pipeline.acceptance import Accepted, Asked
 from pipeline.admission import Draft
 from pipeline.ports.replies import Waiting
-from schemas.ids import RequestId
+from pipeline.ports.requests import RequestState
+from schemas.ids import RequestId, TenantId
 from schemas.requests import RequestAccepted, SealedContent
 from schemas.topics import Outgoing
 from tests.support.gateway import World, dumped
@@ -93,3 +94,27 @@ async def test_an_end_whose_reply_was_lost_is_found_at_the_deadline_too(
     answer = await posted(world, "/v1/chat/completions")
 
     assert 200 == answer.status_code
+
+
+async def test_an_end_that_comes_at_the_deadline_is_heard_of_a_moment_later(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The stage that ends it then has still to publish that."""
+    get, looks = MemoryRequests.get, list[RequestId]()
+
+    async def late(
+        self: MemoryRequests, tenant: TenantId, request: RequestId
+    ) -> RequestState | None:
+        looks.append(request)
+        if len(looks) == 1:
+            world.clock.elapsed += timedelta(seconds=120.9)
+        return await get(self, tenant, request) if len(looks) > 2 else None
+
+    def lost(self: MemoryReplies, _: RequestId) -> Waiting:
+        return asyncio.get_running_loop().create_future()
+
+    monkeypatch.setattr(MemoryRequests, "get", late)
+    monkeypatch.setattr(MemoryReplies, "expect", lost)
+    answer = await posted(world, "/v1/chat/completions")
+
+    assert (200, 3) == (answer.status_code, len(looks))
