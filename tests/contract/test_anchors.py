@@ -57,7 +57,7 @@ class AnchorsContract:
 
     async def test_what_was_kept_comes_back_in_order(self, shelf: Shelf) -> None:
         tenant = await shelf.log(1, 2)
-        line = Anchored(1, Kind.WITNESS, "w1", b"line\n", NOON + timedelta(seconds=1))
+        line = Anchored(1, Kind.WITNESS, "a1", b"line\n", NOON + timedelta(seconds=1))
         for each in (stamp(2), line, stamp(1)):
             await shelf.anchors.keep(tenant, each)
 

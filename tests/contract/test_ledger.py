@@ -449,18 +449,19 @@ class LedgerContract:
         await books.ledger.append([recorded("a", tenant=tenant)])
         head = await books.logs.head(tenant)
         assert head is not None
-        notes = [note_of(head.origin, size) for size in (1, 2)]
+        notes = [note_of(head.origin, size) for size in (1, 2, 3)]
 
-        rooted = Rooted(bytes(32), 7)
+        rooted, another = Rooted(bytes(32), 7), Rooted(bytes(32), 9)
         await books.logs.publish(tenant, notes[0], NOON, rooted)
+        await books.logs.publish(tenant, notes[2], NOON, another)
         await books.logs.publish(tenant, notes[1], NOON)
         await books.logs.publish(tenant, notes[0], NOON, Rooted(bytes(32), 8))
 
         assert notes == list(await books.logs.checkpoints(tenant))
-        assert notes[1] == await books.logs.latest(tenant)
-        found = [await books.logs.rooted(tenant, size) for size in (1, 2, 3)]
-        assert [rooted, None, None] == found
-        assert {1: rooted} == await books.logs.commitments(tenant)
+        assert notes[2] == await books.logs.latest(tenant)
+        found = [await books.logs.rooted(tenant, size) for size in (1, 2, 3, 4)]
+        assert [rooted, None, another, None] == found
+        assert {1: rooted, 3: another} == await books.logs.commitments(tenant)
 
     async def test_records_are_read_at_their_places(
         self, books: Books, tenant: TenantId
