@@ -210,12 +210,21 @@ async def test_a_login_is_nothing_until_it_becomes_a_tenant(
                 await pool.fetch("table sluice.tenant")
 
 
-async def test_an_owner_or_superuser_is_refused_at_start(
-    installation: Installation,
+@pytest.mark.parametrize(
+    "attribute", ["superuser", "bypassrls", "in role sluice_owner"]
+)
+async def test_a_login_that_nothing_binds_is_refused_at_start(
+    installation: Installation, root: asyncpg.Connection, attribute: str
 ) -> None:
-    async with await open_pool(installation.superuser, size=1) as pool:
-        with pytest.raises(ValueError, match="row-level security"):
-            await refuse_unsafe(pool)
+    await root.execute(f"create role careless login password 'x' {attribute}")
+    try:
+        main = installation.superuser.rpartition("/")[2]
+        careless = dsn(installation.superuser, main, "careless", "x")
+        async with await open_pool(careless, size=1) as pool:
+            with pytest.raises(ValueError, match="row-level security"):
+                await refuse_unsafe(pool)
+    finally:
+        await root.execute("drop role careless")
 
 
 async def test_an_unfenced_table_is_refused_at_start(
@@ -229,18 +238,31 @@ async def test_an_unfenced_table_is_refused_at_start(
         await root.execute("drop table sluice.careless")
 
 
-async def test_a_table_without_its_floor_is_refused_at_start(
-    worker: asyncpg.Pool, root: asyncpg.Connection
+FENCE = {
+    "enabled": "alter table sluice.careless enable row level security",
+    "forced": "alter table sluice.careless force row level security",
+    "fence": "create policy tenant_fence on sluice.careless using (true)",
+    "floor": (
+        "create policy tenant_floor on sluice.careless as restrictive using (true)"
+    ),
+}
+
+
+@pytest.mark.parametrize("form", ["", "partition by list (tenant_id)"])
+@pytest.mark.parametrize("without", FENCE)
+async def test_a_table_without_a_part_of_its_fence_is_refused_at_start(
+    worker: asyncpg.Pool, root: asyncpg.Connection, without: str, form: str
 ) -> None:
-    await root.execute(
-        "create table sluice.careless (tenant_id uuid);"
-        "alter table sluice.careless enable row level security;"
-        "alter table sluice.careless force row level security;"
-        "create policy tenant_fence on sluice.careless using (true)"
-    )
+    table = f"create table sluice.careless (tenant_id uuid primary key) {form}"
+    await root.execute(table)
     try:
+        for name, statement in FENCE.items():
+            if name != without:
+                await root.execute(statement)
         with pytest.raises(ValueError, match="careless"):
             await refuse_unsafe(worker)
+        await root.execute(FENCE[without])
+        await refuse_unsafe(worker)
     finally:
         await root.execute("drop table sluice.careless")
 
@@ -251,13 +273,8 @@ async def test_a_table_without_its_floor_is_refused_at_start(
 async def test_a_table_that_does_not_lead_with_its_tenant_is_refused_at_start(
     worker: asyncpg.Pool, root: asyncpg.Connection, columns: str
 ) -> None:
-    await root.execute(
-        f"create table sluice.careless ({columns});"
-        "alter table sluice.careless enable row level security;"
-        "alter table sluice.careless force row level security;"
-        "create policy tenant_fence on sluice.careless using (true);"
-        "create policy tenant_floor on sluice.careless as restrictive using (true)"
-    )
+    fenced = (f"create table sluice.careless ({columns})", *FENCE.values())
+    await root.execute("; ".join(fenced))
     try:
         with pytest.raises(ValueError, match="careless"):
             await refuse_unsafe(worker)
