@@ -114,7 +114,8 @@ async def test_what_is_sent_verifies_elsewhere() -> None:
     )
     made, kept, secret = await real(TENANT, secrets)
     await rows.create(made, kept, holder(TENANT))
-    (first,) = await rows.announce([message(TENANT, "one", Kind.RESPONSE_COMPLETED)])
+    announced = message(TENANT, "one", Kind.RESPONSE_COMPLETED)
+    (first,) = await rows.announce([announced])
     now = clock.now()
     event = due(first, WEBHOOKS_DUE, source="/test", now=now, at=now).event
 
@@ -123,6 +124,7 @@ async def test_what_is_sent_verifies_elsewhere() -> None:
     ((url, headers, raw),) = sender.sent
     told = json.loads(raw)
     assert (URL, "response.completed") == (url, told["type"])
+    assert announced.id == headers["webhook-id"]
     assert told == StandardWebhook(secret.text).verify(raw, dict(headers))
     SvixWebhook(secret.text).verify(raw, dict(headers))
     sdk = OpenAI(api_key="none", webhook_secret=secret.text)
