@@ -216,6 +216,17 @@ def test_what_was_escaped_is_never_restored(text: str) -> None:
         assert match not in once
 
 
+@pytest.mark.parametrize(
+    "typed",
+    ["<PERSON_K7QX_1>", "<person_k7qx_1>", "<Person_K7qx_S1>", "<GOV_ID_K7QX_1>"],
+)
+def test_a_token_that_somebody_typed_is_not_turned_back(typed: str) -> None:
+    """In whichever case: what models bend is understood in any."""
+    once = escaped(typed)
+
+    assert typed != once == restored(once, VAULT, NONCE)
+
+
 LINE = r"\\{0,2}_"
 CLASSES = "|".join(sorted(DataClass, key=len, reverse=True)).replace("_", LINE)
 WHOLE = re.compile(
