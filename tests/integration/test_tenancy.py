@@ -268,7 +268,12 @@ async def test_a_table_without_a_part_of_its_fence_is_refused_at_start(
 
 
 @pytest.mark.parametrize(
-    "columns", ["id uuid primary key, tenant_id uuid not null", "tenant_id uuid"]
+    "columns",
+    [
+        "id uuid primary key, tenant_id uuid not null",
+        "tenant_id uuid",
+        "tenant_id uuid unique",
+    ],
 )
 async def test_a_table_that_does_not_lead_with_its_tenant_is_refused_at_start(
     worker: asyncpg.Pool, root: asyncpg.Connection, columns: str
