@@ -5,6 +5,7 @@ very app that it serves. Who is not alive is started anew, and that must have a 
 who stands still must not say that all is well.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,8 @@ SAYS_WITHIN_S = MOVES_WITHIN_S + 100.0
 be late by 10 s."""
 DIES_WITHIN_S = TRIED_WITHIN_S + SAYS_WITHIN_S + 60.0
 """In which who hangs says that only a new process helps: it may have waited before."""
+NOES = 3
+"""So often in a row: who thaws before its first turn takes that 20 s later here."""
 WELL_WITHIN_S = 90.0
 """Of all, once nothing is left to do: a rebalance's 45 s, and one of those looks."""
 LIVE = Asked(method="GET", path="/livez", token="")
@@ -55,6 +58,7 @@ class Health:
     def __init__(self, world: "World") -> None:
         self._world = world
         self._said: dict[Owner, Said] = {}
+        self._noes = Counter[Owner]()
         self._stood: dict[tuple[str, int], tuple[int, Owner, float]] = {}
 
     def begin(self) -> None:
@@ -94,7 +98,8 @@ class Health:
         world = self._world
         if said != before:
             world.say("health", owner.name, said.alive, *said.reasons)
-        if before is None or before.alive is not False or said.alive is not False:
+        self._noes[owner] = self._noes[owner] + 1 if said.alive is False else 0
+        if self._noes[owner] < NOES:
             return
         if owner is world.hangs.owner:
             world.processes.restart(owner)
