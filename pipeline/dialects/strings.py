@@ -61,7 +61,8 @@ def attached(value: object, own: Own) -> bool:
         return any(attached(inner, own) for inner in value)
     if not isinstance(value, dict):
         return False
-    return value.get("type") in own.attached or any(
+    kind = value.get("type")  # a tool's schema may have several, in a list
+    return (isinstance(kind, str) and kind in own.attached) or any(
         own.carries(inner, name) if isinstance(inner, str) else attached(inner, own)
         for name, inner in value.items()
     )

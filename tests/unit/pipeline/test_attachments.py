@@ -19,6 +19,8 @@ BYTES = b64encode(bytes(range(96))).decode()
 DATA = f"data:image/png;base64,{BYTES}"
 LINK = "https://example.org/a.png"
 HELLO = {"type": "text", "text": "hello"}
+PERHAPS = {"type": "object", "properties": {"a": {"type": ["string", "null"]}}}
+"""A schema with several types in one place, as strict tools must have."""
 
 
 def chat(*parts: Any, **fields: Any) -> dict[str, Any]:
@@ -84,6 +86,20 @@ def test_a_response_has_attachments(body: dict[str, Any]) -> None:
         (
             Dialect.OPENAI_CHAT,
             {**chat(HELLO), "tools": [{"type": "function", "function": {}}]},
+        ),
+        (
+            Dialect.OPENAI_CHAT,
+            {
+                **chat(HELLO),
+                "tools": [{"type": "function", "function": {"parameters": PERHAPS}}],
+            },
+        ),
+        (
+            Dialect.OPENAI_RESPONSES,
+            {
+                **responses({"type": "input_text", "text": "hello"}),
+                "tools": [{"type": "function", "name": "f", "parameters": PERHAPS}],
+            },
         ),
         (Dialect.OPENAI_CHAT, chat(HELLO, extra={"url": LINK})),
         (Dialect.OPENAI_RESPONSES, {"model": "m", "input": DATA}),
