@@ -307,6 +307,23 @@ async def test_a_call_that_is_overdue_needs_a_new_process(
     assert (None, "overdue") == (before, scene.member.why_not_alive())
 
 
+async def test_what_expired_unread_is_told_where_a_rebalance_waited_no_longer(
+    scene: Scene,
+) -> None:
+    """The broker says what was committed later than a rebalance waits for it."""
+    scene.bench.put(*"abcde")
+    scene.bench.log.commit(SOURCE.name, "test", 0, 1)
+    scene.bench.log.expire(SOURCE.name, 0, 3)
+    scene.cluster.held.slow = asyncio.Event()
+    joining = asyncio.ensure_future(scene.bench.log.join(scene.cluster.held))
+    await scene.bench.clock.pass_by(15)
+    scene.cluster.held.slow.set()
+    await scene.looks(10)
+
+    assert joining.done()
+    assert 2 == scene.bench.seen.counted["expired"]
+
+
 @pytest.mark.parametrize(("begin", "lost"), [(1, 2), (3, 0), (None, 0)])
 async def test_records_that_expired_unread_are_told(
     scene: Scene, begin: int | None, lost: int
