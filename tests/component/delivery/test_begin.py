@@ -6,8 +6,8 @@ from contextlib import suppress
 from typing import Any
 
 from consumers.delivery import ordered_batch
+from consumers.delivery.member import Member
 from consumers.delivery.progress import WAITS_WITHIN_S
-from consumers.delivery.serving import Member
 from infra.memory.log import MemoryPartitions
 from pipeline.errors import RetryableError
 from pipeline.ports.bus import Record

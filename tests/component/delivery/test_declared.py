@@ -15,7 +15,7 @@ from consumers.delivery import (
     ordered,
     ordered_batch,
 )
-from consumers.delivery.serving import LINGER_BYTES, as_is, without_headers
+from consumers.delivery.member import LINGER_BYTES, as_is, without_headers
 from infra.kafka.clients import KafkaClients
 from pipeline.ports.bus import Record
 from schemas.events import Event

@@ -18,13 +18,13 @@ from consumers.delivery import (
     ordered,
     ordered_batch,
 )
+from consumers.delivery.member import Member
 from consumers.delivery.progress import (
     MOVES_WITHIN_S,
     TRIED_WITHIN_S,
     TURNS_WITHIN_S,
     WAITS_WITHIN_S,
 )
-from consumers.delivery.serving import Member
 from infra.kafka.clients import KafkaClients
 from infra.memory.log import MemoryPartitions
 from pipeline.errors import RetryableError
