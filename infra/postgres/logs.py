@@ -131,6 +131,7 @@ AWAY = (
     asyncpg.InsufficientResourcesError,  # also a full disk
     asyncpg.PostgresSystemError,  # a disk that fails, a file that is not there
     asyncpg.OperatorInterventionError,  # also statement_timeout
+    asyncpg.IdleInTransactionSessionTimeoutError,  # we stood still for a minute
     # Locks that are not available; a database that takes no connections for now.
     asyncpg.ObjectNotInPrerequisiteStateError,
     asyncpg.TransactionRollbackError,  # deadlocks, another writer

@@ -1,7 +1,18 @@
 """Connections, and the one door to a tenant's rows."""
 
+from asyncio import Transport
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from socket import (
+    AF_UNIX,
+    IPPROTO_TCP,
+    SO_KEEPALIVE,
+    SOL_SOCKET,
+    TCP_KEEPCNT,
+    TCP_KEEPIDLE,
+    TCP_KEEPINTVL,
+    TCP_USER_TIMEOUT,
+)
 from typing import TYPE_CHECKING, TypeAlias
 from uuid import UUID
 
@@ -34,6 +45,16 @@ UNKNOWN_THERE = (
     asyncpg.InsufficientPrivilegeError,
     ValueError,
 )
+GONE_S = 60
+ALIVE = (
+    (SOL_SOCKET, SO_KEEPALIVE, 1),
+    (IPPROTO_TCP, TCP_KEEPIDLE, GONE_S // 2),
+    (IPPROTO_TCP, TCP_KEEPINTVL, GONE_S // 6),
+    (IPPROTO_TCP, TCP_KEEPCNT, 3),
+    (IPPROTO_TCP, TCP_USER_TIMEOUT, 1000 * GONE_S),
+)
+"""A database whose machine is gone says nothing: the kernel would wait for a quarter of
+an hour, and for ever where nothing is to be sent (RFC 5482; tcp(7))."""
 ADDRESS = "expected postgresql://login:password@host:port/name of a login that may"
 
 
@@ -130,6 +151,12 @@ async def _nothing_to_undo(_: object) -> None:
 
 
 async def _init(connection: asyncpg.Connection) -> None:
+    # No public way leads there.
+    transport: Transport = connection._transport  # type: ignore[attr-defined]  # noqa: SLF001
+    there = transport.get_extra_info("socket")
+    if there.family != AF_UNIX:
+        for option in ALIVE:
+            there.setsockopt(*option)
     await connection.set_type_codec(
         "jsonb",
         schema="pg_catalog",

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit, urlunsplit
@@ -28,6 +29,16 @@ MIGRATIONS: Final = {
     KEYSTORE: _INFRA / "keystore" / "migrations",
 }
 
+LIMITS: Final = {
+    "idle_in_transaction_session_timeout": "60s",
+    "tcp_keepalives_idle": "30s",
+    "tcp_keepalives_interval": "10s",
+    "tcp_keepalives_count": "3",
+    "tcp_user_timeout": "60s",
+}
+"""Who stands still in a transaction, or whose machine is gone, keeps its locks for a
+minute at most: a log's head is locked while it is appended to."""
+
 
 def dsn(superuser: str, database: str, login: str = "", password: str = "") -> str:
     """The superuser's DSN for another database, and another login."""
@@ -41,7 +52,10 @@ def dsn(superuser: str, database: str, login: str = "", password: str = "") -> s
 async def provision(
     superuser: str, passwords: Mapping[str, str], *, prefix: str = ""
 ) -> Mapping[str, str]:
-    """Make both databases, migrate them, set the logins' passwords; DSNs by login.
+    """Make both databases, migrate them, set the logins' passwords and limits.
+
+    Returns:
+        DSNs by login.
 
     Repeatable: what is there stays. ``passwords`` by login; ``prefix`` names another
     pair of databases on the same server.
@@ -54,6 +68,7 @@ async def provision(
         await migrate(admin, MIGRATIONS[base])
         await _passwords(admin, {login: passwords[login] for login in logins})
         await _may_ask(admin, logins)
+        await _limit(admin, database, logins)
         urls |= {
             login: dsn(superuser, database, login, passwords[login]) for login in logins
         }
@@ -95,6 +110,17 @@ async def _may_ask(admin: str, logins: Sequence[str]) -> None:
             f"grant usage on schema public to {names};"
             f" grant select on public.sluice_migration to {names}"
         )
+    finally:
+        await connection.close()
+
+
+async def _limit(admin: str, database: str, logins: Sequence[str]) -> None:
+    """Give each session of the logins its limits, behind a pooler too."""
+    connection = await asyncpg.connect(admin)
+    try:
+        for login, (name, value) in product(logins, LIMITS.items()):
+            whose = f'{login} in database "{database}"'
+            await connection.execute(f"alter role {whose} set {name} = '{value}'")
     finally:
         await connection.close()
 

@@ -12,6 +12,7 @@ from pipeline.errors import RetryableError
 
 AWAY = {
     "08006": "the connection broke",
+    "25P03": "the transaction stood still for too long",
     "25006": "the primary is a standby now",
     "40001": "another writer was first",
     "40P01": "a deadlock",
