@@ -80,7 +80,7 @@ class Concurrent(Listener):
         self._lanes: dict[Hashable, Lane] = {}
         self._running: dict[asyncio.Task[None], Job] = {}
         self._waiting: dict[Job, float] = {}
-        self._sleeping: set[asyncio.Task[None]] = set()
+        self._sleeping: dict[asyncio.Task[None], Job] = {}
         self._halted: list[Job] = []
         self._preparing = Holding(means.clock)
         self.stops = Stops(group, partitions, means, beside=self._waiting)
@@ -156,8 +156,7 @@ class Concurrent(Listener):
         away and may yet say so.
         """
         able = [job for job in self._running.values() if self._may_run(job)]
-        asleep = self._waiting.keys() - set(self._running.values())
-        jobs = (*asleep, *self._behind(able), *able)
+        jobs = (*self._sleeping.values(), *self._behind(able), *able)
         return self.stops.stands(partition) or any(
             job.epoch == self._epoch and job.record.partition == partition
             for job in jobs
@@ -357,8 +356,8 @@ class Concurrent(Listener):
         self._waiting.setdefault(job, self._means.clock.monotonic())
         self.stops.tell()
         task = asyncio.create_task(self._sleep(job))
-        self._sleeping.add(task)
-        task.add_done_callback(self._sleeping.discard)
+        self._sleeping[task] = job
+        task.add_done_callback(self._sleeping.pop)
 
     async def _sleep(self, job: Job) -> None:
         seconds = back_off(job.waits, self._means.entropy)

@@ -530,6 +530,27 @@ async def test_a_record_that_waited_and_hangs_when_it_is_tried_again_is_a_stall(
     assert [None, "stalled"] == told
 
 
+async def test_what_waited_and_is_queued_behind_what_hangs_is_no_reason() -> None:
+    """Both were away; the one that is tried first says nothing, the other one waits."""
+    tries = iter(range(8))
+
+    async def away_then_silent(event: Event[Any], _: None) -> Sequence[Outgoing[Any]]:
+        if next(tries, None) is None:
+            return await hangs(event)
+        raise RetryableError("away")
+
+    scene = of_calls(away_then_silent, bounds=Lanes(per_lane=1))
+    scene.bench.put("b")
+    await scene.join()
+    await scene.poll()
+    told = []
+    for seconds in (TRIED_WITHIN_S, MOVES_WITHIN_S + 15):
+        await scene.looks(seconds)
+        told.append(scene.member.why_not_alive())
+
+    assert [None, "stalled"] == told
+
+
 async def test_what_another_finished_meanwhile_waits_no_more(scene: Scene) -> None:
     """It was thrown out of the group, and is back; it may be hours until more comes."""
     await scene.join()
