@@ -87,6 +87,7 @@ class Member:
         self._begin: dict[int, int] = {}
         self._lost: dict[int, int] = {}
         self._unknown = self._unasked = False
+        self._epoch = 0
         self._asking = Holding(means.clock)
         self._kafka_away = False
         self._subscriber: Any = None
@@ -126,6 +127,7 @@ class Member:
 
     async def assigned(self, partitions: Collection[int]) -> None:
         """Begin where it is stored, or else where the group says."""
+        self._epoch += 1
         self.taken.clear()
         self._begin = {}
         self._lost.clear()
@@ -155,7 +157,6 @@ class Member:
             if self._unasked:  # nobody answered when they were assigned
                 await self._find(ours)
                 self._expired(bounds)
-                self._unasked = False
         except RetryableError:
             self._kafka_away = True
             excused = not await self._kafka.answers()
@@ -209,7 +210,11 @@ class Member:
         )
 
     async def _ask(self, partitions: Collection[int]) -> None:
-        """Ask where to begin; nothing is handled before the handler's store said it."""
+        """Ask where to begin; nothing is handled before the handler's store said it.
+
+        Where a rebalance comes between, the answer says nothing of what that brought.
+        """
+        epoch = self._epoch
         self._unknown = self.subscription.offsets is not None
         self._unasked = known = False
         try:
@@ -221,8 +226,9 @@ class Member:
         except Exception as error:  # noqa: BLE001 - what is handed out would be lost
             self._means.signals.unexpected(self.subscription.group, place(error))
         finally:  # also where a rebalance waited for it no longer
-            self._unasked = not known
-            self._unknown = self._unknown and not known
+            if epoch == self._epoch:
+                self._unasked = not known
+                self._unknown = self._unknown and not known
 
     async def _hold_back(self, records: Sequence[Record]) -> None:
         """Ask again; these come again, behind what lies before them."""
@@ -234,9 +240,12 @@ class Member:
                 self.partitions.rewind(partition, offset)
 
     async def _begin_at(self, partitions: Collection[int]) -> None:
+        epoch = self._epoch
         begin = await self._find(partitions)
         if self.subscription.offsets is not None:
             stored = await self.subscription.offsets(sorted(partitions))
+            if epoch != self._epoch:
+                return
             earlier = {p: at for p, at in stored.items() if at < begin.get(p, 0)}
             for partition, offset in earlier.items():
                 self.partitions.begin(partition, offset)
@@ -244,9 +253,12 @@ class Member:
         self._expired(await self.partitions.bounds(partitions))
 
     async def _find(self, partitions: Collection[int]) -> dict[int, int]:
+        epoch = self._epoch
         committed = await self.partitions.committed(partitions)
-        self._begin = {p: at for p, at in committed.items() if at is not None}
-        return self._begin
+        found = {p: at for p, at in committed.items() if at is not None}
+        if epoch == self._epoch:
+            self._begin, self._unasked = found, False
+        return found
 
     def _expired(self, bounds: Mapping[int, range]) -> None:
         for partition, at in bounds.items():

@@ -14,6 +14,7 @@ from pipeline.ports.bus import Record
 from schemas.audit import AuditRecorded
 from schemas.events import Event
 from schemas.topics import Outgoing
+from tests.component.delivery.test_concurrent import other
 from tests.support.delivery import SOURCE, Bench, Late
 
 
@@ -181,3 +182,44 @@ async def test_who_waits_to_be_told_where_to_begin_says_so() -> None:
         task.cancel()
 
     assert [None, "waiting"] == told
+
+
+async def test_what_was_asked_before_a_rebalance_says_nothing_of_what_it_brought() -> (
+    None
+):
+    """A member asks, gets a partition more meanwhile, and only then is answered."""
+    bench, silent, asked = Bench(), asyncio.Event(), list[Sequence[int]]()
+    for partition in (0, 1):
+        bench.put("a", "b", partition=partition)
+    bench.log.commit(SOURCE.name, "test", 1, 2)
+    seen = list[tuple[int, int]]()
+
+    async def handle(
+        pairs: Sequence[tuple[Record, Event[AuditRecorded]]],
+    ) -> Sequence[Outgoing[Any]]:
+        seen.extend((record.partition, record.offset) for record, _ in pairs)
+        return ()
+
+    async def stored(partitions: Sequence[int]) -> Mapping[int, int]:
+        asked.append(partitions)
+        await silent.wait()
+        return {1: 1} if 1 in partitions else {}
+
+    broker, neighbour = Broker(bench), other(bench)
+    member = Member(ordered_batch(SOURCE, handle, offsets=stored), broker, bench.means)
+    broker.listener.listener = member
+    await bench.clock.run(bench.log.join(broker.held))
+    await bench.clock.run(bench.log.join(neighbour))
+    asking = asyncio.ensure_future(member.batch(broker.held.poll(100)))
+    await bench.clock.breathe()
+    await bench.clock.run(bench.log.leave(neighbour))
+    silent.set()
+    await bench.clock.run(asking)
+    bench.put("c", partition=1)
+    for _ in range(10):
+        if records := broker.held.poll(100):
+            await bench.clock.run(member.batch(records))
+        await bench.clock.step()
+
+    assert 1 not in asked[2]
+    assert [(0, 0), (0, 1), (1, 1), (1, 2)] == sorted(seen)
