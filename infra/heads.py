@@ -1,6 +1,10 @@
 """Heads of HTTP requests, and the reading of answers, bounded for whoever it is."""
 
 import asyncio
+from array import array
+from contextlib import suppress
+from fcntl import ioctl
+from termios import TIOCOUTQ
 from typing import Final, cast
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
@@ -21,7 +25,8 @@ READ_S: Final = 60.0
 """For so long an answer waits for its reader: what is not read lies in the kernel's
 buffers, megabytes of it, and needs no credential to be asked for."""
 READ_BYTES: Final = 65_536
-"""So much is read in that time by whoever reads, however slowly."""
+"""So much is gone in that time where somebody reads, down to four times of it: kernels
+tell of what was read in pieces, of 128 KiB on the loopback device."""
 FRAMING: Final = frozenset({b"content-length", b"transfer-encoding"})
 """Headers that say where a body ends; without one of them there is none."""
 _ENTROPY: Final = SystemEntropy()
@@ -78,7 +83,7 @@ class BoundedHeads(HttpToolsProtocol):
     @override
     def pause_writing(self) -> None:
         super().pause_writing()
-        self._wait(self.transport.get_write_buffer_size())
+        self._wait(self._left())
 
     @override
     def resume_writing(self) -> None:
@@ -89,11 +94,21 @@ class BoundedHeads(HttpToolsProtocol):
         self._unread = self.loop.call_later(READ_S, self._look, left)
 
     def _look(self, before: int) -> None:
-        left = self.transport.get_write_buffer_size()
+        left = self._left()
         if before - left < READ_BYTES:
             self.transport.abort()
         else:
             self._wait(left)
+
+    def _left(self) -> int:
+        """How many bytes the other side did not take: ours, and those of the kernel.
+
+        The kernel takes nothing more of ours before a third of its own is gone.
+        """
+        unsent = array("i", [0])
+        with suppress(OSError):
+            ioctl(self.transport.get_extra_info("socket").fileno(), TIOCOUTQ, unsent)
+        return self.transport.get_write_buffer_size() + unsent[0]
 
     def _was_read(self) -> None:
         if self._unread is not None:

@@ -298,6 +298,15 @@ async def test_who_reads_slowly_gets_the_whole_answer(
     assert 32 * MEGABYTE == await got_of_large(MEGABYTE, 0.06, 31)
 
 
+async def test_who_reads_less_than_a_kernel_takes_at_once_reads_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A megabyte or so is gone before the kernel takes more of the answer."""
+    monkeypatch.setattr("infra.heads.READ_S", 0.5)
+
+    assert 32 * MEGABYTE == await got_of_large(MEGABYTE // 8, 0.1, 25)
+
+
 async def test_a_little_now_and_then_is_no_reading(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
