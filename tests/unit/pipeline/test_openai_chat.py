@@ -419,6 +419,13 @@ def said(*parts: dict[str, Any], **more: Any) -> dict[str, Any]:
             ["tools.1.type: expected one of function, custom"],
         ),
         ({"tools": [{"type": "custom"}, {"function": {"name": "f"}}]}, []),
+        (
+            {"tools": [{"function": {}}, {"googleSearch": {}}, {"type": None}]},
+            [
+                "tools.1.type: expected one of function, custom",
+                "tools.2.type: expected one of function, custom",
+            ],
+        ),
         ({"tools": None}, []),
     ],
 )
