@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, Final
 from uuid import UUID
 
@@ -86,7 +87,9 @@ async def deliveries(
     if found is None:
         raise expected(f"--after: {KNOWN}")
     if len(found) > limit:
-        click.echo(f"there are more: --after {found[limit - 1].id}", err=True)
+        told = f"there are more: --after {found[limit - 1].id}"
+        # Behind the page, which is shown once this has returned.
+        click.get_current_context().call_on_close(partial(click.echo, told, err=True))
     return [_row(each) for each in found[:limit]]
 
 
