@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from pipeline.detection.engine import MAX_PART_BYTES, Recipe
 from pipeline.findings import Acted
-from pipeline.output import OutputHit, look
+from pipeline.output import look
 from pipeline.policies import cells
 from pipeline.text import Channel, TextPart
 from pipeline.verdicts import GuardUnavailable, Hit, Screened, Story
@@ -38,7 +38,7 @@ def screen_answer(
             return story.unavailable(Guard.OUTPUT)
         return story.screened()
     prompts = [part.text for part in system if part.channel is Channel.SYSTEM]
-    seen: list[OutputHit] = [hit for part in parts for hit in look(part.text, prompts)]
+    seen = look([part.text for part in parts], prompts)
     hits = [Hit(hit.rule, hit.reason) for hit in seen]
     if told:
         hits.append(Hit("output.canary", "security.prompt_extraction"))

@@ -1,7 +1,8 @@
 """What an answer must not do: leak its prompt, carry data away, bring active code."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -43,19 +44,24 @@ class OutputHit:
     reason: str
 
 
-def look(text: str, prompts: Sequence[str]) -> Iterator[OutputHit]:
-    """What one text of an answer does that it must not.
+def look(texts: Sequence[str], prompts: Sequence[str]) -> Iterator[OutputHit]:
+    """What an answer does that it must not; ``prompts`` are its request's system parts.
 
     HTML in code is quoted, not active, so code is left out there.
     """
+    for text in texts:
+        yield from _brought(text)
+    if repeats(texts, prompts):
+        yield OutputHit("output.prompt", "security.prompt_extraction")
+
+
+def _brought(text: str) -> Iterator[OutputHit]:
     if "<" in text or "](" in text:  # neither begins otherwise
         if any(map(_carries, _fetched(text))):
             yield OutputHit("output.link", "security.exfiltration")
         shown = _FENCED.sub(" ", text)
         if _ACTIVE.search(shown) or _handles(shown):
             yield OutputHit("output.active", "security.exfiltration")
-    if any(repeats(text, prompt) for prompt in prompts):
-        yield OutputHit("output.prompt", "security.prompt_extraction")
 
 
 def _fetched(text: str) -> Iterator[str]:
@@ -85,12 +91,26 @@ def _within(tag: re.Pattern[str], text: str, place: int) -> bool:
     return bool(tag.search(before, max(before.rfind(">"), before.rfind("\n")) + 1))
 
 
-def repeats(text: str, prompt: str) -> bool:
-    """Whether the text repeats so much of a prompt that it tells it."""
-    secret = _shingles(prompt)
+def repeats(texts: Sequence[str], prompts: Sequence[str]) -> bool:
+    """Whether one of the texts repeats so much of one of the prompts that it tells it.
+
+    Each is cut into shingles once: a body may hold thousands of system parts.
+    """
+    if not prompts:
+        return False
+    holders: defaultdict[str, list[int]] = defaultdict(list)
+    for index, text in enumerate(texts):
+        for shingle in _shingles(text):
+            holders[shingle].append(index)
+    return any(_told(_shingles(prompt), holders) for prompt in prompts)
+
+
+def _told(secret: set[str], holders: Mapping[str, Sequence[int]]) -> bool:
+    """Whether one text holds ``LEAKED`` of a prompt's shingles."""
     if len(secret) < MIN_SHINGLES:
         return False
-    return len(secret & _shingles(text)) / len(secret) >= LEAKED
+    held = Counter(index for each in secret for index in holders.get(each, ()))
+    return max(held.values(), default=0) / len(secret) >= LEAKED
 
 
 def _shingles(text: str) -> set[str]:

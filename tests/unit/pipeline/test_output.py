@@ -10,7 +10,7 @@ TOKEN = "<EMAIL_K7QX_1>"
 
 
 def rules(text: str) -> list[str]:
-    return [hit.rule for hit in look(text, [])]
+    return [hit.rule for hit in look([text], [])]
 
 
 @pytest.mark.parametrize(
@@ -92,3 +92,23 @@ def test_worst_cases_are_bounded(unit: str) -> None:
     text = unit * (262_144 // len(unit))
 
     assert spent(lambda: rules(text)) < 2.0
+
+
+@pytest.mark.serial
+def test_many_system_parts_cost_no_more_than_their_length() -> None:
+    """A body of 2 MiB has room for them; the answer was cut anew for each."""
+    prompts = [
+        f"part {n} of what this house tells its model every day" for n in range(20_000)
+    ]
+    answer = " ".join(f"word{n}" for n in range(4_000))
+
+    assert spent(lambda: list(look([answer, answer], prompts))) < 2.0
+
+
+def test_each_text_is_held_against_each_prompt_alone() -> None:
+    words = [f"word{n}" for n in range(40)]
+    prompt = " ".join(words)
+    told, half, other = " ".join(words[:25]), " ".join(words[:18]), "nothing of it"
+
+    assert ["output.prompt"] == [h.rule for h in look([other, told], [other, prompt])]
+    assert [] == list(look([half, " ".join(words[18:30])], [prompt, prompt]))
