@@ -46,6 +46,30 @@ HEADERS = {
 }
 """CloudEvents 1.0, binary mode (Kafka protocol binding 1.0, section 3.2)."""
 
+EVENT_ID = {"type": "string", "pattern": "^[!-~]{1,255}$"}
+INBOX_HEADERS = {
+    "type": "object",
+    "required": ["authorization"],
+    "anyOf": [{"required": ["ce_id"]}, {"required": ["id"]}],
+    "properties": {
+        "authorization": {
+            "type": "string",
+            "description": "`Bearer` and a token of `POST /oauth/token`.",
+        },
+        "ce_id": {
+            **EVENT_ID,
+            "description": "The producer's own id: equal ids are the same request.",
+        },
+        "id": {**EVENT_ID, "description": "Counts where there is no `ce_id`."},
+        "content-type": {
+            "type": "string",
+            "description": "`application/jose` where the body is a compact JWE.",
+        },
+        "traceparent": {"type": "string", "description": "The trace it goes on in."},
+    },
+}
+"""What a stranger's record holds; of names that it holds beside these, none counts."""
+
 
 def document() -> dict[str, Any]:
     """The whole document, as JSON values."""
@@ -62,7 +86,11 @@ def document() -> dict[str, Any]:
         "channels": {topic.name: _channel(topic) for topic in TOPICS},
         "operations": dict(_operation(topic) for topic in TOPICS),
         "components": {
-            "schemas": {**schemas["$defs"], "Headers": HEADERS},
+            "schemas": {
+                **schemas["$defs"],
+                "Headers": HEADERS,
+                "InboxHeaders": INBOX_HEADERS,
+            },
             "messages": {_noun(topic.data): _message(topic) for topic in TOPICS},
         },
     }
@@ -108,7 +136,8 @@ def _message(topic: Topic[Any]) -> dict[str, Any]:
     if topic is REQUESTS_INBOX:
         return {
             "name": noun,
-            "summary": "A request body in its own dialect, or a JWE of one.",
+            "summary": "A body of `POST /v1/chat/completions`, or a JWE of one.",
+            "headers": {"$ref": "#/components/schemas/InboxHeaders"},
             "payload": True,
         }
     return {

@@ -59,7 +59,7 @@ class Topic(Generic[Data]):
 
 
 class InboxRequest(Schema):
-    """What a producer of ours puts into the inbox: a body in a dialect, as it is.
+    """What a producer puts into the inbox: a body of chat completions, as it is.
 
     The value is not decoded before admission has checked the bearer token.
     """

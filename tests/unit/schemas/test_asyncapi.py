@@ -1,10 +1,12 @@
 """The published document of topics is the one that the code makes."""
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from pipeline.admission import NAME
 from schemas.asyncapi import document, text
 from schemas.topics import (
     AUDIT_RECORDED,
@@ -46,6 +48,21 @@ def test_a_key_is_told_by_what_it_is() -> None:
     assert "tenant id" == told[AUDIT_RECORDED.name]
     for topic in (WEBHOOKS_DUE, WEBHOOKS_RETRY_5S, WEBHOOKS_RETRY_5M):
         assert "endpoint id" == told[topic.name]
+
+
+def test_the_record_that_strangers_write_is_told() -> None:
+    components = document()["components"]
+    message = components["messages"]["InboxRequest"]
+    told = components["schemas"][message["headers"]["$ref"].rsplit("/")[-1]]
+
+    assert "`POST /v1/chat/completions`" in message["summary"]
+    assert {"authorization", "ce_id", "id", "content-type", "traceparent"} == set(
+        told["properties"]
+    )
+    for name in ("ce_id", "id"):
+        pattern = told["properties"][name]["pattern"]
+        for event in ("a", "a" * 255, "!~", "", "a" * 256, "a b", "\u00e9"):
+            assert bool(NAME.fullmatch(event)) == bool(re.fullmatch(pattern, event))
 
 
 def test_every_reference_leads_somewhere() -> None:
