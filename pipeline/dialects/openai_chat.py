@@ -124,10 +124,13 @@ class OpenAIChat(OpenAI):
     def parts(self, body: Json) -> tuple[TextPart, ...]:
         """Every string of the body that is no word of the dialect, known or not.
 
-        What we do not know may hold a name as well as what we know.
+        What we do not know may hold a name as well as what we know. The model is a
+        route's name, whatever it looks like: no caller makes it up, and it stays here.
         """
         found: list[TextPart] = []
         for name, value in body.items():
+            if name == "model":
+                continue
             if name == "messages":
                 for index, message in enumerate(value):
                     channel = CHANNELS[message["role"]]

@@ -148,9 +148,14 @@ class OpenAIResponses(OpenAI):
         return [*found, *_other_tools(body), *_other_items(body)]
 
     def parts(self, body: Json) -> tuple[TextPart, ...]:
-        """Every string of the body that is no word of the dialect."""
+        """Every string of the body that is no word of the dialect.
+
+        The model is a route's name, which stays here.
+        """
         found: list[TextPart] = []
         for name, value in body.items():
+            if name == "model":
+                continue
             if name == "input" and isinstance(value, list):
                 for index, item in enumerate(value):
                     found += texts(item, (name, index), _channel(item), OWN)

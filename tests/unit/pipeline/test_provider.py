@@ -7,7 +7,7 @@ import pytest
 
 from pipeline.contents import MAX_CARRIED_BYTES
 from pipeline.detection.engine import MAX_PART_BYTES, build
-from pipeline.dialects import SPEAKERS, Opened
+from pipeline.dialects import SPEAKERS, Opened, opened, replace, written
 from pipeline.errors import IntegrityError
 from pipeline.provider import (
     Released,
@@ -19,6 +19,7 @@ from pipeline.provider import (
     release,
 )
 from pipeline.reasons import Reason
+from pipeline.redaction import Redacted, redact
 from pipeline.text import Channel, TextPart
 from pipeline.tokens import TooLong
 from schemas.ids import RequestId
@@ -228,3 +229,35 @@ def test_a_record_names_the_model_that_answered_where_it_can(
     told: object, name: str | None
 ) -> None:
     assert name == answered({**chat(content="hi"), "model": told}).model
+
+
+@pytest.mark.parametrize(
+    ("dialect", "text", "answer"),
+    [
+        (Dialect.OPENAI_CHAT, {"messages": [{"role": "user"}]}, chat(content="yes")),
+        (Dialect.OPENAI_RESPONSES, {"input": "hello"}, {"output": []}),
+    ],
+)
+@pytest.mark.parametrize("model", ["llama@eu.example.org", "10.0.0.5:8000/llama"])
+def test_the_answer_names_the_model_as_it_was_asked_for(
+    dialect: Dialect, text: dict[str, Any], answer: dict[str, Any], model: str
+) -> None:
+    """A route's name is its operator's word, whatever it looks like."""
+    body = {"model": model, **text}
+    speaker, policy = SPEAKERS[dialect], PolicyDocument()
+    redacted = redact(speaker.parts(body), policy, RECIPE, "K7QX")
+    assert isinstance(redacted, Redacted)
+
+    done = release(
+        opened(dialect, written(replace(body, redacted.parts))),
+        answer=answer,
+        dialect=dialect,
+        policy=policy,
+        recipe=RECIPE,
+        restoring=Restoring(vault=redacted.vault, nonce="K7QX"),
+        request=REQUEST,
+    )
+
+    assert isinstance(done, Released)
+    assert model == json.loads(done.body)["model"]
+    assert () == redacted.findings
