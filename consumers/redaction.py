@@ -63,7 +63,7 @@ class RedactionConsumer:
             clock=self.clock.cpu,
         ):
             case RedactionUnavailable() as failed:
-                step = _step(failed, Reason.GUARD_UNAVAILABLE)
+                step = _step(failed, failed.reason)
                 return stopped(event, step, source=SOURCE, now=now)
             case Redacted() as redacted:
                 sent = written(replace(body.body, redacted.parts))

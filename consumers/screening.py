@@ -96,7 +96,7 @@ def _stopping(found: Screened | GuardUnavailable | Reason) -> tuple[Step, Outcom
     if isinstance(found, Reason):
         return Step(action=ACTION, status=found), Outcome.FAILED
     if isinstance(found, GuardUnavailable):
-        return _step(found, Reason.GUARD_UNAVAILABLE), Outcome.FAILED
+        return _step(found, found.reason), Outcome.FAILED
     return _step(found, found.reasons[0]), Outcome.BLOCKED
 
 

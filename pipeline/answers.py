@@ -35,7 +35,7 @@ def screen_answer(
         return story.screened()
     if any(len(part.text.encode()) > MAX_PART_BYTES for part in parts):
         if not story.fail(Guard.OUTPUT, rule.on_failure):
-            return story.unavailable(Guard.OUTPUT)
+            return story.unavailable(Guard.OUTPUT, parts)
         return story.screened()
     prompts = [part.text for part in system if part.channel is Channel.SYSTEM]
     seen = look([part.text for part in parts], prompts)

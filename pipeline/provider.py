@@ -209,10 +209,11 @@ def _withheld(
     last: RedactionUnavailable | GuardUnavailable | Screened,
     before: Redacted | None = None,
 ) -> Withheld:
-    outcome, reason = Outcome.FAILED, str(Reason.GUARD_UNAVAILABLE)
     looking = last if isinstance(last, RedactionUnavailable) else before
     if isinstance(last, Screened):
         outcome, reason = Outcome.BLOCKED, last.reasons[0]
+    else:
+        outcome, reason = Outcome.FAILED, str(last.reason)
     return Withheld(
         outcome=outcome,
         reason=reason,

@@ -19,8 +19,10 @@ from pipeline.findings import Acted, looked_by
 from pipeline.policies import REDACTING, cells, guard_of
 from pipeline.ports.recognisers import PREFIX, Seen, Unseen
 from pipeline.quoted import Quoted
+from pipeline.reasons import Reason
 from pipeline.text import Channel, TextPart
 from pipeline.tokens import Session, escaped, token_spans
+from pipeline.verdicts import unseen
 from schemas.policies import (
     Cell,
     DataClass,
@@ -56,8 +58,13 @@ class Redacted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RedactionUnavailable:
-    """The engine could not look, and its guards must not fail."""
+    """The engine could not look, and its guards must not fail.
 
+    Attributes:
+        reason: how the request ends.
+    """
+
+    reason: Reason
     decisions: tuple[Decision, ...]
     guards_ran: tuple[str, ...] = ()
     looked: tuple[Looked, ...] = ()
@@ -104,8 +111,10 @@ def redact(
         _part(index, part, policy, recipe, given) for index, part in enumerate(parts)
     )
     failures = _failures(policy, given.failed)
-    if closed(given.failed, policy) or others.closed:
+    own = closed(given.failed, policy)
+    if own or others.closed:
         return RedactionUnavailable(
+            reason=unseen(parts) if own else Reason.GUARD_UNAVAILABLE,
             decisions=(*failures.values(), *others.failures),
             looked=(looked_by(STAGE, recipe, given.signals),),
         )

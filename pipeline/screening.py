@@ -62,7 +62,7 @@ def screen(
                 for block, hits in seen.topics.items():
                     story.tell(guard, hits, block=block)
         elif not story.fail(guard, rule.on_failure):
-            return story.unavailable(guard)
+            return story.unavailable(guard, parts)
     unread = policy.guard(Guard.ATTACHMENTS)
     if unread.required:
         hits = [UNREAD] if attached else []
@@ -197,7 +197,7 @@ def _blocked_classes(
         )
         for guard in sorted(_blockers(policy, part.channel) & failed):
             if not story.fail(guard, policy.guard(guard).on_failure):
-                return story.unavailable(guard)
+                return story.unavailable(guard, [part])
         for each in findings:
             blocks = least.get(each.data_class)
             if blocks is not None and (not each.checked or each.confidence >= blocks):

@@ -1,12 +1,14 @@
 """What screening says, and how it comes to it, guard after guard."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
-from pipeline.detection.engine import Recipe
+from pipeline.detection.engine import MAX_PART_BYTES, Recipe
 from pipeline.findings import looked_by
+from pipeline.reasons import Reason
+from pipeline.text import TextPart
 from schemas.policies import Failing, Guard
 from schemas.requests import Decision, Looked
 
@@ -41,12 +43,23 @@ class Screened:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GuardUnavailable:
-    """A guard that must not fail could not look; no verdict on the content."""
+    """A guard that must not fail could not look; no verdict on the content.
+
+    Attributes:
+        reason: how the request ends: :func:`unseen`.
+    """
 
     guard: Guard
+    reason: Reason
     decisions: tuple[Decision, ...]
     guards_ran: tuple[str, ...]
     looked: tuple[Looked, ...] = ()
+
+
+def unseen(parts: Sequence[TextPart]) -> Reason:
+    """Why a guard could not look at these: what is too long is so at each repeat."""
+    long = any(len(part.text.encode()) > MAX_PART_BYTES for part in parts)
+    return Reason.TOO_LARGE if long else Reason.GUARD_UNAVAILABLE
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,10 +119,11 @@ class Story:
             looked=self.looked(),
         )
 
-    def unavailable(self, guard: Guard) -> GuardUnavailable:
-        """A guard that must not fail has failed."""
+    def unavailable(self, guard: Guard, parts: Sequence[TextPart]) -> GuardUnavailable:
+        """A guard that must not fail has failed on one of these parts."""
         return GuardUnavailable(
             guard=guard,
+            reason=unseen(parts),
             decisions=tuple(self.decisions),
             guards_ran=tuple(self.ran),
             looked=self.looked(),

@@ -112,7 +112,7 @@ FAILURES: Final[Mapping[str, tuple[int, bool, int | None, str]]] = {
     Reason.GUARD_UNAVAILABLE: (503, True, 5, "A guard that must run could not."),
     Reason.KEY_DESTROYED: (410, False, None, "Its content was erased meanwhile."),
     Reason.POISON: (500, False, None, "Its record could not be handled."),
-    Reason.TOO_LARGE: (413, False, None, "It became too large on its way."),
+    Reason.TOO_LARGE: (413, False, None, "It, or a text in it, is too large."),
     Reason.UPSTREAM_BUSY: (503, True, 1, "Too many requests wait for this model."),
     Reason.UPSTREAM_ERROR: (502, True, 1, "The model provider failed."),
     Reason.UPSTREAM_GARBAGE: (502, False, None, "The provider's answer is unusable."),

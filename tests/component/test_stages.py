@@ -903,6 +903,26 @@ async def test_a_guard_past_its_budget_ends_the_request_where_it_is_closed(
     assert ("injection", "failed_closed") in _verdicts(end)
 
 
+@pytest.mark.parametrize("screens", [True, False])
+async def test_a_text_that_no_guard_looks_at_is_no_outage(
+    house: House, *, screens: bool
+) -> None:
+    """Callers are told to send again what a guard was away for: this is never shorter.
+
+    Where the guards of screening need not look, redaction ends it.
+    """
+    off = {guard: GuardRule(required=False) for guard in SCREENING}
+    policy = PolicyDocument(guards={} if screens else off)
+    found = await house.screened(await house.accepted("a" * 1_048_577, policy))
+    if not screens:
+        found = await house.redacted(one(found, RequestScreened))
+
+    end = one(found, RequestFinished).data
+
+    assert (Outcome.FAILED, Reason.TOO_LARGE) == (end.outcome, end.reason)
+    assert {"failed_closed"} <= {each.verdict for each in end.decisions}
+
+
 async def test_a_redaction_past_its_budget_lets_nothing_out(house: House) -> None:
     screened = one(await house.screened(await house.accepted(LONG)), RequestScreened)
     house.clock.slow = LATE

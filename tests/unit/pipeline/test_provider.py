@@ -119,7 +119,7 @@ def test_an_answer_that_redaction_could_not_look_at_is_withheld() -> None:
     done = judged(chat(content="a" * (MAX_PART_BYTES + 1)), PolicyDocument())
 
     assert isinstance(done, Withheld)
-    assert (Outcome.FAILED, Reason.GUARD_UNAVAILABLE) == (done.outcome, done.reason)
+    assert (Outcome.FAILED, Reason.TOO_LARGE) == (done.outcome, done.reason)
     assert {"failed_closed"} == {each.verdict for each in done.decisions}
     assert ((), ()) == (done.guards_ran, done.findings)
     assert ["answer"] == [each.stage for each in done.looked]
