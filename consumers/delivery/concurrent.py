@@ -1,9 +1,7 @@
 """Many records at once, in lanes; what is committed stays contiguous."""
 
 import asyncio
-from collections import deque
 from collections.abc import Collection, Hashable, Iterator, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -12,12 +10,12 @@ from typing_extensions import override
 from consumers.delivery.attempts import Again, Bury, Halt, Handled, Later, back_off
 from consumers.delivery.brake import Brake
 from consumers.delivery.commits import Commits
-from consumers.delivery.dead import Corpse
 from consumers.delivery.holding import Holding, earliest
 from consumers.delivery.means import Means, within
 from consumers.delivery.offsets import Window
-from consumers.delivery.prepared import Item, each, firsts, read, with_spans
+from consumers.delivery.prepared import Item, each, read, with_spans
 from consumers.delivery.progress import TRIED_WITHIN_S
+from consumers.delivery.queues import Job, Queues
 from consumers.delivery.stops import Stops
 from consumers.delivery.subscriptions import Lanes, Subscription
 from consumers.delivery.trials import Call, Trials, raising
@@ -27,34 +25,6 @@ from schemas.topics import Outgoing
 
 LEAVE_WITHIN_S = 10.0
 OVERDUE_S = 30.0
-
-
-@dataclass(slots=True, eq=False)
-class Job:
-    """One record on its way.
-
-    Attributes:
-        until: monotonic seconds at which its handler must be done: whoever sets the
-            machine's clock must not make a running call overdue. None: no deadline.
-        began: monotonic seconds at which it was last called.
-        waits: how often it went back into its lane.
-    """
-
-    record: Record
-    call: Call
-    lane: Hashable
-    epoch: int
-    until: float | None = None
-    began: float = 0.0
-    waits: int = 0
-
-
-@dataclass(slots=True)
-class Lane:
-    """What waits, and how many run."""
-
-    queue: deque[Job] = field(default_factory=deque)
-    running: int = 0
 
 
 class Concurrent(Listener):
@@ -71,13 +41,13 @@ class Concurrent(Listener):
         self._subscription = subscription
         self._partitions = partitions
         self._means = means
-        self._trials = Trials(group, means)
+        self._trials = Trials(subscription, means)
         self._brake = Brake()
         self._epoch = 0
         self._leaving = self._gone = False
         self._windows: dict[int, Window] = {}
         self._paused: set[int] = set()
-        self._lanes: dict[Hashable, Lane] = {}
+        self._queues = Queues(self._bounds)
         self._running: dict[asyncio.Task[None], Job] = {}
         self._waiting: dict[Job, float] = {}
         self._sleeping: dict[asyncio.Task[None], Job] = {}
@@ -89,7 +59,7 @@ class Concurrent(Listener):
     async def batch(self, records: Sequence[Record]) -> None:
         """Take one poll into the lanes; return before they are handled."""
         if self._leaving or self.stops.held:
-            self._rewind(records)
+            self.stops.rewind(records)
             return
         epoch = self._epoch
         try:
@@ -98,7 +68,7 @@ class Concurrent(Listener):
         except Exception as error:  # noqa: BLE001 - FastStream would lose the batch
             self._means.signals.retried(self._subscription.group, type(error).__name__)
             if epoch == self._epoch:
-                self._all_wait(records)
+                self.stops.all_wait(records)
 
     async def _taken(self, records: Sequence[Record], epoch: int) -> None:
         found = read(self._subscription, records)
@@ -108,7 +78,7 @@ class Concurrent(Listener):
         if epoch != self._epoch or self._leaving:
             return
         if self.stops.held:
-            self._rewind(records)
+            self.stops.rewind(records)
             return
         for item in items:
             self._take(item)
@@ -165,11 +135,7 @@ class Concurrent(Listener):
     def _behind(self, able: Collection[Job]) -> Iterator[Job]:
         """What waits in its lane, where who is before it may yet come to an end."""
         recent = (job for job in self._running.values() if self._lately(job.began))
-        names = {job.lane for job in (*able, *recent)}
-        full = len(self._running) >= self._bounds.total and bool(names)
-        for name, lane in self._lanes.items():
-            if full or name in names:
-                yield from lane.queue
+        return self._queues.behind({job.lane for job in (*able, *recent)})
 
     def _may_run(self, job: Job) -> bool:
         holds = self._work.holding.since if self._work.holding else None
@@ -204,8 +170,7 @@ class Concurrent(Listener):
 
     async def _let_go(self, seconds: float) -> None:
         self._leaving = True
-        for lane in self._lanes.values():
-            lane.queue.clear()
+        self._queues.clear()
         for task in self._sleeping:
             task.cancel()
         self._waiting.clear()
@@ -215,17 +180,6 @@ class Concurrent(Listener):
             await within(self._means.clock, seconds, asyncio.wait(running))
         await self.commits.settle()
 
-    def _rewind(self, records: Sequence[Record]) -> None:
-        """They come again; not at once, or they would until the rebalance is over."""
-        first = firsts(records)
-        for partition, offset in first.items():
-            self._partitions.rewind(partition, offset)
-        self._partitions.pause(first)
-
-    def _all_wait(self, records: Sequence[Record]) -> None:
-        for partition, offset in firsts(records).items():
-            self.stops.wait(partition, offset)
-
     def _take(self, item: Item) -> None:
         record, event = item.record, item.event
         window = self._windows.setdefault(record.partition, Window())
@@ -233,31 +187,18 @@ class Concurrent(Listener):
             return
         self.stops.moved(record.partition)
         if event is None:
-            self._queue(self._job(record, item.call))
+            self._queues.put(self._job(record, item.call))
             return
         try:
             lane = self._work.lane(event)
             deadline = self._work.deadline and self._work.deadline(event)
         except Exception as error:  # noqa: BLE001 - a bug there is this record's alone
-            self._queue(self._job(record, raising(error)))
+            self._queues.put(self._job(record, raising(error)))
             return
-        if item.overflow and self._is_full(lane):
+        if item.overflow and self._queues.is_full(lane):
             self._run(self._job(record, item.overflow))
             return
-        self._queue(self._job(record, item.call, lane, deadline))
-
-    def _is_full(self, name: Hashable) -> bool:
-        """Is there no place left, neither to run in that lane nor to wait for it?
-
-        What one poll brings is queued before any of it is started.
-        """
-        lane = self._lanes.get(name, Lane())
-        mine = self._bounds.per_lane - lane.running
-        places = max(0, min(mine, self._bounds.total - len(self._running)))
-        return len(lane.queue) >= self._bounds.queued_per_lane + places
-
-    def _queue(self, job: Job) -> None:
-        self._lanes.setdefault(job.lane, Lane()).queue.append(job)
+        self._queues.put(self._job(record, item.call, lane, deadline))
 
     def _job(
         self,
@@ -297,35 +238,21 @@ class Concurrent(Listener):
                 self._partitions.resume([partition])
 
     def _start(self) -> None:
-        """Start what there is room for, each lane in turn; who began last is last."""
-        lanes = deque(lane for lane in self._lanes.values() if lane.queue)
-        while lanes and self._has_room():
-            lane = lanes.popleft()
-            if lane.running >= self._bounds.per_lane:
-                continue
-            self._run(lane.queue.popleft())
-            if lane.queue:
-                lanes.append(lane)
-
-    def _has_room(self) -> bool:
-        room = len(self._running) < self._bounds.total
-        return room and not self._leaving and not self.stops.held
+        """Start what there is room for."""
+        if self._leaving or self.stops.held:
+            return
+        for job in self._queues.turns():
+            self._run(job)
 
     def _run(self, job: Job) -> None:
-        # Behind the others, who come first when a place that all share is free.
-        lane = self._lanes[job.lane] = self._lanes.pop(job.lane, Lane())
-        lane.running += 1
+        self._queues.began(job)
         job.began = self._means.clock.monotonic()
         task = asyncio.create_task(self._carry_out(job))
         self._running[task] = job
         task.add_done_callback(self._ran)
 
     def _ran(self, task: asyncio.Task[None]) -> None:
-        job = self._running.pop(task)
-        lane = self._lanes[job.lane]
-        lane.running -= 1
-        if not lane.running and not lane.queue:
-            del self._lanes[job.lane]
+        self._queues.ended(self._running.pop(task))
         self._start()
 
     async def _carry_out(self, job: Job) -> None:
@@ -368,21 +295,10 @@ class Concurrent(Listener):
 
     def _again(self, job: Job) -> None:
         if job.epoch == self._epoch and not self._leaving:
-            self._queue(job)
+            self._queues.put(job)
 
     async def _bury(self, job: Job, verdict: Bury) -> None:
-        tried = self._trials.tried(job.record)
-        corpse = Corpse(
-            topic=self._subscription.topic,
-            group=self._subscription.group,
-            record=job.record,
-            verdict=verdict,
-            attempts=tried.attempts,
-            first_at=tried.first_at,
-            stranger=self._subscription.stranger,
-        )
-        await self._means.burial.bury(corpse)
-        self._means.signals.buried(self._subscription.group, verdict.reason)
+        await self._trials.bury(job.record, verdict)
         if verdict.counts:
             self._brake.buried()
         self._ended(job)

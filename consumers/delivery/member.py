@@ -12,8 +12,8 @@ from typing_extensions import override
 from consumers.delivery.concurrent import Concurrent
 from consumers.delivery.holding import Holding, earliest
 from consumers.delivery.means import Means, within
+from consumers.delivery.offsets import firsts
 from consumers.delivery.ordered import Ordered
-from consumers.delivery.prepared import firsts
 from consumers.delivery.progress import WAITS_WITHIN_S, Progress
 from consumers.delivery.subscriptions import Lanes, Subscription
 from pipeline.errors import RetryableError, place

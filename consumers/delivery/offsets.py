@@ -1,6 +1,9 @@
 """What of a partition may be committed while its records finish in any order."""
 
 from collections import deque
+from collections.abc import Sequence
+
+from pipeline.ports.bus import Record
 
 
 class Window:
@@ -47,3 +50,11 @@ class Window:
             head = self._taken.popleft()
             self._finished.remove(head)
             self._ready = head + 1
+
+
+def firsts(records: Sequence[Record]) -> dict[int, int]:
+    """The first offset of each partition."""
+    first: dict[int, int] = {}
+    for record in records:
+        first.setdefault(record.partition, record.offset)
+    return first

@@ -11,10 +11,9 @@ from typing_extensions import override
 from consumers.delivery.attempts import Again, Bury, Halt, Handled, Later
 from consumers.delivery.brake import Brake
 from consumers.delivery.commits import Commits
-from consumers.delivery.dead import Corpse
 from consumers.delivery.holding import earliest
 from consumers.delivery.means import Means, within
-from consumers.delivery.prepared import Item, each, firsts, many, read, with_spans
+from consumers.delivery.prepared import Item, each, many, read, with_spans
 from consumers.delivery.stops import Stops
 from consumers.delivery.subscriptions import Lanes, Many, Subscription
 from consumers.delivery.trials import Trials
@@ -55,7 +54,7 @@ class Ordered(Listener):
         self._subscription = subscription
         self._partitions = partitions
         self._means = means
-        self._trials = Trials(group, means)
+        self._trials = Trials(subscription, means)
         self._turns = Turns(means.clock)
         self._brake = Brake()
         self._epoch = 0
@@ -69,7 +68,7 @@ class Ordered(Listener):
     async def batch(self, records: Sequence[Record]) -> None:
         """Handle one poll. Nothing escapes but a cancellation."""
         if self._leaving or self.stops.held:
-            self._rewind(records)
+            self.stops.rewind(records)
             return
         began = self._went_on = self._means.clock.monotonic()
         epoch = self._epoch
@@ -156,17 +155,8 @@ class Ordered(Listener):
         self, records: Sequence[Record], error: Exception, epoch: int
     ) -> None:
         self._means.signals.retried(self._subscription.group, type(error).__name__)
-        if epoch != self._epoch:
-            return
-        for partition, offset in firsts(records).items():
-            self.stops.wait(partition, offset)
-
-    def _rewind(self, records: Sequence[Record]) -> None:
-        """They come again; not at once, or they would until the rebalance is over."""
-        first = firsts(records)
-        for partition, offset in first.items():
-            self._partitions.rewind(partition, offset)
-        self._partitions.pause(first)
+        if epoch == self._epoch:
+            self.stops.all_wait(records)
 
     async def _carried_out(self, lot: Lot) -> None:
         """Whatever goes wrong, what is not durable is read again."""
@@ -245,18 +235,7 @@ class Ordered(Listener):
         return ()
 
     async def _bury(self, lot: Lot, record: Record, verdict: Bury) -> None:
-        tried = self._trials.tried(record)
-        corpse = Corpse(
-            topic=self._subscription.topic,
-            group=self._subscription.group,
-            record=record,
-            verdict=verdict,
-            attempts=tried.attempts,
-            first_at=tried.first_at,
-            stranger=self._subscription.stranger,
-        )
-        await self._means.burial.bury(corpse)
-        self._means.signals.buried(self._subscription.group, verdict.reason)
+        await self._trials.bury(record, verdict)
         if verdict.counts:
             self._brake.buried()
         await self._ended(lot, [record], handled=False)

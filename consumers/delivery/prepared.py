@@ -197,11 +197,3 @@ async def quickly(call: Callable[[], Awaitable[Any]], means: Means) -> Any:
         except RetryableError:
             await means.clock.sleep(pause)
     return await call()
-
-
-def firsts(records: Sequence[Record]) -> dict[int, int]:
-    """The first offset of each partition."""
-    first: dict[int, int] = {}
-    for record in records:
-        first.setdefault(record.partition, record.offset)
-    return first

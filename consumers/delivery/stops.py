@@ -1,13 +1,15 @@
 """Which partitions stand still now, and why."""
 
 import asyncio
-from collections.abc import Collection, Sized
+from collections.abc import Collection, Sequence, Sized
 from dataclasses import dataclass
 
 from consumers.delivery.attempts import back_off
 from consumers.delivery.holding import earliest
 from consumers.delivery.means import Means
+from consumers.delivery.offsets import firsts
 from consumers.delivery.progress import TRIED_WITHIN_S
+from pipeline.ports.bus import Record
 from pipeline.ports.partitions import Partitions
 
 
@@ -73,6 +75,18 @@ class Stops:
         seconds = back_off(wait.count, self._means.entropy)
         wait.count += 1
         self._pause(partition, offset, wait, seconds)
+
+    def all_wait(self, records: Sequence[Record]) -> None:
+        """Come back to each of their partitions after a while."""
+        for partition, offset in firsts(records).items():
+            self.wait(partition, offset)
+
+    def rewind(self, records: Sequence[Record]) -> None:
+        """They come again; not at once, or they would until the rebalance is over."""
+        first = firsts(records)
+        for partition, offset in first.items():
+            self._partitions.rewind(partition, offset)
+        self._partitions.pause(first)
 
     def delay(self, partition: int, offset: int, seconds: float) -> None:
         """Rewind to ``offset``, which is due then; nothing is wrong meanwhile."""

@@ -16,7 +16,9 @@ from consumers.delivery.attempts import (
     judge,
     translated,
 )
+from consumers.delivery.dead import Corpse
 from consumers.delivery.means import Means
+from consumers.delivery.subscriptions import Subscription
 from pipeline.errors import place
 from pipeline.ports.bus import Record
 from schemas.topics import Outgoing
@@ -41,8 +43,9 @@ class Tried:
 class Trials:
     """The attempts of one member's records."""
 
-    def __init__(self, group: str, means: Means) -> None:
-        self._group = group
+    def __init__(self, subscription: Subscription, means: Means) -> None:
+        self._subscription = subscription
+        self._group = subscription.group
         self._means = means
         self._tried: dict[tuple[int, int], Tried] = {}
 
@@ -60,8 +63,22 @@ class Trials:
             await self._means.clock.sleep(pause)
         return Again()
 
-    def tried(self, record: Record) -> Tried:
-        """How a record fared so far."""
+    async def bury(self, record: Record, verdict: Bury) -> None:
+        """Put it with the dead, and say so."""
+        tried = self._fared(record)
+        corpse = Corpse(
+            topic=self._subscription.topic,
+            group=self._group,
+            record=record,
+            verdict=verdict,
+            attempts=tried.attempts,
+            first_at=tried.first_at,
+            stranger=self._subscription.stranger,
+        )
+        await self._means.burial.bury(corpse)
+        self._means.signals.buried(self._group, verdict.reason)
+
+    def _fared(self, record: Record) -> Tried:
         key = (record.partition, record.offset)
         return self._tried.setdefault(key, Tried(self._means.clock.now()))
 
@@ -74,7 +91,7 @@ class Trials:
         self._tried.clear()
 
     def _judged(self, record: Record, error: Exception) -> Bury | Again | Later | Halt:
-        tried = self.tried(record)
+        tried = self._fared(record)
         tried.attempts += 1
         if not translated(error):
             tried.failed += 1
