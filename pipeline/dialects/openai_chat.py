@@ -41,7 +41,13 @@ CHANNELS: Final[Mapping[str, Channel]] = {
 TOOLS: Final = ("tools", "functions")
 OURS: Final = ("function", "custom")
 """Tools that the caller runs. What others did, no guard of ours would see."""
-NULL: Final = ("top_logprobs", "web_search_options")
+NULL: Final = (
+    "top_logprobs",
+    *("web_search_options", "search_parameters", "data_sources", "plugins"),
+    *("models", "fallbacks", "api_base", "base_url", "api_key"),
+)
+"""Searches of the provider's own, by several providers' names; and what an aggregator
+takes for another model, or another place, than the route has."""
 TEXTS: Final = (
     "text", "refusal", "input_text", "output_text", "thinking", "reasoning",
 )  # fmt: skip
@@ -112,7 +118,7 @@ class OpenAIChat(OpenAI):
         return [*check_fields(body, FIELDS), *_check_messages(body.get("messages"))]
 
     def unsupported(self, body: Json) -> Sequence[str]:
-        """Log probabilities, what is kept at the provider, and searches of its own.
+        """Log probabilities, what is kept or done at the provider, another route.
 
         Log probabilities spell the answer once more, in tokens and in bytes: no guard
         reads a value that is cut into tokens.
