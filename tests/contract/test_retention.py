@@ -1,6 +1,6 @@
 """Jobs of forgetting: what every keeper of them must do."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
@@ -13,6 +13,7 @@ from typing_extensions import override
 
 from demo.stack import Stack
 from infra.memory.retention import MemoryPurges
+from infra.postgres import retention
 from infra.postgres.pool import as_tenant, open_pool
 from infra.postgres.retention import TABLES, Holds, PostgresPurges
 from infra.system import SystemClock, SystemEntropy
@@ -22,7 +23,7 @@ from pipeline.ports.retention import Plan, Purges
 from pipeline.receipts import Destruction, receipt, sign
 from schemas.ids import EventId, RequestId, TenantId, derived
 from schemas.requests import Arrival
-from schemas.retention import Forgotten
+from schemas.retention import Forgotten, Target
 from tests.support.installation import terms
 from tests.support.ledger import Database, database
 
@@ -78,6 +79,11 @@ def signed(plan: Plan, at: datetime) -> str:
         record=plan.job,
     )
     return sign(receipt(done), ECKey.generate_key("P-256"))
+
+
+def counts(targets: Sequence[Target]) -> dict[str, tuple[int, int]]:
+    """Deleted and left, by table."""
+    return {each.object: (each.deleted, each.remaining) for each in targets}
 
 
 class PurgesContract:
@@ -240,6 +246,7 @@ select (select finished ? 'answer' or finished ? 'findings'
           from sluice.request where id = $1)
        or exists (select from sluice.provider_call where request_id = $1)
 """
+NOTHING = "delete from sluice.provider_call where request_id = any ($1) and false"
 OUTCOME = "select finished ->> 'outcome' from sluice.request where id = $1"
 CATALOGUE = """
 select relname::text from pg_class
@@ -322,6 +329,25 @@ class TestPostgresPurges(PurgesContract):
             assert await connection.fetchval(
                 "select not finished ? 'findings' from sluice.request"
             )
+
+    async def test_a_person_of_many_requests_is_forgotten_in_all_of_them(
+        self, postgres: PostgresWorld, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """More than a transaction deletes; what is left of any is told."""
+        monkeypatch.setattr(retention, "BATCH", 2)
+        stays = replace(TABLES["provider_call"], erase=NOTHING)
+        tenant = await postgres.tenant()
+        requests = [await postgres.leave(tenant) for _ in range(5)]
+        plan = await postgres.purges.begin(plan_of(tenant, requests))
+
+        with monkeypatch.context() as patched:
+            patched.setitem(TABLES, "provider_call", stays)
+            before = await postgres.purges.delete_rows(plan)
+        after = await postgres.purges.delete_rows(plan)
+
+        assert {"provider_call": (0, 5), "request": (5, 0)} == counts(before)
+        assert {"provider_call": (5, 0), "request": (5, 0)} == counts(after)
+        assert [False] * 5 == [await postgres.left(tenant, each) for each in requests]
 
     async def test_every_table_is_on_the_map(self, made: Database) -> None:
         admin = await asyncpg.connect(made.admin)

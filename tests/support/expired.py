@@ -1,6 +1,6 @@
 """Requests that ended and calls that were made, and who deletes what has expired."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 
 import asyncpg
@@ -48,14 +48,15 @@ class World:
         answer: SealedContent | None = ANSWER,
         findings: tuple[SealedContent, ...] = (),
         arrival: Arrival | None = None,
+        at: datetime = NOW,
     ) -> RequestId:
-        """A request whose answer lies under a key of this class and day."""
+        """A request of ``at`` whose answer lies under a key of this class and day."""
         request = new_request_id()
         key = key_id(Partition(class_named(name), day), ENTROPY.bytes(13))
         known = terms(key_id=key, arrival=arrival)
         end = ended(self.tenant, request, known=known)
         data = end.data.model_copy(update={"answer": answer, "findings": findings})
-        await self.requests.finish([Event(end.attributes, data)])
+        await self.requests.finish([Event(replace(end.attributes, time=at), data)])
         return request
 
     async def answered(self, request: RequestId) -> bool:
