@@ -107,7 +107,10 @@ async def test_the_end_of_a_day_deletes_its_answers_and_knows_how_they_came(
     monkeypatch.setattr(retention, "BATCH", 2)
     day, letter = TODAY - timedelta(days=2), Arrival.LETTER
     times = [NOW + hours * timedelta(hours=1) for hours in (1, 2, 0)]
-    gone = [await world.ended("1d", day, arrival=Arrival.PLAIN, at=at) for at in times]
+    gone = [
+        await world.ended("1d", day, findings=(ANSWER,), arrival=Arrival.PLAIN, at=at)
+        for at in times
+    ]
     stay = [
         await world.ended("1d", day - timedelta(days=1), arrival=letter),
         await world.ended("7d", day, arrival=letter),

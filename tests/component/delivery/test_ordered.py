@@ -512,6 +512,40 @@ async def test_a_record_that_outlasts_a_rebalance_commits_nothing(
     assert 1 == bench.committed()
 
 
+@pytest.mark.parametrize(
+    "error",
+    [IntegrityError("broken"), RetryableError("away"), NotYet(3600.0), None],
+    ids=["halts", "waits", "is not due", "is not published"],
+)
+async def test_a_record_that_outlasts_a_rebalance_stops_nothing(
+    bench: Bench, error: Exception | None
+) -> None:
+    """Its partition is another assignment's, which has not tried it."""
+    go_on, calls = asyncio.Event(), list[str]()
+
+    async def handle(event: Audited, _: None) -> Sequence[Outgoing[Any]]:
+        calls.append(event.attributes.id)
+        await go_on.wait()
+        if error is not None:
+            raise error
+        return [onward(event)]
+
+    bench.put("a")
+    bench.publisher.away = lambda topic: topic == SINK.name
+    member = await bench.member(ordered(SOURCE, handle))
+    batch = asyncio.create_task(member.mode.batch(member.partitions.poll(500)))
+    await bench.clock.breathe()
+    await bench.clock.run(bench.log.rebalance(SOURCE.name, "test"))
+    go_on.set()
+    await bench.clock.run(batch)
+    before = len(calls)
+    stands = member.mode.busy(0), member.mode.waiting_since
+    await member.poll()
+
+    assert (False, None) == stands
+    assert len(calls) > before
+
+
 def slow(bench: Bench) -> Subscription:
     """What its records need is there after 20 s; each takes 40."""
 
