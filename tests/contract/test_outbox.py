@@ -264,3 +264,15 @@ class TestPostgresOutbox(OutboxContract):
     @pytest.fixture
     async def other(self, pool: asyncpg.Pool) -> TenantId:
         return await known_tenant(pool)
+
+    async def test_what_began_first_goes_first_though_it_was_kept_last(
+        self, house: House, tenant: TenantId
+    ) -> None:
+        first, second = event(tenant, 1), event(tenant, 2)
+        async with as_tenant(house.pool, tenant) as connection:
+            await house.put([second])
+            await outbox.put(connection, first)
+        out = Kept()
+        await Outbox(pool=house.pool, publisher=out).drain(tenant)
+
+        assert ids([first, second]) == out.ids
