@@ -546,6 +546,32 @@ async def test_a_record_that_outlasts_a_rebalance_stops_nothing(
     assert len(calls) > before
 
 
+async def test_what_could_not_be_prepared_in_time_stops_nothing(bench: Bench) -> None:
+    """Its records are another assignment's by then."""
+    away, seen = [True], list[str]()
+
+    async def prepare(_: Sequence[Audited]) -> None:
+        if away:
+            await bench.clock.sleep(20)
+            raise RetryableError("away")
+
+    async def handle(event: Audited, _: None) -> Sequence[Outgoing[Any]]:
+        seen.append(event.attributes.id)
+        return [onward(event)]
+
+    bench.put("bad")
+    member = await bench.member(ordered(SOURCE, handle, prepare=prepare))
+    batch = asyncio.create_task(member.mode.batch(member.partitions.poll(500)))
+    await bench.clock.breathe()
+    await bench.clock.run(bench.log.rebalance(SOURCE.name, "test"))
+    await bench.clock.run(batch)
+    stands = member.mode.busy(0), member.mode.waiting_since
+    away.clear()
+    await member.poll()
+
+    assert ((False, None), [BAD]) == (stands, seen)
+
+
 def slow(bench: Bench) -> Subscription:
     """What its records need is there after 20 s; each takes 40."""
 
