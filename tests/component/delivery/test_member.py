@@ -462,6 +462,22 @@ async def hangs(*_: Any) -> Sequence[Outgoing[Any]]:
     return ()
 
 
+async def test_who_takes_is_alive_though_nothing_ends() -> None:
+    """Until it takes nothing more either."""
+    scene = of_calls(hangs)
+    await scene.join()
+    told = []
+    for name in ("b", "c"):
+        await scene.poll()
+        await scene.looks(MOVES_WITHIN_S - 10)
+        told.append(scene.member.why_not_alive())
+        scene.bench.put(name)
+    await scene.looks(20)
+    told.append(scene.member.why_not_alive())
+
+    assert [None, None, "stalled"] == told
+
+
 async def test_a_wait_that_was_over_long_ago_is_no_reason(scene: Scene) -> None:
     """Its record does not come again, or is tried without an end."""
     await scene.join()
