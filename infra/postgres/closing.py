@@ -33,7 +33,10 @@ STANDS = """
 select (select state from sluice.tenant) as state,
        (select count(*) from sluice.request where finished_at is null) as requests,
        (select count(*) from sluice.outbox) as events,
-       (select max(ts) from sluice.ledger_entry where action = 'tenant.frozen')
+       (select max(ts) from sluice.ledger_entry
+         where action = 'tenant.frozen'
+           and ts >= coalesce((select max(ts) from sluice.ledger_entry
+                               where action = 'tenant.thawed'), '-infinity'))
          as frozen_at
 """
 

@@ -1,6 +1,6 @@
 """A tenant that goes: frozen, closed with its log, and the log deleted."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
@@ -73,17 +73,20 @@ class Scene:
 
     async def drain(self) -> None:
         """What the outbox holds comes onto the ledger."""
+        await self.ledger.append(await self.published())
+
+    async def published(self) -> Sequence[Event[AuditRecorded]]:
+        """What the outbox held: it is on its way, and not on the ledger yet."""
         log = MemoryLog(TOPICS, self.clock)
         publisher = MemoryPublisher(log)
         await Outbox(pool=self.admin.pool, publisher=publisher).round()
-        told = [
+        return [
             Event(
                 Attributes.from_headers(each.headers),
                 AuditRecorded.model_validate_json(each.value or b""),
             )
             for each in log.records(AUDIT_RECORDED.name)
         ]
-        await self.ledger.append(told)
 
     async def frozen(self) -> TenantId:
         """A tenant that was frozen long enough ago."""
@@ -242,6 +245,28 @@ async def test_who_is_frozen_again_waits_again(scene: Scene) -> None:
 
     with pytest.raises(SluiceError, match="15 minutes"):
         await scene.closing.close(tenant)
+
+
+@pytest.mark.parametrize("before", [False, True], ids=["first", "again"])
+async def test_a_freeze_that_its_log_does_not_tell_of_is_waited_for(
+    scene: Scene, *, before: bool
+) -> None:
+    """The workers are behind: so are records of what it did before it was frozen."""
+    tenant = await scene.admin.create_tenant("Acme")
+    if before:
+        assert await scene.closing.freeze(tenant)
+        await scene.clock.sleep(1)
+        assert await scene.closing.thaw(tenant)
+    await scene.drain()
+    assert await scene.closing.freeze(tenant)
+    late = await scene.published()
+    await scene.clock.sleep(2 * SETTLED.total_seconds())
+
+    with pytest.raises(SluiceError, match="15 minutes"):
+        await scene.closing.close(tenant)
+
+    await scene.ledger.append(late)
+    await scene.closing.close(tenant)
 
 
 async def test_who_was_thawed_while_it_was_closed_is_not_told_as_closed(
