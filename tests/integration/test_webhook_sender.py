@@ -85,6 +85,53 @@ async def test_a_connection_is_not_used_twice(listener: Listener) -> None:
     assert 3 == listener.accepted
 
 
+async def test_a_cookie_is_not_given_back(listener: Listener) -> None:
+    """Endpoints of many tenants share a host."""
+
+    async def sets_one(_: web.Request) -> web.StreamResponse:
+        return web.Response(headers={"set-cookie": "session=another-tenants"})
+
+    listener.answer = sets_one
+    async with HttpSender(
+        EgressRules(),
+        CLOCK,
+        resolver=Names(["8.8.8.8"]),
+        open_socket=listener.open_socket,
+    ) as made:
+        for _ in range(2):
+            await made.send(f"http://{HOST}/", {}, b"{}")
+
+    assert [None, None] == [each.headers.get("cookie") for each in listener.seen]
+
+
+async def test_who_hangs_holds_up_no_other(listener: Listener) -> None:
+    """However many they are: each has a lane of its own, and a connection."""
+    full, let_go = asyncio.Event(), asyncio.Event()
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        if request.path == "/hangs":
+            if 100 == len(listener.seen):
+                full.set()
+            await let_go.wait()
+        return web.Response(status=204)
+
+    listener.answer = answer
+    url = f"http://127.0.0.1:{listener.port}"
+    async with HttpSender(LOOPBACK, CLOCK) as made:
+        hanging = [
+            asyncio.create_task(made.send(f"{url}/hangs", {}, b"{}"))
+            for _ in range(120)
+        ]
+        await full.wait()
+        began = CLOCK.monotonic()
+        seen = await made.send(f"{url}/", {}, b"{}")
+        took = CLOCK.monotonic() - began
+        let_go.set()
+        await asyncio.gather(*hanging)
+
+    assert (Attempt(status=204), True) == (seen, took < 5)
+
+
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 @pytest.mark.parametrize(
     "location",
@@ -324,8 +371,9 @@ async def test_a_connection_is_not_handed_over() -> None:
 
 
 @pytest.mark.usefixtures("impatient")
-async def test_who_lets_nobody_in_is_left() -> None:
+async def test_who_lets_nobody_in_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
     """A tarpit: the kernel's queue is full, so a connect is never answered."""
+    monkeypatch.setattr(module, "TOTAL_S", 30.0)
     with socket.socket() as tarpit, ExitStack() as stack:
         tarpit.bind(("127.0.0.1", 0))
         tarpit.listen(0)

@@ -10,6 +10,7 @@ from typing_extensions import override
 
 from consumers.delivery import Bounds, Holding, Subscription, concurrent
 from consumers.delivery.brake import IN_A_ROW
+from consumers.delivery.concurrent import Concurrent
 from infra.memory.log import MemoryPartitions
 from pipeline.errors import IntegrityError, InvalidMessage, RetryableError
 from pipeline.ports.partitions import Listener
@@ -158,6 +159,17 @@ async def test_a_lane_that_hangs_holds_up_itself_alone(bench: Bench) -> None:
 
     assert subjects("quick") == bench.sunk
     assert 3 == len(upstream.running)
+
+
+async def test_of_a_lane_with_nothing_in_it_nothing_is_kept(bench: Bench) -> None:
+    """Their names are callers' endpoints: there is no end to them."""
+    bench.put(*map(str, range(9)))
+    each = subscription(Upstream(), lane=lambda event: event.attributes.id)
+    member = await bench.member(each)
+    await quiet(member)
+
+    assert isinstance(member.mode, Concurrent)
+    assert (9, {}) == (bench.committed(), member.mode._lanes)
 
 
 async def test_no_more_than_the_bound_run_at_once(bench: Bench) -> None:
