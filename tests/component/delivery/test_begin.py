@@ -74,6 +74,28 @@ async def test_nothing_is_handled_before_the_store_says_where_to_begin() -> None
     assert 4 == bench.committed()
 
 
+async def test_a_store_that_is_away_is_not_asked_without_a_pause() -> None:
+    bench, asked = Bench(), list[int]()
+    bench.put("a")
+
+    async def handle(_: Sequence[object]) -> Sequence[Outgoing[Any]]:
+        return ()
+
+    async def stored(_: Sequence[int]) -> Mapping[int, int]:
+        asked.append(len(asked))
+        raise RetryableError("expected an answer")
+
+    broker = Broker(bench)
+    member = Member(ordered_batch(SOURCE, handle, offsets=stored), broker, bench.means)
+    broker.listener.listener = member
+    await bench.clock.run(bench.log.join(broker.held))
+    for _ in range(9):
+        if records := broker.held.poll(100):
+            await bench.clock.run(member.batch(records))
+
+    assert [0, 1] == asked
+
+
 async def test_a_store_that_fails_in_an_unknown_way_costs_no_record() -> None:
     """Nothing catches what it raises: FastStream would go on behind the batch."""
     bench = Bench()
