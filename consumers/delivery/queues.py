@@ -89,8 +89,7 @@ class Queues:
         lane = self._lanes[job.lane]
         lane.running -= 1
         self._running -= 1
-        if not lane.running and not lane.queue:
-            del self._lanes[job.lane]
+        self._drop_empty(job.lane)
 
     def behind(self, names: Collection[Hashable]) -> Iterator[Job]:
         """What waits in lanes of these names: for all places, if all are taken."""
@@ -101,5 +100,15 @@ class Queues:
 
     def clear(self) -> None:
         """Nothing waits any more; what runs goes on."""
-        for lane in self._lanes.values():
+        for name, lane in [*self._lanes.items()]:
             lane.queue.clear()
+            self._drop_empty(name)
+
+    def _drop_empty(self, name: Hashable) -> None:
+        lane = self._lanes[name]
+        if not lane.running and not lane.queue:
+            del self._lanes[name]
+
+    def __len__(self) -> int:
+        """How many lanes there is something in."""
+        return len(self._lanes)
