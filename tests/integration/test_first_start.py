@@ -1,6 +1,7 @@
 """What docs/operations.md tells an operator to do first, done as it stands there."""
 
 import re
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -35,12 +36,17 @@ def ran(*words: str, **environment: str) -> str:
 
 
 def test_the_first_start(tmp_path: Path) -> None:
-    """A cluster of its own: logins belong to all of it, and get new passwords."""
+    """A cluster of its own: logins belong to all of it, and get passwords."""
     with local.temporary(durable=False) as running:
         topics = TOPICS.replace("HOST:PORT", running.kafka_bootstrap)
         ran(*topics.replace("--replication 3", "--replication 1").split())
-        settings = {"SUPERUSER_URL": running.postgres_url, "SIGNER": str(tmp_path)}
+        settings = {
+            "SUPERUSER_URL": running.postgres_url,
+            "SIGNER": str(tmp_path),
+            "PASSWORDS": str(tmp_path / "passwords"),
+        }
         printed = ran("-c", BLOCK, **settings).splitlines()
+        again = ran("-c", BLOCK, **settings).splitlines()  # as for new migrations
         urls = dict(zip((n for e in LOGINS.values() for n in e), printed, strict=True))
         made = CliRunner().invoke(
             main,
@@ -54,5 +60,7 @@ def test_the_first_start(tmp_path: Path) -> None:
             },
         )
 
+        assert printed == again
         assert 0 == made.exit_code, made.output
         assert (tmp_path / "keys.json").exists()
+        assert 0o600 == stat.S_IMODE((tmp_path / "passwords").stat().st_mode)
