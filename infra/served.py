@@ -33,7 +33,12 @@ MAX_BYTES: Final = TILE_WIDTH * (2 + 65_535)
 KEPT: Final = 64
 """Answers in memory: a pass asks for a bundle and its tile more than once."""
 OK: Final = 200
-REFUSALS: Final = frozenset({401, 403, 404})
+REFUSALS: Final = {
+    401: "may this credential read?",
+    403: "may this credential read?",
+    404: "is this where it serves logs, as https://host/ledger, and of this tenant?",
+}
+"""What to look at, by the status."""
 
 
 @asynccontextmanager
@@ -184,7 +189,7 @@ class ServedLogs(Logs):
 
 def _whole(status: int, body: bytes) -> bytes:
     if status in REFUSALS:
-        raise LookupError(f"the gateway refuses: {status}; may this credential read?")
+        raise LookupError(f"the gateway refuses: {status}; {REFUSALS[status]}")
     if status != OK or len(body) > MAX_BYTES:
         raise RetryableError(f"the gateway gives no whole answer: {status}")
     return body

@@ -223,8 +223,15 @@ async def test_a_kept_checkpoint_of_another_log_is_told(
 
 async def test_a_stranger_is_told_so(gateway: Gateway) -> None:
     async with serving_logs(gateway.url, "another") as logs:
-        with pytest.raises(LookupError):
+        with pytest.raises(LookupError, match="may this credential read"):
             await logs.tenants()
+
+
+async def test_where_there_is_nothing_the_address_is_asked_for() -> None:
+    """The root of a gateway, or one log's address: the credential may be good."""
+    async with hostile({"/": "[]"}) as logs:
+        with pytest.raises(LookupError, match="https://host/ledger"):
+            await logs.keys(TENANT)
 
 
 async def test_a_gateway_that_is_away_cannot_be_told() -> None:
