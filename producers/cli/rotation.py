@@ -36,6 +36,7 @@ async def _rotate(signer: Path, overlap: timedelta) -> int:
     now, seed = SystemClock().now(), SystemEntropy().bytes(SEED_BYTES)
     keys = rotate_key(signer, seed, now, overlap)
     for each in keys.keys:
-        until = each.not_after.isoformat() if each.not_after else "until further notice"
-        click.echo(f"{each.public.hex()}: from {each.not_before.isoformat()}, {until}")
+        end = each.not_after.isoformat() if each.not_after else "further notice"
+        since = each.not_before.isoformat()
+        click.echo(f"{each.public.hex()}: from {since}, until {end}")
     return HOLDS

@@ -218,6 +218,7 @@ def test_a_key_is_handed_over_with_an_overlap(scene: Scene, tmp_path: Path) -> N
     assert later.not_after is None
     assert ends.not_after is not None
     assert timedelta(days=7) == ends.not_after - later.not_before
+    assert f", until {ends.not_after.isoformat()}\n" in result.output
     # The change is a record of the root log, once.
     assert [("signs",), ("signs_until", "signs")] == said
 
