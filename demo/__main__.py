@@ -27,6 +27,10 @@ def main() -> None:
                 sys.exit("expected one of: tour, up [FOLDER], down [FOLDER]")
     except (StackError, NotReady) as error:
         sys.exit(str(error))
+    except KeyboardInterrupt:
+        # A tour's own are stopped by then; those of up outlive it.
+        left = ": `make down` stops what runs" if sys.argv[1:2] != ["tour"] else ""
+        sys.exit(f"interrupted{left}")
 
 
 if __name__ == "__main__":
