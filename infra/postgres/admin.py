@@ -9,7 +9,7 @@ from uuid import UUID
 import asyncpg
 
 from infra.postgres.outbox import put
-from infra.postgres.pool import Connection, as_tenant
+from infra.postgres.pool import Connection, as_steward
 from infra.postgres.telling import SOURCE, Teller
 from pipeline.audit import ROOT
 from pipeline.credentials import ApiKey, base62, make
@@ -112,7 +112,7 @@ class Admin:
         """A tenant with a key of its own and the default policy."""
         tenant = TenantId(self.entropy.uuid7())
         await self.keeper.enrol(tenant)
-        async with as_tenant(self.pool, tenant) as connection:
+        async with as_steward(self.pool, tenant) as connection:
             await connection.execute(TENANT, name)
             await self._told(connection, tenant, "tenant.created", tenant)
             await self._policy(connection, tenant, PolicyDocument())
@@ -128,7 +128,7 @@ class Admin:
         self, tenant: TenantId, environment: Environment, model: str, route: Route
     ) -> None:
         """Bind a model name; at most 5 s later every gateway knows."""
-        async with as_tenant(self.pool, tenant) as connection:
+        async with as_steward(self.pool, tenant) as connection:
             await connection.execute(
                 ROUTE, environment, model, route.provider, route.model
             )
@@ -141,7 +141,7 @@ class Admin:
 
     async def set_policy(self, tenant: TenantId, policy: PolicyDocument) -> int:
         """A new version; the one in force for what is admitted from now on."""
-        async with as_tenant(self.pool, tenant) as connection:
+        async with as_steward(self.pool, tenant) as connection:
             return await self._policy(connection, tenant, policy)
 
     async def _policy(
@@ -157,7 +157,7 @@ class Admin:
 
     async def policy(self, tenant: TenantId) -> PolicyDocument | None:
         """The policy in force; None: no such tenant."""
-        async with as_tenant(self.pool, tenant, readonly=True) as connection:
+        async with as_steward(self.pool, tenant, readonly=True) as connection:
             raw = await connection.fetchval(PRESENT_POLICY)
         return None if raw is None else PolicyDocument.model_validate_json(raw)
 
@@ -167,7 +167,7 @@ class Admin:
         """An API key; its text is not kept."""
         key_id = self.entropy.uuid7()
         made = self._make(environment)
-        async with as_tenant(self.pool, tenant) as connection:
+        async with as_steward(self.pool, tenant) as connection:
             expires = self.clock.now() + KEY_LIFE
             await connection.execute(
                 KEY, UUID(key_id), name, environment, list(CAPABILITIES), expires
@@ -183,7 +183,7 @@ class Admin:
 
         None: no such key, or its time is over, which no rotation makes longer.
         """
-        async with as_tenant(self.pool, tenant) as connection:
+        async with as_steward(self.pool, tenant) as connection:
             now = self.clock.now()
             environment = await connection.fetchval(FIND_KEY, UUID(key_id), now)
             if environment is None:
@@ -210,7 +210,7 @@ class Admin:
         digits = base62(number, 64)
         client_id, secret = "client_" + digits[:16].lower(), digits[16:]
         digest = sha256(secret.encode()).digest()
-        async with as_tenant(self.pool, tenant) as connection:
+        async with as_steward(self.pool, tenant) as connection:
             await connection.execute(
                 CLIENT, client_id, name, environment, ["requests:send"], digest
             )
@@ -235,7 +235,7 @@ class Admin:
 
         False: its tenant was closed, so no log takes a record of it.
         """
-        async with as_tenant(self.pool, tenant) as connection:
+        async with as_steward(self.pool, tenant) as connection:
             if await connection.fetchval(TENANT_STATE, UUID(tenant)) == "closed":
                 return False
             await self.teller.tell(connection, tenant, "record.replayed", letter)
@@ -246,7 +246,7 @@ class Admin:
 
         It is of no tenant, so the root log tells of it.
         """
-        async with as_tenant(self.pool, ROOT) as connection:
+        async with as_steward(self.pool, ROOT) as connection:
             await self.teller.tell(connection, ROOT, "delivery.released", group)
             await connection.execute("set local role none")  # the login itself may
             number: int = await connection.fetchval(RELEASE, group)
@@ -258,7 +258,7 @@ class Admin:
         job = EventId(self.entropy.uuid7())
         data = ErasureOrdered(actor=self.actor, scope=scope, ref=ref)
         event = order(tenant, data, job, SOURCE, self.clock.now())
-        async with as_tenant(self.pool, tenant) as connection:
+        async with as_steward(self.pool, tenant) as connection:
             await refuse_ended(connection, tenant)
             await put(connection, Outgoing(RETENTION_DUE, event))
             await put(connection, ordered(event))
@@ -267,7 +267,7 @@ class Admin:
     async def _revoked(
         self, tenant: TenantId, statement: str, name: Any, action: str
     ) -> bool:
-        async with as_tenant(self.pool, tenant) as connection:
+        async with as_steward(self.pool, tenant) as connection:
             done = await connection.execute(statement, name, self.clock.now())
             if done == "UPDATE 0":
                 return False
@@ -275,7 +275,7 @@ class Admin:
         return True
 
     async def _rows(self, tenant: TenantId, query: str) -> list[asyncpg.Record]:
-        async with as_tenant(self.pool, tenant, readonly=True) as connection:
+        async with as_steward(self.pool, tenant, readonly=True) as connection:
             return await connection.fetch(query)
 
     def _make(self, environment: str) -> ApiKey:

@@ -10,7 +10,7 @@ from infra.postgres.admin import TENANT_STATE, Admin
 from infra.postgres.deletion import PostgresDeleter
 from infra.postgres.logs import PostgresLogs
 from infra.postgres.outbox import put
-from infra.postgres.pool import Connection, as_tenant
+from infra.postgres.pool import Connection, as_steward
 from pipeline.audit import ROOT
 from pipeline.closing import Keys, closing, kept_of
 from pipeline.errors import SluiceError
@@ -60,7 +60,7 @@ class Closing:
 
     async def _moved(self, tenant: TenantId, state: str, before: str) -> bool:
         acted = {"frozen": "tenant.frozen", "active": "tenant.thawed"}[state]
-        async with as_tenant(self.admin.pool, tenant) as connection:
+        async with as_steward(self.admin.pool, tenant) as connection:
             if await connection.fetchval(STATE, state, [before]) is None:
                 return False
             await self.admin.teller.tell(connection, tenant, acted, tenant)
@@ -76,11 +76,11 @@ class Closing:
             SluiceError: it was not frozen for 15 minutes, by its own log, requests or
                 events of it are on their way, or it was thawed meanwhile.
         """
-        async with as_tenant(self.admin.pool, tenant, readonly=True) as connection:
+        async with as_steward(self.admin.pool, tenant, readonly=True) as connection:
             await self._refuse_busy(connection)
         await self.admin.keeper.terminate(tenant)
         act = self.admin.teller.act(tenant, CLOSED, tenant)
-        async with as_tenant(self.admin.pool, tenant) as connection:
+        async with as_steward(self.admin.pool, tenant) as connection:
             if await connection.fetchval(STATE, "closed", ["frozen"]) is not None:
                 await put(connection, closing(act))
             elif await connection.fetchval(TENANT_STATE, UUID(tenant)) != "closed":
@@ -112,6 +112,6 @@ class Closing:
         kept = await kept_of(logs, tenant, keys(head.origin))
         await PostgresDeleter(self.admin.pool).delete(kept)
         digest = sha256(kept.origin.encode()).hexdigest()
-        async with as_tenant(self.admin.pool, ROOT) as connection:
+        async with as_steward(self.admin.pool, ROOT) as connection:
             await self.admin.teller.tell(connection, ROOT, "log.deleted", digest)
         return kept

@@ -33,6 +33,7 @@ select set_config('role', 'sluice_tenant', true),
        set_config('request.jwt.claims', $1, true),
        set_config('sluice.tenant_id', $2, true)
 """
+_AS_STEWARD = _AS_TENANT.replace("sluice_tenant", "sluice_steward")
 _AS_DOOR = """
 select set_config('role', 'sluice_door', true),
        set_config('sluice.presented', $1, true)
@@ -175,13 +176,36 @@ async def as_tenant(
     Raises:
         RetryableError: Postgres is away.
     """
+    async with _acting(pool, _AS_TENANT, tenant, readonly=readonly) as connection:
+        yield connection
+
+
+@asynccontextmanager
+async def as_steward(
+    pool: asyncpg.Pool, tenant: TenantId, *, readonly: bool = False
+) -> AsyncIterator[Connection]:
+    """As :func:`as_tenant`, with the right to change who may ask, and for what.
+
+    The operator's login alone may.
+
+    Raises:
+        RetryableError: Postgres is away.
+    """
+    async with _acting(pool, _AS_STEWARD, tenant, readonly=readonly) as connection:
+        yield connection
+
+
+@asynccontextmanager
+async def _acting(
+    pool: asyncpg.Pool, become: str, tenant: TenantId, *, readonly: bool
+) -> AsyncIterator[Connection]:
     claims = orjson.dumps({"tenant_id": tenant}).decode()
     with waiting():
         async with (
             pool.acquire() as connection,
             connection.transaction(readonly=readonly),
         ):
-            await connection.execute(_AS_TENANT, claims, str(UUID(tenant)))
+            await connection.execute(become, claims, str(UUID(tenant)))
             yield connection
 
 

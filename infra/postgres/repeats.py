@@ -9,7 +9,7 @@ import asyncpg
 from typing_extensions import override
 
 from infra.postgres.admin import refuse_ended
-from infra.postgres.pool import Connection, as_tenant
+from infra.postgres.pool import Connection, as_steward, as_tenant
 from infra.postgres.telling import Teller
 from pipeline.ports.repeats import Repeats
 from pipeline.repeats import (
@@ -106,7 +106,7 @@ class PostgresRepeats(Repeats):
     async def _one(
         self, tenant: TenantId, delivery: UUID, now: datetime
     ) -> Repeated | None:
-        async with as_tenant(self.pool, tenant) as connection:
+        async with as_steward(self.pool, tenant) as connection:
             await refuse_ended(connection, tenant)
             row = await connection.fetchrow(STANDS, delivery)
             if row is None:

@@ -127,4 +127,4 @@ class TestPostgresExpired(ExpiredContract):
     @pytest.fixture
     async def world(self, installation: Installation) -> AsyncIterator[World]:
         async with await open_pool(installation.urls["sluice_worker"], size=2) as pool:
-            yield await in_postgres(pool)
+            yield await in_postgres(pool, installation.superuser)

@@ -258,12 +258,12 @@ class TestPostgresOutbox(OutboxContract):
         return PostgresHouse(pool)
 
     @pytest.fixture
-    async def tenant(self, pool: asyncpg.Pool) -> TenantId:
-        return await known_tenant(pool)
+    async def tenant(self, installation: Installation) -> TenantId:
+        return await known_tenant(installation)
 
     @pytest.fixture
-    async def other(self, pool: asyncpg.Pool) -> TenantId:
-        return await known_tenant(pool)
+    async def other(self, installation: Installation) -> TenantId:
+        return await known_tenant(installation)
 
     async def test_what_began_first_goes_first_though_it_was_kept_last(
         self, house: House, tenant: TenantId

@@ -216,8 +216,8 @@ class TestPostgresSweep(SweepContract):
         return Swept(PostgresRequests(pool), PostgresSweep(pool))
 
     @pytest.fixture
-    async def tenant(self, pool: asyncpg.Pool) -> TenantId:
-        return await known_tenant(pool)
+    async def tenant(self, installation: Installation) -> TenantId:
+        return await known_tenant(installation)
 
 
 def _without_terms(event: Event[RequestFinished]) -> Event[RequestFinished]:
@@ -241,13 +241,13 @@ class TestPostgresRequests(RequestsContract):
         return PostgresRequests(pool)
 
     @pytest.fixture
-    async def tenant(self, pool: asyncpg.Pool) -> TenantId:
-        return await known_tenant(pool)
+    async def tenant(self, installation: Installation) -> TenantId:
+        return await known_tenant(installation)
 
     async def test_one_round_trip_serves_many_tenants(
-        self, requests: Requests, pool: asyncpg.Pool
+        self, requests: Requests, installation: Installation
     ) -> None:
-        tenants = [await known_tenant(pool) for _ in range(5)]
+        tenants = [await known_tenant(installation) for _ in range(5)]
         made = [admitted(t, new_request_id()) for t in tenants for _ in range(4)]
         found = await asyncio.gather(*(requests.admit(each) for each in made))
 
@@ -381,5 +381,5 @@ class TestPostgresCalls(CallsContract):
         return PostgresProviderCalls(pool)
 
     @pytest.fixture
-    async def tenant(self, pool: asyncpg.Pool) -> TenantId:
-        return await known_tenant(pool)
+    async def tenant(self, installation: Installation) -> TenantId:
+        return await known_tenant(installation)

@@ -24,7 +24,7 @@ from pipeline.receipts import Destruction, receipt, sign
 from schemas.ids import EventId, RequestId, TenantId, derived
 from schemas.requests import Arrival
 from schemas.retention import Forgotten, Target
-from tests.support.installation import terms
+from tests.support.installation import insert_tenant, terms
 from tests.support.ledger import Database, database
 
 ENTROPY = SystemEntropy()
@@ -225,7 +225,6 @@ class TestMemoryPurges(PurgesContract):
         return MemoryWorld(MemoryPurges())
 
 
-TENANT = "insert into sluice.tenant (name) values ('somebody')"
 REQUEST = """
 insert into sluice.request
   (id, terms, fingerprint, accepted_at, deadline, finished_at, finished_by, finished)
@@ -265,11 +264,11 @@ select c.relname::text, a.attname::text from pg_attribute a
 class PostgresWorld:
     pool: asyncpg.Pool
     purges: PostgresPurges
+    superuser: str
 
     async def tenant(self) -> TenantId:
         tenant = TenantId(ENTROPY.uuid7())
-        async with as_tenant(self.pool, tenant) as connection:
-            await connection.execute(TENANT)
+        await insert_tenant(self.superuser, tenant)
         return tenant
 
     async def leave(
@@ -300,7 +299,7 @@ def made(stack: Stack) -> Iterator[Database]:
 async def postgres(made: Database) -> AsyncIterator[PostgresWorld]:
     pool = await open_pool(made.worker, size=2)
     try:
-        yield PostgresWorld(pool, PostgresPurges(pool))
+        yield PostgresWorld(pool, PostgresPurges(pool), made.admin)
     finally:
         await pool.close()
 

@@ -11,9 +11,8 @@ import pytest
 
 from demo.stack import Stack
 from infra.keystore.store import PostgresKeyStore
-from infra.postgres.admin import TENANT
 from infra.postgres.ledger import PostgresLedger
-from infra.postgres.pool import as_tenant, open_pool
+from infra.postgres.pool import open_pool
 from infra.postgres.requests import PostgresProviderCalls, PostgresRequests
 from infra.system import SystemEntropy
 from tests.support.audit import recorded
@@ -21,6 +20,7 @@ from tests.support.installation import (
     Installation,
     admitted,
     ended,
+    known_tenant,
     new_request_id,
     new_tenant,
 )
@@ -71,9 +71,7 @@ async def _read(pool: asyncpg.Pool, admin: str) -> int:
 async def test_what_was_admitted_is_claimed_and_ended_by_key(
     installation: Installation, pool: asyncpg.Pool
 ) -> None:
-    tenant = new_tenant()
-    async with as_tenant(pool, tenant) as connection:
-        await connection.execute(TENANT, "test")
+    tenant = await known_tenant(installation)
     requests, calls = PostgresRequests(pool), PostgresProviderCalls(pool)
     made = [admitted(tenant, new_request_id()) for _ in range(MANY)]
     ids = [each.request_id for each in made]

@@ -53,8 +53,8 @@ async def pool(made: Database) -> AsyncIterator[asyncpg.Pool]:
 
 
 @pytest.fixture
-async def world(pool: asyncpg.Pool) -> World:
-    return await in_postgres(pool)
+async def world(pool: asyncpg.Pool, made: Database) -> World:
+    return await in_postgres(pool, made.admin)
 
 
 async def test_a_batch_leaves_what_another_holds(

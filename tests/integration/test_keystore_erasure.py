@@ -37,6 +37,7 @@ from schemas.ids import EventId, RequestId, TenantId
 from schemas.retention import ErasureOrdered
 from tests.support import keystore as ks
 from tests.support import ledger as main
+from tests.support.installation import insert_tenant
 
 pytestmark = pytest.mark.integration
 
@@ -48,7 +49,6 @@ RAW = re.compile(rb"SLC1\x01")
 HEX = re.compile(rb"534c433101[0-9a-f]{%d}" % (2 * SEALED_BYTES - 10))
 BASE64 = re.compile(rb"U0xDMQ[A-Za-z0-9+/=]{%d}" % (-(-SEALED_BYTES // 3) * 4 - 6))
 
-TENANT = "insert into sluice.tenant (name) values ('somebody')"
 REQUEST = """
 insert into sluice.request
   (id, terms, fingerprint, accepted_at, deadline, finished_at, finished_by, finished)
@@ -177,8 +177,7 @@ async def world(
         admin = await asyncpg.connect(content.admin)
         await keys.partitions.prepare([ks.MONTH])
         await keys.keeper.enrol(tenant)
-        async with as_tenant(pool, tenant) as connection:
-            await connection.execute(TENANT)
+        await insert_tenant(content.admin, tenant)
         yield World(stack, keys, pool, admin, producer, topic, tenant)
         await admin.close()
         await pool.close()

@@ -14,7 +14,7 @@ from demo.stack import Stack
 from infra.postgres.admin import KEY_LIFE, Admin
 from infra.postgres.credentials import PostgresCredentials
 from infra.postgres.ledger import PostgresLedger
-from infra.postgres.pool import as_door, as_tenant, open_pool
+from infra.postgres.pool import as_door, as_steward, as_tenant, open_pool
 from infra.postgres.requests import PostgresProviderCalls, PostgresRequests
 from infra.postgres.roles import (
     KEYS,
@@ -208,6 +208,52 @@ async def test_a_login_is_nothing_until_it_becomes_a_tenant(
             await refuse_unsafe(pool)
             with pytest.raises(asyncpg.InsufficientPrivilegeError):
                 await pool.fetch("table sluice.tenant")
+
+
+LETS_IN = {
+    "frozen": "update sluice.tenant set state = 'frozen'",
+    "key": (
+        "insert into sluice.api_key (id, name, environment, capabilities, expires_at)"
+        " values (gen_random_uuid(), 'x', 'live', '{requests:send}', 'infinity')"
+    ),
+    "capabilities": "update sluice.api_key set capabilities = '{webhooks:manage}'",
+    "secret": (
+        "insert into sluice.api_key_secret (public_id, key_id, sha256)"
+        " select gen_random_uuid()::text, id, sha256('') from sluice.api_key"
+    ),
+    "revived": "update sluice.api_key_secret set not_after = null",
+    "client": "update sluice.client set sha256 = sha256(''), revoked_at = null",
+    "route": "update sluice.route set provider = 'elsewhere'",
+    "policy": (
+        "insert into sluice.policy select tenant_id, version + 1, '{}', sha256"
+        " from sluice.policy"
+    ),
+    "unrouted": "delete from sluice.route",
+}
+"""What changes who may ask, for what, and by which rules."""
+
+
+@pytest.mark.parametrize("login", ["sluice_gateway", "sluice_worker"])
+@pytest.mark.parametrize("statement", LETS_IN.values(), ids=LETS_IN)
+async def test_who_serves_a_tenant_lets_nobody_in(
+    admin: Admin, installation: Installation, login: str, statement: str
+) -> None:
+    """No record would tell of it."""
+    tenant = await furnished(admin)
+    async with await open_pool(installation.urls[login], size=1) as pool:
+        with pytest.raises(asyncpg.InsufficientPrivilegeError, match="denied for"):
+            async with as_tenant(pool, tenant) as connection:
+                await connection.execute(statement)
+        with pytest.raises(asyncpg.InsufficientPrivilegeError, match="set role"):
+            await pool.execute("set role sluice_steward")
+
+
+@pytest.mark.parametrize("statement", LETS_IN.values(), ids=LETS_IN)
+async def test_an_operator_may(admin: Admin, statement: str) -> None:
+    """The control of the test before."""
+    tenant = await furnished(admin)
+    async with as_steward(admin.pool, tenant) as connection:
+        assert (await connection.execute(statement)).endswith(" 1")
 
 
 @pytest.mark.parametrize(

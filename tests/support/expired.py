@@ -5,9 +5,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import asyncpg
 
-from infra.postgres.admin import TENANT
 from infra.postgres.expired import PostgresExpired
-from infra.postgres.pool import as_tenant
 from infra.postgres.requests import PostgresProviderCalls, PostgresRequests
 from infra.system import SystemClock
 from pipeline.keystore import Partition, class_named, key_id
@@ -20,6 +18,7 @@ from schemas.requests import Arrival, SealedContent
 from tests.support.installation import (
     ENTROPY,
     ended,
+    insert_tenant,
     new_request_id,
     new_tenant,
     terms,
@@ -82,11 +81,10 @@ def a_day_ago() -> datetime:
     return SystemClock().now() - timedelta(days=1)
 
 
-async def in_postgres(pool: asyncpg.Pool) -> World:
+async def in_postgres(pool: asyncpg.Pool, superuser: str) -> World:
     """A tenant of its own, on the adapters."""
     tenant = new_tenant()
-    async with as_tenant(pool, tenant) as connection:
-        await connection.execute(TENANT, "test")
+    await insert_tenant(superuser, tenant)
     return World(
         requests=PostgresRequests(pool),
         calls=PostgresProviderCalls(pool),

@@ -10,8 +10,6 @@ from datetime import timedelta
 
 import asyncpg
 
-from infra.postgres.admin import TENANT
-from infra.postgres.pool import as_tenant
 from infra.postgres.roles import KEYSTORE, LOGINS, MAIN, dsn, provision
 from infra.system import SystemEntropy
 from pipeline.ports.requests import NewRequest
@@ -29,6 +27,7 @@ from schemas.requests import (
 from tests.support.audit import NOON
 
 ENTROPY = SystemEntropy()
+TENANT = "insert into sluice.tenant (tenant_id, name) values ($1, 'test')"
 PASSWORD = "made-up-for-tests"  # roles belong to the cluster: all databases share it
 
 
@@ -71,12 +70,20 @@ def new_tenant() -> TenantId:
     return TenantId(ENTROPY.uuid7())
 
 
-async def known_tenant(pool: asyncpg.Pool) -> TenantId:
+async def known_tenant(installation: Installation) -> TenantId:
     """A new one, which is in the database."""
     tenant = new_tenant()
-    async with as_tenant(pool, tenant) as connection:
-        await connection.execute(TENANT, "test")
+    await insert_tenant(installation.superuser, tenant)
     return tenant
+
+
+async def insert_tenant(superuser: str, tenant: TenantId) -> None:
+    """Its row alone, by the superuser's DSN: a service makes no tenant."""
+    connection = await asyncpg.connect(superuser)
+    try:
+        await connection.execute(TENANT, tenant)
+    finally:
+        await connection.close()
 
 
 def new_request_id() -> RequestId:

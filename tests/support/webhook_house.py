@@ -168,12 +168,12 @@ class OnPostgres:
         return House(endpoints, deliveries, repeats, acts, clock.now())
 
     @pytest.fixture
-    async def tenant(self, pool: asyncpg.Pool) -> TenantId:
-        return await known_tenant(pool)
+    async def tenant(self, installation: Installation) -> TenantId:
+        return await known_tenant(installation)
 
     @pytest.fixture
-    async def other(self, pool: asyncpg.Pool) -> TenantId:
-        return await known_tenant(pool)
+    async def other(self, installation: Installation) -> TenantId:
+        return await known_tenant(installation)
 
 
 async def planned(connection: Connection, sql: str, *given: object) -> int:
