@@ -191,6 +191,11 @@ class LedgerSettings(Concern):
     """By a name of yours: ``SLUICE_LEDGER__BUCKETS__<NAME>__NAME``."""
 
 
+def _sent(text: str) -> bool:
+    """May it stand in a header? A line feed behind it, as files end, may not."""
+    return all("!" <= each <= "~" for each in text)
+
+
 class ProviderSettings(Concern):
     """One upstream."""
 
@@ -207,6 +212,8 @@ class ProviderSettings(Concern):
             raise ValueError("expected a base_url that a path can follow")
         if self.api_key is not None and (url.username or url.password):
             raise ValueError("expected an api_key, or a login in base_url, not both")
+        if self.api_key is not None and not _sent(self.api_key.get_secret_value()):
+            raise ValueError("expected an api_key of visible ASCII, no line feed")
         return self
 
 

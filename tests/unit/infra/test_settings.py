@@ -132,6 +132,10 @@ def test_addresses_are_shown_without_the_secrets_in_them(given: str, told: str) 
         ({"base_url": "https://h.example/v1?"}, "a path can follow"),
         ({"base_url": "https://h.example/v1#part"}, "a path can follow"),
         ({"base_url": USER, "api_key": "sk-made-up"}, "not both"),
+        ({"base_url": PLAIN, "api_key": "sk-hunter2\n"}, "no line feed"),
+        ({"base_url": PLAIN, "api_key": "sk-hunter2\r\nx: y"}, "no line feed"),
+        ({"base_url": PLAIN, "api_key": "sk-hunter2 "}, "visible ASCII"),
+        ({"base_url": PLAIN, "api_key": "sk-hünter2"}, "visible ASCII"),
     ],
 )
 def test_a_provider_that_no_call_could_reach_is_refused(
