@@ -131,7 +131,6 @@ async def test_the_table_of_rights(keystore: Database, keys: Keys) -> None:
         "subject_key": "INSERT SELECT",
         "destroyed": "SELECT",
         "tenant_keys": "SELECT",
-        "remains": "INSERT SELECT UPDATE",
     }
     keeper_acts = {
         "kek": "DELETE INSERT",
@@ -265,6 +264,31 @@ async def test_the_workers_login_destroys_nothing_of_a_tenant_it_acts_as(
 
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
             await app.execute(statement)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "update keystore.remains set day = date '1970-01-01'",
+        "update keystore.remains set deleted_by = '0'",
+        "insert into keystore.remains values (1, date '1970-01-01')",
+        "delete from keystore.remains",
+        "table keystore.remains",
+    ],
+)
+async def test_the_workers_login_keeps_no_deleted_keys_from_being_rewritten(
+    keystore: Database, keys: Keys, tenant: TenantId, statement: str
+) -> None:
+    gone = new_key(tenant)
+    await keys.store.create([gone])
+    await keys.partitions.rewrite()
+    await erase(keys.keeper, OfRequest(tenant, gone.key.request_id))
+    async with connected(keystore.app) as app, app.transaction():
+        await app.fetch("select keystore.act_as($1)", tenant)
+
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await app.execute(statement)
+    assert 1 == await keys.partitions.rewrite()
 
 
 async def test_the_workers_login_forgets_transient_keys_alone(
