@@ -7,10 +7,10 @@ from typing import Final
 from uuid import UUID
 
 from infra.postgres.admin import TENANT_STATE, Admin
-from infra.postgres.deletion import PostgresDeleter
+from infra.postgres.deletion import deleting
 from infra.postgres.logs import PostgresLogs
 from infra.postgres.outbox import put
-from infra.postgres.pool import Connection, as_steward
+from infra.postgres.pool import Connection, as_steward, become
 from pipeline.audit import ROOT
 from pipeline.closing import Keys, closing, kept_of
 from pipeline.errors import SluiceError
@@ -110,8 +110,8 @@ class Closing:
         if head is None:
             raise SluiceError("expected a tenant with a log")
         kept = await kept_of(logs, tenant, keys(head.origin))
-        await PostgresDeleter(self.admin.pool).delete(kept)
         digest = sha256(kept.origin.encode()).hexdigest()
-        async with as_steward(self.admin.pool, ROOT) as connection:
+        async with deleting(self.admin.pool, kept) as connection:
+            await become(connection, ROOT)  # the rest of this transaction is its own
             await self.admin.teller.tell(connection, ROOT, "log.deleted", digest)
         return kept

@@ -1,5 +1,7 @@
 """The end of a log in Postgres: deleted whole, by a role that may do nothing else."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import asyncpg
@@ -7,6 +9,7 @@ from asyncpg.pool import PoolConnectionProxy
 from typing_extensions import override
 
 from infra.postgres.logs import reading_as
+from infra.postgres.pool import Connection
 from pipeline.errors import IntegrityError
 from pipeline.ports.ledger import Deleted, Deleter
 from schemas.ids import TenantId
@@ -26,16 +29,28 @@ class PostgresDeleter(Deleter):
 
     @override
     async def delete(self, kept: Deleted) -> None:
-        rooted = kept.rooted
-        row = (kept.origin, kept.record, kept.proof, rooted.salt, rooted.seq)
-        async with reading_as(
-            self.pool, "sluice_ledger_deleter", kept.tenant, readonly=False
-        ) as connection:
-            before = await _kept(connection, kept.tenant)
-            if before is None:
-                await _delete(connection, kept.tenant, row)
-            elif tuple(before) != row:
-                raise IntegrityError("another record was kept of this log")
+        async with deleting(self.pool, kept):
+            pass
+
+
+@asynccontextmanager
+async def deleting(pool: asyncpg.Pool, kept: Deleted) -> AsyncIterator[Connection]:
+    """The transaction in which a log is deleted; what tells of it goes along.
+
+    Raises:
+        IntegrityError, RetryableError: as :meth:`Deleter.delete` does.
+    """
+    rooted = kept.rooted
+    row = (kept.origin, kept.record, kept.proof, rooted.salt, rooted.seq)
+    async with reading_as(
+        pool, "sluice_ledger_deleter", kept.tenant, readonly=False
+    ) as connection:
+        before = await _kept(connection, kept.tenant)
+        if before is None:
+            await _delete(connection, kept.tenant, row)
+        elif tuple(before) != row:
+            raise IntegrityError("another record was kept of this log")
+        yield connection
 
 
 async def _kept(

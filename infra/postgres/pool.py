@@ -195,18 +195,27 @@ async def as_steward(
         yield connection
 
 
+async def become(connection: Connection, tenant: TenantId) -> None:
+    """What is left of an open transaction is that tenant's."""
+    await _become(connection, _AS_TENANT, tenant)
+
+
 @asynccontextmanager
 async def _acting(
-    pool: asyncpg.Pool, become: str, tenant: TenantId, *, readonly: bool
+    pool: asyncpg.Pool, role: str, tenant: TenantId, *, readonly: bool
 ) -> AsyncIterator[Connection]:
-    claims = orjson.dumps({"tenant_id": tenant}).decode()
     with waiting():
         async with (
             pool.acquire() as connection,
             connection.transaction(readonly=readonly),
         ):
-            await connection.execute(become, claims, str(UUID(tenant)))
+            await _become(connection, role, tenant)
             yield connection
+
+
+async def _become(connection: Connection, role: str, tenant: TenantId) -> None:
+    claims = orjson.dumps({"tenant_id": tenant}).decode()
+    await connection.execute(role, claims, str(UUID(tenant)))
 
 
 @asynccontextmanager

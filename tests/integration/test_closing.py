@@ -8,6 +8,7 @@ from typing import Any
 
 import asyncpg
 import pytest
+from typing_extensions import override
 
 from infra.keystore.keeper import PostgresKeyKeeper
 from infra.keystore.keks import KekCache
@@ -31,7 +32,13 @@ from infra.signer.ed25519 import FileSigner, PublicKeys, ensure_key
 from infra.signer.state import STATE, FileState
 from infra.system import SystemClock, SystemEntropy
 from pipeline.audit import ROOT, record
-from pipeline.errors import IntegrityError, KeyDestroyed, LogClosed, SluiceError
+from pipeline.errors import (
+    IntegrityError,
+    KeyDestroyed,
+    LogClosed,
+    RetryableError,
+    SluiceError,
+)
 from pipeline.ports.keys import Terminated
 from producers.checkpointer import Checkpointer
 from schemas.audit import CLOSED, AuditRecorded
@@ -183,6 +190,33 @@ async def test_a_tenant_goes(scene: Scene) -> None:
     assert "log.deleted" in await scene.actions(ROOT)
     with pytest.raises(SluiceError):
         await scene.closing.delete_log(tenant, scene.keys.named)
+
+
+class Torn(SystemEntropy):
+    """Where an act gets its id: there the connection is lost."""
+
+    @override
+    def uuid7(self) -> str:
+        raise ConnectionResetError
+
+
+async def test_no_log_is_deleted_that_the_root_log_is_not_told_of(scene: Scene) -> None:
+    """Said again, it would be a tenant without a log, and nothing would tell."""
+    tenant = await scene.frozen()
+    await scene.closing.close(tenant)
+    await scene.drain()
+    await sign(scene, tenant)
+    before = (await scene.actions(ROOT)).count("log.deleted")
+    torn = Closing(replace(scene.admin, entropy=Torn()))
+
+    with pytest.raises(RetryableError):
+        await torn.delete_log(tenant, scene.keys.named)
+    assert None is not await scene.logs.head(tenant)
+    await scene.closing.delete_log(tenant, scene.keys.named)
+    await scene.drain()
+
+    assert None is await scene.logs.head(tenant)
+    assert before + 1 == (await scene.actions(ROOT)).count("log.deleted")
 
 
 async def test_closing_again_closes_once(scene: Scene) -> None:
