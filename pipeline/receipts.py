@@ -13,7 +13,8 @@ from hashlib import sha256
 from typing import Any
 
 from joserfc import jws
-from joserfc.jwk import ECKey
+from joserfc.errors import JoseError
+from joserfc.jwk import ECKey, KeySet
 
 from pipeline.canonical import canonical
 from pipeline.inbox import InboxKey, key_at
@@ -151,8 +152,20 @@ def sign(stated: Receipt, key: ECKey) -> str:
     return jws.serialize_compact(header, payload, key, algorithms=[ALGORITHM])
 
 
+def verified(token: str, keys: Mapping[str, Any]) -> Receipt | None:
+    """What a receipt states, if a key of the JWK set ``keys`` signed it."""
+    try:
+        known = KeySet.import_key_set({"keys": list(keys["keys"])})
+        found = jws.deserialize_compact(token, known, algorithms=[ALGORITHM])
+        if found.headers().get("typ") == TYPE:
+            return Receipt.model_validate_json(found.payload)
+    except (JoseError, ValueError):  # no such key, another's signature, no receipt
+        pass
+    return None
+
+
 def unverified(token: str) -> Receipt:
-    """What a receipt of our own states; its signature is for others to check."""
+    """What a receipt states that is shown; its signature is for others to check."""
     part = token.split(".")[1]
     padded = part + "=" * (-len(part) % 4)
     return Receipt.model_validate_json(urlsafe_b64decode(padded))

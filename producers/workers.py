@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime, time, timedelta
+from functools import partial
 from typing import Final
 
 from infra.families import CHECKED_UNTIL, GAUGES, INCIDENTS
@@ -21,6 +22,7 @@ from infra.postgres.retention import PostgresPurges
 from infra.postgres.sweep import PostgresSweep
 from infra.resources import Resources, keeper_pool, open_resources
 from infra.settings import Settings
+from infra.signer.receipts import RECEIPTS, stated
 from pipeline.keystore import TRANSIENT, Partition
 from producers.completeness import CompletenessWorker
 from producers.contentpass import ContentPass
@@ -244,6 +246,7 @@ async def _replay(stack: AsyncExitStack, opened: Resources) -> Timed:
     worker = Replay(
         keeper=keeper,
         purges=PostgresPurges(opened.pool),
+        stated=partial(stated, opened.settings.keys.own / RECEIPTS),
         tenants=PostgresLogs(pool=opened.pool, role="sluice_tenant").tenants,
         clock=opened.clock,
     )

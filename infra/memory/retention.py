@@ -1,13 +1,13 @@
 """Jobs of forgetting in memory."""
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from typing_extensions import override
 
-from pipeline.keystore import KeyId, Partition
+from pipeline.keystore import Partition
 from pipeline.ports.keys import KeyRef
 from pipeline.ports.retention import Plan, Purges
 from pipeline.receipts import unverified
@@ -88,14 +88,11 @@ class MemoryPurges(Purges):
         return self._receipts.setdefault((plan.tenant, plan.job), receipt)
 
     @override
-    async def destroyed_since(
-        self, tenant: TenantId, since: datetime
-    ) -> Collection[KeyId]:
+    async def receipts_since(self, tenant: TenantId, since: datetime) -> Sequence[str]:
         return [
-            KeyId(key_id)
+            token
             for token in await self.receipts(tenant)
-            if (stated := unverified(token)).completed_at >= timestamp(since)
-            for key_id in stated.keys
+            if unverified(token).completed_at >= timestamp(since)
         ]
 
     @override

@@ -1,6 +1,6 @@
 """Jobs of forgetting in Postgres, and the map of what lies in which table."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -20,7 +20,6 @@ from pipeline.keystore import (
 )
 from pipeline.ports.keys import KeyRef
 from pipeline.ports.retention import Plan, Purges
-from pipeline.receipts import unverified
 from schemas.ids import EventId, RequestId, TenantId
 from schemas.requests import Arrival, SealedContent
 from schemas.retention import Forgotten, Target
@@ -203,13 +202,10 @@ class PostgresPurges(Purges):
         return kept
 
     @override
-    async def destroyed_since(
-        self, tenant: TenantId, since: datetime
-    ) -> Collection[KeyId]:
+    async def receipts_since(self, tenant: TenantId, since: datetime) -> Sequence[str]:
         async with as_tenant(self.pool, tenant, readonly=True) as connection:
             rows = await connection.fetch(SINCE, since)
-        stated = (unverified(row["receipt"]) for row in rows)
-        return [KeyId(key_id) for receipt in stated for key_id in receipt.keys]
+        return [row["receipt"] for row in rows]
 
     @override
     async def receipts(self, tenant: TenantId) -> Sequence[str]:

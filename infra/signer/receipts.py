@@ -4,6 +4,8 @@ Its public half lies beside it, so that who publishes it need not read the key.
 """
 
 import json
+from asyncio import to_thread
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,7 +13,8 @@ from joserfc.jwk import ECKey
 
 from infra.kms.disk import locked, read, write
 from infra.tokens import CURVE, jwk
-from pipeline.receipts import key_set
+from pipeline.receipts import key_set, verified
+from schemas.retention import Receipt
 
 RECEIPTS: Final = "receipts.json"
 """In the folder of our own keys."""
@@ -36,6 +39,16 @@ def receipt_key(path: Path) -> ECKey:
         key = jwk(kept, path)
         write(path.with_name(path.name + PUBLIC), json.dumps(key_set([key])).encode())
     return key
+
+
+async def stated(path: Path, tokens: Sequence[str]) -> Sequence[Receipt | None]:
+    """What each receipt says; None: the key in the file did not sign it."""
+
+    def read_all() -> Sequence[Receipt | None]:
+        keys = published(path)
+        return [verified(token, keys) for token in tokens]
+
+    return await to_thread(read_all)
 
 
 def published(path: Path) -> dict[str, Any]:

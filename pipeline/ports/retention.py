@@ -1,11 +1,11 @@
 """Jobs of forgetting, and the rows that they reach."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Protocol
 
-from pipeline.keystore import KeyId, Partition, RetentionClass
+from pipeline.keystore import Partition, RetentionClass
 from pipeline.ports.keys import KeyRef
 from schemas.ids import EventId, RequestId, TenantId
 from schemas.requests import Arrival
@@ -71,10 +71,8 @@ class Purges(Protocol):
         """Keep the signed receipt; the first one of a job wins, and is returned."""
         ...
 
-    async def destroyed_since(
-        self, tenant: TenantId, since: datetime
-    ) -> Collection[KeyId]:
-        """The keys that receipts which were kept since then say are gone."""
+    async def receipts_since(self, tenant: TenantId, since: datetime) -> Sequence[str]:
+        """The receipts that were kept since then, whoever signed them."""
         ...
 
     async def receipts(self, tenant: TenantId) -> Sequence[str]:

@@ -2,7 +2,7 @@
 
 import json
 from base64 import urlsafe_b64decode
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -20,11 +20,11 @@ from infra.memory.retention import MemoryPurges
 from infra.memory.webhooks import MemoryWebhooks
 from infra.system import SystemClock, SystemEntropy
 from pipeline.contents import Contents
-from pipeline.errors import RetryableError
+from pipeline.errors import IntegrityError, RetryableError
 from pipeline.inbox import key_at
 from pipeline.keystore import KeyId, Partition, class_named
 from pipeline.ports.keys import Destroyed, KeyRef, NewKey, OfRequest, OfSubject
-from pipeline.receipts import sign
+from pipeline.receipts import key_set, sign, verified
 from pipeline.sealing import DataKey, Purpose, key_id_of
 from producers.replay import Replay
 from schemas.audit import AuditRecorded
@@ -493,16 +493,53 @@ async def test_what_a_restored_backup_brings_back_goes_again(here: World) -> Non
     async def tenants() -> list[TenantId]:
         return [TenantId(ENTROPY.uuid7()), here.tenant]
 
-    replay = Replay(
-        keeper=here.keys, purges=here.purges, tenants=tenants, clock=SystemClock()
-    )
-    more = await replay.round()
+    more = await replaying(here, tenants).round()
 
     found = await here.keys.fetch([gone, stays])
     assert Destroyed() != restored, "the control: the backup brought it back"
     assert Destroyed() == found[gone]
     assert Destroyed() != found[stays]
     assert not more
+
+
+def replaying(
+    here: World, tenants: Callable[[], Awaitable[Sequence[TenantId]]]
+) -> Replay:
+    async def stated(tokens: Sequence[str]) -> Sequence[Receipt | None]:
+        return [verified(token, key_set([KEY])) for token in tokens]
+
+    return Replay(
+        keeper=here.keys,
+        purges=here.purges,
+        stated=stated,
+        tenants=tenants,
+        clock=SystemClock(),
+    )
+
+
+async def test_nothing_is_destroyed_by_a_receipt_that_our_key_did_not_sign(
+    here: World,
+) -> None:
+    """Whoever may write a tenant's rows would have any of its keys destroyed."""
+    gone, stays = await here.request(), await here.request()
+    backup = dict(here.keys._keys)
+    true = await here.erase(scope="request", ref=gone.request_id)
+    here.keys._keys.update(backup)
+    here.keys._tombstones.clear()
+    forged = true.model_copy(update={"keys": (stays.key_id,)})
+    here.purges._receipts[here.tenant, EventId(ENTROPY.uuid7())] = sign(
+        forged, ECKey.generate_key("P-256")
+    )
+
+    async def tenants() -> list[TenantId]:
+        return [here.tenant]
+
+    with pytest.raises(IntegrityError):
+        await replaying(here, tenants).round()
+
+    found = await here.keys.fetch([gone, stays])
+    assert Destroyed() == found[gone], "what ours says is done all the same"
+    assert Destroyed() != found[stays]
 
 
 async def test_a_receipt_holds_no_content_and_no_key(here: World) -> None:

@@ -9,6 +9,7 @@ from base64 import b64decode
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from uuid import UUID
 
@@ -23,7 +24,7 @@ from infra.memory.inbox import MemoryInboxKeys
 from infra.postgres.deliveries import PostgresDeliveries
 from infra.postgres.pool import as_tenant, open_pool
 from infra.postgres.retention import PostgresPurges
-from infra.signer.receipts import receipt_key
+from infra.signer.receipts import receipt_key, stated
 from infra.system import SystemClock
 from pipeline.contents import Contents
 from pipeline.erasure import order
@@ -262,6 +263,7 @@ async def test_a_keystore_restored_from_before_an_erasure_forgets_again(
     await Replay(
         keeper=worker.keeper,
         purges=worker.purges,
+        stated=partial(stated, tmp_path / "receipts" / "key.json"),
         tenants=tenants,
         clock=SystemClock(),
     ).round()

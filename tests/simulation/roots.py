@@ -42,7 +42,9 @@ from infra.settings import (
 from pipeline.detection.engine import MAX_FINDINGS as MAX
 from pipeline.detection.engine import Inspection, Recipe, inspect
 from pipeline.errors import RetryableError
+from pipeline.receipts import key_set, verified
 from producers.timed import Timed
+from schemas.retention import Receipt
 from tests.simulation.broker import SimAdmin
 from tests.simulation.loop import OWNER
 from tests.simulation.signing import SimSigner, verifiers
@@ -91,6 +93,7 @@ PACES = (
 """What looks often for the sake of speed looks more seldom: time costs nothing here,
 and each look does."""
 RECEIPT_KEY = ECKey.generate_key("P-256")
+RECEIPT_KEYS = key_set([RECEIPT_KEY])
 NOWHERE = Path("/nonexistent")
 PRODUCING = (producers.app, producers.process, producers.workers)
 
@@ -218,8 +221,12 @@ def _producing(world: "World") -> dict[str, Any]:
         found: Counted = await world.network.call("gauges", counted)
         return found
 
+    async def stated(_: Path, tokens: Sequence[str]) -> Sequence[Receipt | None]:
+        return [verified(token, RECEIPT_KEYS) for token in tokens]
+
     return {
         "answers": answers,
+        "stated": stated,
         "count": count,
         "PostgresLogs": lambda pool, **_: pool.ledger,
         "PostgresSweep": lambda pool: pool.requests,

@@ -15,9 +15,11 @@ from cryptography.hazmat.primitives.asymmetric.ec import (
 )
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA256
+from joserfc import jws
 from joserfc.jwk import ECKey
 from pydantic import ValidationError
 
+from pipeline import receipts
 from pipeline.inbox import key_at
 from pipeline.keystore import KeyId
 from pipeline.receipts import (
@@ -164,6 +166,20 @@ def test_an_order_names_what_its_scope_is_about(scope: str, ref: str) -> None:
         ErasureOrdered.model_validate(
             {"actor": "user:anna", "scope": scope, "ref": ref}
         )
+
+
+def test_what_a_receipt_states_is_taken_from_our_key_alone() -> None:
+    stated, other = receipt(DONE), ECKey.generate_key("P-256")
+    header = {"alg": "ES256", "typ": "JWT", "kid": KEY.thumbprint()}
+    strange = jws.serialize_compact(header, b"{}", KEY, algorithms=["ES256"])
+    ours = sign(stated, KEY)
+    head, _, signature = ours.split(".")
+    bent = f"{head}.e30.{signature}"
+
+    assert stated == receipts.verified(ours, key_set([other, KEY]))
+    for token in (sign(stated, other), strange, bent, head, "", f"{head}..", "a.b.c"):
+        assert receipts.verified(token, key_set([KEY])) is None
+    assert receipts.verified(ours, key_set([])) is None
 
 
 def test_another_jose_library_checks_a_receipt() -> None:
