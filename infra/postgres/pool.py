@@ -34,6 +34,7 @@ select set_config('role', 'sluice_tenant', true),
        set_config('sluice.tenant_id', $2, true)
 """
 _AS_STEWARD = _AS_TENANT.replace("sluice_tenant", "sluice_steward")
+_AS_PURGER = _AS_TENANT.replace("sluice_tenant", "sluice_purger")
 _AS_DOOR = """
 select set_config('role', 'sluice_door', true),
        set_config('sluice.presented', $1, true)
@@ -192,6 +193,17 @@ async def as_steward(
         RetryableError: Postgres is away.
     """
     async with _acting(pool, _AS_STEWARD, tenant, readonly=readonly) as connection:
+        yield connection
+
+
+@asynccontextmanager
+async def as_purger(pool: asyncpg.Pool, tenant: TenantId) -> AsyncIterator[Connection]:
+    """As :func:`as_tenant`, with the right to plan what is forgotten: a worker's.
+
+    Raises:
+        RetryableError: Postgres is away.
+    """
+    async with _acting(pool, _AS_PURGER, tenant, readonly=False) as connection:
         yield connection
 
 

@@ -10,7 +10,7 @@ import asyncpg
 from typing_extensions import override
 
 from infra.postgres.expired import SEALED
-from infra.postgres.pool import as_tenant
+from infra.postgres.pool import as_purger, as_tenant
 from pipeline.keystore import (
     KeyId,
     Partition,
@@ -159,7 +159,7 @@ class PostgresPurges(Purges):
 
     @override
     async def begin(self, plan: Plan) -> Plan:
-        async with as_tenant(self.pool, plan.tenant) as connection:
+        async with as_purger(self.pool, plan.tenant) as connection:
             await connection.execute(BEGIN, *_row(plan))
             (kept,) = await connection.fetch(PLAN, UUID(plan.job))
         return _plan(plan.tenant, kept)
@@ -196,7 +196,7 @@ class PostgresPurges(Purges):
 
     @override
     async def finish(self, plan: Plan, receipt: str) -> str:
-        async with as_tenant(self.pool, plan.tenant) as connection:
+        async with as_purger(self.pool, plan.tenant) as connection:
             await connection.execute(FINISH, UUID(plan.job), receipt)
             kept: str = await connection.fetchval(RECEIPT, UUID(plan.job))
         return kept
@@ -217,7 +217,7 @@ class PostgresPurges(Purges):
         day = _day(partition_named(plan.scope.ref))
         deleted, remaining, count = 0, 0, BATCH
         while count == BATCH:
-            async with as_tenant(self.pool, plan.tenant) as connection:
+            async with as_purger(self.pool, plan.tenant) as connection:
                 status = await connection.execute(DELETE_DAY, *day, BATCH)
                 count = int(status.rpartition(" ")[2])
                 deleted = await connection.fetchval(
@@ -237,7 +237,7 @@ class PostgresPurges(Purges):
         deleted = remaining = 0
         for start in range(0, max(len(requests), 1), BATCH):
             some = requests[start : start + BATCH]
-            async with as_tenant(self.pool, plan.tenant) as connection:
+            async with as_purger(self.pool, plan.tenant) as connection:
                 status = await connection.execute(table.erase, some)
                 count = int(status.rpartition(" ")[2])
                 deleted = await connection.fetchval(COUNT, UUID(plan.job), name, count)

@@ -248,6 +248,33 @@ async def test_who_serves_a_tenant_lets_nobody_in(
             await pool.execute("set role sluice_steward")
 
 
+PLAN = """
+insert into sluice.purge_job
+  (id, scope, ref, requested_at, as_of, key_ids, request_ids)
+values (gen_random_uuid(), 'request', 'x', now(), now(), '{}', '{}')
+"""
+PLANS = (
+    PLAN,
+    "update sluice.purge_job set key_ids = '{}', request_ids = '{}'",
+    "select sluice.purge_count(gen_random_uuid(), 'request', 1)",
+)
+
+
+@pytest.mark.parametrize("statement", PLANS)
+@pytest.mark.parametrize("login", ["sluice_gateway", "sluice_operator"])
+async def test_who_forgets_nothing_plans_nothing(
+    admin: Admin, installation: Installation, login: str, statement: str
+) -> None:
+    """The first plan of an order stands, whoever wrote it."""
+    tenant = await furnished(admin)
+    async with await open_pool(installation.urls[login], size=1) as pool:
+        with pytest.raises(asyncpg.InsufficientPrivilegeError, match="purge_job"):
+            async with as_tenant(pool, tenant) as connection:
+                await connection.execute(statement)
+        with pytest.raises(asyncpg.InsufficientPrivilegeError, match="set role"):
+            await pool.execute("set role sluice_purger")
+
+
 @pytest.mark.parametrize("statement", LETS_IN.values(), ids=LETS_IN)
 async def test_an_operator_may(admin: Admin, statement: str) -> None:
     """The control of the test before."""
