@@ -115,9 +115,14 @@ async def _may_ask(admin: str, logins: Sequence[str]) -> None:
 
 
 async def _limit(admin: str, database: str, logins: Sequence[str]) -> None:
-    """Give each session of the logins its limits, behind a pooler too."""
+    """Let the logins alone in, and bound their sessions, behind a pooler too."""
     connection = await asyncpg.connect(admin)
+    names = ", ".join(logins)
     try:
+        await connection.execute(
+            f'revoke connect, temporary on database "{database}" from public;'
+            f' grant connect on database "{database}" to {names}'
+        )
         for login, (name, value) in product(logins, LIMITS.items()):
             whose = f'{login} in database "{database}"'
             await connection.execute(f"alter role {whose} set {name} = '{value}'")

@@ -1,4 +1,4 @@
-"""Whose machine is gone keeps no lock, and is not waited for by the other side."""
+"""What a login may not: wait for ever, hold for ever, be anywhere else."""
 
 import socket
 from collections.abc import AsyncIterator
@@ -8,13 +8,14 @@ import pytest
 import uvloop
 
 from infra.postgres.pool import Connection, as_tenant, open_pool
-from infra.postgres.roles import LIMITS, LOGINS
+from infra.postgres.roles import LIMITS, LOGINS, MAIN, dsn
 from infra.system import SystemClock
 from pipeline.errors import RetryableError
 from tests.support.installation import Installation, new_tenant
 
 CLOCK = SystemClock()
 pytestmark = pytest.mark.integration
+ALL = [name for each in LOGINS.values() for name in each]
 
 
 async def ended(connection: Connection) -> None:
@@ -32,7 +33,7 @@ async def pool(installation: Installation) -> AsyncIterator[asyncpg.Pool]:
         yield opened
 
 
-@pytest.mark.parametrize("login", [name for each in LOGINS.values() for name in each])
+@pytest.mark.parametrize("login", ALL)
 async def test_each_session_of_a_login_has_the_limits(
     installation: Installation, login: str
 ) -> None:
@@ -52,6 +53,29 @@ async def test_each_session_of_a_login_has_the_limits(
         "tcp_keepalives_count": "3",
         "tcp_user_timeout": "60000",
     } == found
+
+
+@pytest.mark.parametrize("login", LOGINS[MAIN])
+async def test_a_login_is_let_into_no_other_database(
+    installation: Installation, login: str
+) -> None:
+    own = installation.urls[login]
+    other = dsn(own, installation.keystore)
+
+    with pytest.raises(asyncpg.InsufficientPrivilegeError, match="CONNECT"):
+        await asyncpg.connect(other)
+
+
+@pytest.mark.parametrize("login", ALL)
+async def test_a_login_makes_no_tables_of_its_own(
+    installation: Installation, login: str
+) -> None:
+    connection = await asyncpg.connect(installation.urls[login])
+    try:
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await connection.execute("create temporary table kept (content text)")
+    finally:
+        await connection.close()
 
 
 async def stands_still(pool: asyncpg.Pool) -> None:

@@ -289,14 +289,16 @@ async def test_an_operator_may(admin: Admin, statement: str) -> None:
 async def test_a_login_that_nothing_binds_is_refused_at_start(
     installation: Installation, root: asyncpg.Connection, attribute: str
 ) -> None:
+    main = installation.superuser.rpartition("/")[2]
     await root.execute(f"create role careless login password 'x' {attribute}")
     try:
-        main = installation.superuser.rpartition("/")[2]
+        await root.execute(f'grant connect on database "{main}" to careless')
         careless = dsn(installation.superuser, main, "careless", "x")
         async with await open_pool(careless, size=1) as pool:
             with pytest.raises(ValueError, match="row-level security"):
                 await refuse_unsafe(pool)
     finally:
+        await root.execute("drop owned by careless")
         await root.execute("drop role careless")
 
 
