@@ -15,6 +15,7 @@ _SCALAR: Final = re.compile(
 )
 _OF_SCALAR: Final = re.compile(r"[0-9A-Za-z.+-]++")
 _OF_NUMBER: Final = frozenset("0123456789.+-eE")
+_OPENS: Final = re.compile(r'"(?:\\[nrt]|\s)*[{\[]')
 _AROUND: Final = "{}[],: \t\r\n"
 _BESIDE: Final = 32
 """Characters of a number that are looked at beside what was found in it."""
@@ -34,6 +35,39 @@ def is_json(text: str) -> bool:
 def holds_json(part: TextPart) -> bool:
     """Whether a part is JSON: a tool's arguments also where they are cut off."""
     return part.path[-1:] == ("arguments",) or is_json(part.text)
+
+
+class Nested:
+    """A text that is JSON, as tools' arguments are: which of its strings are, too.
+
+    Such a string is one level deeper, and what is put into it is escaped twice. What is
+    JSON inside of that is text.
+    """
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def holds(self, place: int) -> bool:
+        """Whether a place lies in a string that is JSON as a whole."""
+        starts, ends = self._spans
+        before = bisect_right(starts, place)
+        return before > 0 and ends[before - 1] > place
+
+    @cached_property
+    def _spans(self) -> tuple[list[int], list[int]]:
+        spans = [
+            found.span()
+            for found in _STRING.finditer(self._text)
+            if _OPENS.match(found[0]) and _says_json(found[0])
+        ]
+        return [start for start, _ in spans], [end for _, end in spans]
+
+
+def _says_json(string: str) -> bool:
+    try:
+        return is_json(orjson.loads(string))
+    except orjson.JSONDecodeError:
+        return False
 
 
 class Quoted:

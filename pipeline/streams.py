@@ -161,7 +161,8 @@ class StreamRestorer:
     """Turns tokens of one text back; holds back only a word that may be one.
 
     Law: for every chunking, the joined output is ``restored`` of the whole text, as
-    long as no word is longer than ``MAX_WINDOW``.
+    long as no word is longer than ``MAX_WINDOW``, and in JSON no string is JSON itself:
+    that is known at its end, and its values are escaped once here.
     """
 
     vault: Mapping[str, str] = field(repr=False)

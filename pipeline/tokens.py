@@ -19,6 +19,7 @@ from typing import Final
 import orjson
 
 from pipeline.links import Links
+from pipeline.quoted import Nested
 from pipeline.sealing import DataKey
 from schemas.policies import DataClass, Place, Reveal
 
@@ -201,13 +202,14 @@ def restored(
     Attributes:
         reveal: which classes are turned back in ``place``; it is asked first.
         in_json: the text is JSON, e.g. a tool call's arguments; values are escaped for
-            it.
+            it, and once more in a string that is JSON, too.
         most: characters that it may have; a short token can stand for a long value.
 
     Raises:
         TooLong: it would have more.
     """
     links = Links(text, in_json=in_json)
+    nested = Nested(text) if in_json else None
     told: list[str] = []
     done, left = 0, most - len(text)
     for found in _bent(text, nonce):
@@ -217,7 +219,7 @@ def restored(
         elif not reveal.in_urls and links.open_at(found.start):
             continue
         else:
-            back = _back(found, vault, nonce, in_json=in_json)
+            back = _back(found, vault, nonce, nested)
         if back is not None:
             told += (text[done : found.start], back)
             done = found.end
@@ -230,10 +232,15 @@ def restored(
 
 
 def _back(
-    found: _Bent, vault: Mapping[str, str], nonce: str, *, in_json: bool
+    found: _Bent, vault: Mapping[str, str], nonce: str, nested: Nested | None
 ) -> str | None:
     """The value that a token stands for; None: the vault has none."""
     value = vault.get(f"<{found.data_class}_{nonce}_{found.number}>")
-    if value is not None and in_json:
-        return orjson.dumps(value).decode()[1:-1]
-    return value
+    if value is None or nested is None:
+        return value
+    once = _in_string(value)
+    return once if once == value or not nested.holds(found.start) else _in_string(once)
+
+
+def _in_string(text: str) -> str:
+    return orjson.dumps(text).decode()[1:-1]

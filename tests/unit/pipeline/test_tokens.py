@@ -201,6 +201,47 @@ def test_values_are_escaped_inside_json() -> None:
     assert r'{"to":"Nora \"N\" Lind"}' == restored(text, VAULT, NONCE, in_json=True)
 
 
+JSON = st.recursive(
+    st.just("<PERSON_K7QX_1>") | st.text(alphabet='a"\\\n<> ', max_size=5),
+    lambda of: st.lists(of, max_size=3) | st.dictionaries(st.just("to"), of),
+    max_leaves=6,
+)
+
+
+def turned_back(value: object) -> object:
+    if isinstance(value, str):
+        return value.replace("<PERSON_K7QX_1>", VAULT["<PERSON_K7QX_1>"])
+    if isinstance(value, dict):
+        return {name: turned_back(each) for name, each in value.items()}
+    return [turned_back(each) for each in value] if isinstance(value, list) else value
+
+
+@given(JSON, st.sampled_from([None, 2]))
+def test_values_are_escaped_twice_in_a_string_that_is_json(
+    inner: object, indent: int | None
+) -> None:
+    """A tool whose argument is the body of a request, for example."""
+    sent = json.dumps(inner, indent=indent)
+    text = json.dumps({"body": sent, "to": "<PERSON_K7QX_1>"})
+
+    done = json.loads(restored(text, VAULT, NONCE, in_json=True))
+
+    assert 'Nora "N" Lind' == done["to"]
+    if not isinstance(inner, str):
+        assert turned_back(inner) == json.loads(done["body"])
+
+
+@pytest.mark.parametrize(
+    "said", ['[to] "<PERSON_K7QX_1>"', '{"to": <PERSON_K7QX_1>}', '"<PERSON_K7QX_1>"']
+)
+def test_values_are_escaped_once_in_a_string_that_is_text(said: str) -> None:
+    text = json.dumps({"note": said})
+
+    done = json.loads(restored(text, VAULT, NONCE, in_json=True))
+
+    assert said.replace("<PERSON_K7QX_1>", 'Nora "N" Lind') == done["note"]
+
+
 def test_restored_values_are_not_looked_at_again() -> None:
     vault = {"<PERSON_K7QX_1>": "<PERSON_K7QX_2>", "<PERSON_K7QX_2>": "no"}
 
