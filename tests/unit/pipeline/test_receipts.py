@@ -19,6 +19,7 @@ from joserfc import jws
 from joserfc.jwk import ECKey
 from pydantic import ValidationError
 
+from consumers.retention import PART
 from pipeline import receipts
 from pipeline.inbox import key_at
 from pipeline.keystore import KeyId
@@ -180,6 +181,23 @@ def test_what_a_receipt_states_is_taken_from_our_key_alone() -> None:
     for token in (sign(stated, other), strange, bent, head, "", f"{head}..", "a.b.c"):
         assert receipts.verified(token, key_set([KEY])) is None
     assert receipts.verified(ours, key_set([])) is None
+
+
+def test_a_receipt_of_as_many_keys_as_a_job_may_have_is_taken() -> None:
+    keys = [KeyId(f"512b03{number:026x}") for number in range(PART)]
+    stated = receipt(replace(DONE, keys=keys))
+
+    assert stated == receipts.verified(sign(stated, KEY), key_set([KEY]))
+
+
+@pytest.mark.parametrize("crit", [5, [5], [[]]])
+def test_a_receipt_with_a_head_of_other_types_is_none(crit: object) -> None:
+    """One that raised would keep a round from the tenants behind it."""
+    head = json.dumps({"alg": "ES256", "crit": crit}).encode()
+    _, payload, signature = sign(receipt(DONE), KEY).split(".")
+    token = f"{urlsafe_b64encode(head).decode().rstrip('=')}.{payload}.{signature}"
+
+    assert receipts.verified(token, key_set([KEY])) is None
 
 
 def test_another_jose_library_checks_a_receipt() -> None:
