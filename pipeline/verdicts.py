@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import Final
 
 from pipeline.detection.engine import MAX_PART_BYTES, Recipe
+from pipeline.detection.normalise import normalise
 from pipeline.findings import looked_by
 from pipeline.reasons import Reason
 from pipeline.text import TextPart
@@ -13,6 +14,8 @@ from schemas.policies import Failing, Guard
 from schemas.requests import Decision, Looked
 
 STAGE: Final = "screening"
+GROWTH: Final = 11
+"""A character has so many times its bytes at most once it is undone (U+FDFA)."""
 
 
 class Verdict(StrEnum):
@@ -58,8 +61,16 @@ class GuardUnavailable:
 
 def unseen(parts: Sequence[TextPart]) -> Reason:
     """Why a guard could not look at these: what is too long is so at each repeat."""
-    long = any(len(part.text.encode()) > MAX_PART_BYTES for part in parts)
+    long = any(_is_long(part.text) for part in parts)
     return Reason.TOO_LARGE if long else Reason.GUARD_UNAVAILABLE
+
+
+def _is_long(text: str) -> bool:
+    """As the text stands, or once its disguises are undone, as guards look at it."""
+    size = len(text.encode())
+    if size > MAX_PART_BYTES or size * GROWTH <= MAX_PART_BYTES:
+        return size > MAX_PART_BYTES
+    return len(normalise(text).text.encode()) > MAX_PART_BYTES
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from pipeline.detection.engine import MAX_PART_BYTES, Finding, build
 from pipeline.detection.linear import Linear
 from pipeline.findings import Acted
 from pipeline.policies import default_policy
+from pipeline.reasons import Reason
 from pipeline.screening import screen
 from pipeline.text import Channel, TextPart
 from pipeline.verdicts import GuardUnavailable, Screened, Verdict
@@ -170,6 +171,15 @@ def test_a_guard_that_cannot_look_fails_closed() -> None:
 
     assert isinstance(failed, GuardUnavailable)
     assert Guard.INJECTION == failed.guard
+
+
+@pytest.mark.parametrize("text", ["a" * (MAX_PART_BYTES + 1), "\ufdfa" * 32_000])
+def test_a_text_that_is_or_becomes_too_long_is_so_at_each_repeat(text: str) -> None:
+    """The second has 94 KiB, and a mebibyte once its ligatures are undone."""
+    failed = screen([part(text)], default_policy(), RECIPE)
+
+    assert isinstance(failed, GuardUnavailable)
+    assert Reason.TOO_LARGE == failed.reason
 
 
 def test_a_guard_that_may_fail_open_leaves_the_request_unscreened() -> None:
