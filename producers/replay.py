@@ -15,6 +15,10 @@ from schemas.retention import Receipt
 
 SINCE = BACKUP_HORIZON + timedelta(days=1)
 """No backup is older than the horizon, so no older receipt can be undone by one."""
+PART = 50
+"""Receipts that are read at once: each may name thousands of keys."""
+BATCH = 1_000
+"""Keys that are destroyed at once, so that no transaction holds a lock for long."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,11 +47,16 @@ class Replay:
         odd = 0
         for tenant in await self.tenants():
             tokens = await self.purges.receipts_since(tenant, since)
-            found = [each for each in await self.stated(tokens) if each is not None]
-            odd += len(tokens) - len(found)
-            gone = [KeyId(key_id) for each in found for key_id in each.keys]
-            if gone:
-                await self.keeper.destroy_keys(tenant, gone)
+            for at in range(0, len(tokens), PART):
+                odd += await self._replayed(tenant, tokens[at : at + PART])
         if odd:
             raise IntegrityError("expected receipts that our key signed", "receipt")
         return False
+
+    async def _replayed(self, tenant: TenantId, tokens: Sequence[str]) -> int:
+        """Destroy what these receipts say is gone; how many our key did not sign."""
+        found = [each for each in await self.stated(tokens) if each is not None]
+        gone = [KeyId(key_id) for each in found for key_id in each.keys]
+        for at in range(0, len(gone), BATCH):
+            await self.keeper.destroy_keys(tenant, gone[at : at + BATCH])
+        return len(tokens) - len(found)

@@ -3,7 +3,7 @@
 import json
 from base64 import urlsafe_b64decode
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any
@@ -540,6 +540,38 @@ async def test_nothing_is_destroyed_by_a_receipt_that_our_key_did_not_sign(
     found = await here.keys.fetch([gone, stays])
     assert Destroyed() == found[gone], "what ours says is done all the same"
     assert Destroyed() != found[stays]
+
+
+async def test_a_round_reads_and_destroys_in_parts() -> None:
+    """However much was forgotten in eight days: no memory and no lock is that long."""
+    read, destroyed = list[int](), list[int]()
+
+    class Counted(MemoryKeys):
+        @override
+        async def destroy_keys(
+            self, tenant: TenantId, keys: Collection[KeyId]
+        ) -> Collection[KeyId]:
+            destroyed.append(len(keys))
+            return await super().destroy_keys(tenant, keys)
+
+    here = await world(Counted(SystemClock()))
+    receipt = await here.erase(scope="class", ref=MONTH.name, keys=0)
+    keys = tuple(KeyId(ENTROPY.bytes(16).hex()) for _ in range(100))
+    receipt = receipt.model_copy(update={"keys": keys})
+    for _ in range(120):
+        token = here.tenant, EventId(ENTROPY.uuid7())
+        here.purges._receipts[token] = sign(receipt, KEY)
+
+    async def tenants() -> list[TenantId]:
+        return [here.tenant]
+
+    async def stated(tokens: Sequence[str]) -> Sequence[Receipt | None]:
+        read.append(len(tokens))
+        return [receipt for _ in tokens]
+
+    await replace(replaying(here, tenants), stated=stated).round()
+
+    assert ([50, 50, 21], 1_000) == (read, max(destroyed))
 
 
 async def test_a_receipt_holds_no_content_and_no_key(here: World) -> None:
