@@ -11,6 +11,7 @@ from infra.postgres.deletion import deleting
 from infra.postgres.logs import PostgresLogs
 from infra.postgres.outbox import put
 from infra.postgres.pool import Connection, as_steward, become
+from pipeline.acts import acted
 from pipeline.audit import ROOT
 from pipeline.closing import Keys, closing, kept_of
 from pipeline.errors import SluiceError
@@ -26,19 +27,27 @@ THAWED: Final = (
     " meanwhile; sluice tenant freeze, then close it again"
 )
 
-STATE = """
-update sluice.tenant set state = $1 where state = any ($2) returning tenant_id
+MOVE = """
+update sluice.tenant set state = $1, frozen_by = $3 where state = $2
+returning tenant_id
+"""
+CLOSE = """
+update sluice.tenant set state = 'closed' where state = 'frozen' returning tenant_id
 """
 STANDS = """
 select (select state from sluice.tenant) as state,
        (select count(*) from sluice.request where finished_at is null) as requests,
        (select count(*) from sluice.outbox) as events,
-       (select max(ts) from sluice.ledger_entry
-         where action = 'tenant.frozen'
-           and ts >= coalesce((select max(ts) from sluice.ledger_entry
-                               where action = 'tenant.thawed'), '-infinity'))
-         as frozen_at
+       case when (select frozen_by from sluice.tenant) is not null
+         then (select ts from sluice.ledger_entry
+                where event_id = (select frozen_by from sluice.tenant))
+         else (select max(ts) from sluice.ledger_entry
+                where action = 'tenant.frozen'
+                  and ts >= coalesce((select max(ts) from sluice.ledger_entry
+                                      where action = 'tenant.thawed'), '-infinity'))
+       end as frozen_at
 """
+"""Who was frozen by an earlier version has no ``frozen_by``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +68,13 @@ class Closing:
         return await self._moved(tenant, "active", "frozen")
 
     async def _moved(self, tenant: TenantId, state: str, before: str) -> bool:
-        acted = {"frozen": "tenant.frozen", "active": "tenant.thawed"}[state]
+        action = {"frozen": "tenant.frozen", "active": "tenant.thawed"}[state]
+        told = acted(self.admin.teller.act(tenant, action, tenant))
+        by = UUID(told.event.attributes.id) if state == "frozen" else None
         async with as_steward(self.admin.pool, tenant) as connection:
-            if await connection.fetchval(STATE, state, [before]) is None:
+            if await connection.fetchval(MOVE, state, before, by) is None:
                 return False
-            await self.admin.teller.tell(connection, tenant, acted, tenant)
+            await put(connection, told)
         return True
 
     async def close(self, tenant: TenantId) -> datetime:
@@ -81,7 +92,7 @@ class Closing:
         await self.admin.keeper.terminate(tenant)
         act = self.admin.teller.act(tenant, CLOSED, tenant)
         async with as_steward(self.admin.pool, tenant) as connection:
-            if await connection.fetchval(STATE, "closed", ["frozen"]) is not None:
+            if await connection.fetchval(CLOSE) is not None:
                 await put(connection, closing(act))
             elif await connection.fetchval(TENANT_STATE, UUID(tenant)) != "closed":
                 raise SluiceError(THAWED)

@@ -281,9 +281,10 @@ async def test_who_is_frozen_again_waits_again(scene: Scene) -> None:
         await scene.closing.close(tenant)
 
 
+@pytest.mark.parametrize("earlier", [False, True], ids=["by us", "by an earlier one"])
 @pytest.mark.parametrize("before", [False, True], ids=["first", "again"])
 async def test_a_freeze_that_its_log_does_not_tell_of_is_waited_for(
-    scene: Scene, *, before: bool
+    scene: Scene, installation: Installation, *, before: bool, earlier: bool
 ) -> None:
     """The workers are behind: so are records of what it did before it was frozen."""
     tenant = await scene.admin.create_tenant("Acme")
@@ -294,12 +295,35 @@ async def test_a_freeze_that_its_log_does_not_tell_of_is_waited_for(
     await scene.drain()
     assert await scene.closing.freeze(tenant)
     late = await scene.published()
+    if earlier:
+        root = await asyncpg.connect(installation.superuser)
+        await root.execute("update sluice.tenant set frozen_by = null")
+        await root.close()
     await scene.clock.sleep(2 * SETTLED.total_seconds())
 
     with pytest.raises(SluiceError, match="15 minutes"):
         await scene.closing.close(tenant)
 
     await scene.ledger.append(late)
+    await scene.closing.close(tenant)
+
+
+async def test_a_thaw_that_its_log_does_not_tell_of_undoes_the_freeze_before_it(
+    scene: Scene,
+) -> None:
+    """All that the log says is the first freeze, which was long ago."""
+    tenant = await scene.frozen()
+    assert await scene.closing.thaw(tenant)
+    assert await scene.closing.freeze(tenant)
+    late = await scene.published()
+
+    with pytest.raises(SluiceError, match="15 minutes"):
+        await scene.closing.close(tenant)
+
+    await scene.ledger.append(late)
+    with pytest.raises(SluiceError, match="15 minutes"):
+        await scene.closing.close(tenant)
+    await scene.clock.sleep(SETTLED.total_seconds())
     await scene.closing.close(tenant)
 
 
