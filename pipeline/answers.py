@@ -1,10 +1,10 @@
 """Screening an answer: may it go to whoever asked?"""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
-from pipeline.detection.engine import MAX_PART_BYTES, Recipe
+from pipeline.detection.engine import MAX_PART_BYTES, GuardFailed, Recipe
 from pipeline.findings import Acted
-from pipeline.output import look
+from pipeline.output import OutputHit, look
 from pipeline.policies import cells
 from pipeline.text import Channel, TextPart
 from pipeline.verdicts import GuardUnavailable, Hit, Screened, Story
@@ -33,13 +33,12 @@ def screen_answer(
     _blocked_answer(findings, policy, story)
     if not rule.required:
         return story.screened()
-    if any(len(part.text.encode()) > MAX_PART_BYTES for part in parts):
+    try:
+        hits = [Hit(hit.rule, hit.reason) for hit in _seen(parts, system)]
+    except GuardFailed:
         if not story.fail(Guard.OUTPUT, rule.on_failure):
             return story.unavailable(Guard.OUTPUT, parts)
         return story.screened()
-    prompts = [part.text for part in system if part.channel is Channel.SYSTEM]
-    seen = look([part.text for part in parts], prompts)
-    hits = [Hit(hit.rule, hit.reason) for hit in seen]
     if told:
         hits.append(Hit("output.canary", "security.prompt_extraction"))
     story.tell(Guard.OUTPUT, hits, block=rule.block)
@@ -54,6 +53,13 @@ def screen_answer(
         if secrets:
             story.tell(Guard.OUTPUT, secrets, block=rule.block and left)
     return story.screened()
+
+
+def _seen(parts: Sequence[TextPart], system: Sequence[TextPart]) -> Iterator[OutputHit]:
+    if any(len(part.text.encode()) > MAX_PART_BYTES for part in parts):
+        raise GuardFailed("a text is longer than the engine may look at")
+    prompts = [part.text for part in system if part.channel is Channel.SYSTEM]
+    yield from look([part.text for part in parts], prompts)
 
 
 def _blocked_answer(

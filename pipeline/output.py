@@ -2,15 +2,20 @@
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
+
+from pipeline.detection.sets import GuardFailed
 
 SHINGLE: Final = 8
 """Words in a row that are compared."""
 LEAKED: Final = 0.4
 """Share of the system part's shingles that an answer may repeat."""
 MIN_SHINGLES: Final = 4
+MOST_SHARED: Final = 10_000_000
+"""Shingles that prompts share with texts, each pair counted: a second's work. Of a
+prompt of 200,000 words that ten choices repeat it is a fifth."""
 
 _WORD: Final = re.compile(r"\w+")
 _PICTURED: Final = re.compile(
@@ -48,6 +53,9 @@ def look(texts: Sequence[str], prompts: Sequence[str]) -> Iterator[OutputHit]:
     """What an answer does that it must not; ``prompts`` are its request's system parts.
 
     HTML in code is quoted, not active, so code is left out there.
+
+    Raises:
+        GuardFailed: as :func:`repeats` does.
     """
     for text in texts:
         yield from _brought(text)
@@ -95,6 +103,9 @@ def repeats(texts: Sequence[str], prompts: Sequence[str]) -> bool:
     """Whether one of the texts repeats so much of one of the prompts that it tells it.
 
     Each is cut into shingles once: a body may hold thousands of system parts.
+
+    Raises:
+        GuardFailed: thousands of prompts share something with thousands of texts.
     """
     if not prompts:
         return False
@@ -102,15 +113,24 @@ def repeats(texts: Sequence[str], prompts: Sequence[str]) -> bool:
     for index, text in enumerate(texts):
         for shingle in _shingles(text):
             holders[shingle].append(index)
-    return any(_told(_shingles(prompt), holders) for prompt in prompts)
+    left = MOST_SHARED
+    for prompt in prompts:
+        secret = _shingles(prompt)
+        shared = [holders[each] for each in secret if each in holders]
+        left -= sum(map(len, shared))
+        if left < 0:
+            raise GuardFailed("too many texts share too much with too many prompts")
+        if _told(len(secret), shared):
+            return True
+    return False
 
 
-def _told(secret: set[str], holders: Mapping[str, Sequence[int]]) -> bool:
+def _told(secret: int, shared: Sequence[Sequence[int]]) -> bool:
     """Whether one text holds ``LEAKED`` of a prompt's shingles."""
-    if len(secret) < MIN_SHINGLES:
+    if secret < MIN_SHINGLES:
         return False
-    held = Counter(index for each in secret for index in holders.get(each, ()))
-    return max(held.values(), default=0) / len(secret) >= LEAKED
+    held = Counter(index for each in shared for index in each)
+    return max(held.values(), default=0) / secret >= LEAKED
 
 
 def _shingles(text: str) -> set[str]:

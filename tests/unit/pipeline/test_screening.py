@@ -26,6 +26,7 @@ from schemas.policies import (
     PolicyDocument,
     TopicRule,
 )
+from tests.support.spent import spent
 
 RECIPE = build()
 
@@ -180,6 +181,26 @@ def test_a_text_that_is_or_becomes_too_long_is_so_at_each_repeat(text: str) -> N
 
     assert isinstance(failed, GuardUnavailable)
     assert Reason.TOO_LARGE == failed.reason
+
+
+@pytest.mark.serial
+def test_thousands_of_prompts_and_texts_that_share_something_end_in_time() -> None:
+    """While each prompt is held against each text, a worker does nothing else."""
+    said = "we always say this line to each of them "
+    system = [
+        part(said + " ".join(f"{n}x{k}" for k in range(8)), Channel.SYSTEM)
+        for n in range(16_000)
+    ]
+    answer = [part(said + str(n), Channel.COMPLETION) for n in range(4_000)]
+    done: list[object] = []
+
+    took = spent(
+        lambda: done.append(screen_answer(answer, default_policy(), RECIPE, system))
+    )
+
+    assert took < 4.0
+    assert isinstance(done[0], GuardUnavailable)
+    assert Guard.OUTPUT == done[0].guard
 
 
 def test_a_guard_that_may_fail_open_leaves_the_request_unscreened() -> None:
