@@ -1,18 +1,9 @@
 """Connections, and the one door to a tenant's rows."""
 
+import socket
 from asyncio import Transport
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from socket import (
-    AF_UNIX,
-    IPPROTO_TCP,
-    SO_KEEPALIVE,
-    SOL_SOCKET,
-    TCP_KEEPCNT,
-    TCP_KEEPIDLE,
-    TCP_KEEPINTVL,
-    TCP_USER_TIMEOUT,
-)
 from typing import TYPE_CHECKING, TypeAlias
 from uuid import UUID
 
@@ -48,13 +39,18 @@ UNKNOWN_THERE = (
     ValueError,
 )
 GONE_S = 60
-ALIVE = (
-    (SOL_SOCKET, SO_KEEPALIVE, 1),
-    (IPPROTO_TCP, TCP_KEEPIDLE, GONE_S // 2),
-    (IPPROTO_TCP, TCP_KEEPINTVL, GONE_S // 6),
-    (IPPROTO_TCP, TCP_KEEPCNT, 3),
-    (IPPROTO_TCP, TCP_USER_TIMEOUT, 1000 * GONE_S),
+_ALIVE = (
+    ("SOL_SOCKET", "SO_KEEPALIVE", 1),
+    ("IPPROTO_TCP", "TCP_KEEPIDLE", GONE_S // 2),
+    ("IPPROTO_TCP", "TCP_KEEPINTVL", GONE_S // 6),
+    ("IPPROTO_TCP", "TCP_KEEPCNT", 3),
+    ("IPPROTO_TCP", "TCP_USER_TIMEOUT", 1000 * GONE_S),
 )
+ALIVE = [
+    (getattr(socket, level), getattr(socket, name), value)
+    for level, name, value in _ALIVE
+    if hasattr(socket, name)  # the last is Linux's alone
+]
 """A database whose machine is gone says nothing: the kernel would wait for a quarter of
 an hour, and for ever where nothing is to be sent (RFC 5482; tcp(7))."""
 ADDRESS = "expected postgresql://login:password@host:port/name of a login that may"
@@ -156,7 +152,7 @@ async def _init(connection: asyncpg.Connection) -> None:
     # No public way leads there.
     transport: Transport = connection._transport  # type: ignore[attr-defined]  # noqa: SLF001
     there = transport.get_extra_info("socket")
-    if there.family != AF_UNIX:
+    if there.family != socket.AF_UNIX:
         for option in ALIVE:
             there.setsockopt(*option)
     await connection.set_type_codec(
