@@ -114,7 +114,8 @@ def redact(
     own = closed(given.failed, policy)
     if own or others.closed:
         return RedactionUnavailable(
-            reason=unseen(parts) if own else Reason.GUARD_UNAVAILABLE,
+            # Escaped, what looks like tokens is longer than it came.
+            reason=unseen((*parts, *done)) if own else Reason.GUARD_UNAVAILABLE,
             decisions=(*failures.values(), *others.failures),
             looked=(looked_by(STAGE, recipe, given.signals),),
         )

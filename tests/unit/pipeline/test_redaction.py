@@ -19,6 +19,7 @@ from pipeline.detection.rules import Rule
 from pipeline.operators import replaced
 from pipeline.policies import default_policy
 from pipeline.ports.recognisers import Mention, Seen, Unseen
+from pipeline.reasons import Reason
 from pipeline.redaction import Redacted, RedactionUnavailable, _beside, redact
 from pipeline.text import Channel, TextPart
 from schemas.policies import (
@@ -397,6 +398,16 @@ def test_a_guard_that_fails_open_takes_no_other_along() -> None:
     assert isinstance(done, Redacted)
     assert ("pii", "secrets") == done.guards_ran
     assert "<HEALTH_K7QX_1>, mail <EMAIL_K7QX_1>" == done.parts[0].text
+
+
+def test_what_is_too_long_once_it_is_escaped_is_so_at_each_repeat() -> None:
+    like = "<EMAIL_AAAA_1>"
+    parts = [part(like * (MAX_PART_BYTES // len(like)))]
+
+    done = redact(parts, PolicyDocument(), RECIPE, NONCE)
+
+    assert isinstance(done, RedactionUnavailable)
+    assert Reason.TOO_LARGE == done.reason
 
 
 def test_it_fails_open_only_where_every_guard_may() -> None:
