@@ -17,6 +17,16 @@ from demo.processes import STOP_WITHIN_S, Process
 from demo.stack.daemon import started, until
 from demo.stack.files import replace
 
+RUNS: Final = (
+    "schemas",
+    "pipeline",
+    "infra",
+    "consumers",
+    "producers",
+    "demo",
+    "requirements",
+)
+"""What the processes are made of."""
 OURS: Final = 0o600
 """Each of these files holds a secret."""
 
@@ -109,3 +119,13 @@ def digest(*settings: Mapping[str, str]) -> str:
     """Tells settings apart without showing them."""
     text = json.dumps(settings, sort_keys=True)
     return sha256(text.encode()).hexdigest()
+
+
+def code(checkout: Path) -> Mapping[str, str]:
+    """What the processes would run, by file: the digest of what each holds."""
+    files = (path for each in RUNS for path in (checkout / each).rglob("*"))
+    return {
+        str(path.relative_to(checkout)): sha256(path.read_bytes()).hexdigest()
+        for path in files
+        if path.is_file() and "__pycache__" not in path.parts
+    }

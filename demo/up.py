@@ -13,12 +13,13 @@ from rich.console import Console
 
 from demo import stack
 from demo.launch import Access, Sluice
-from demo.left import Left, digest
+from demo.left import Left, code, digest
 from demo.stack.files import locked
 from demo.stack.jars import cache
 from demo.stack.ports import promised_port
 
-FOLDER: Final = Path(__file__).parents[1] / ".sluice"
+CHECKOUT: Final = Path(__file__).parents[1]
+FOLDER: Final = CHECKOUT / ".sluice"
 PORT: Final = 8080
 OPENAI: Final = "openai"
 OPENAI_MODELS: Final = ("gpt-4o-mini", "gpt-4o", "gpt-5-mini", "gpt-5")
@@ -29,7 +30,7 @@ def up(console: Console, folder: Path = FOLDER) -> None:
     """Start what does not run; print how to use it.
 
     A second up finds the first. It starts everything anew where a process has ended
-    or the provider that the environment names is another.
+    or the provider that the environment names, or the code, is another.
 
     Raises:
         StackError: Kafka or Postgres cannot be had.
@@ -60,13 +61,18 @@ async def _up(console: Console, left: Left, sluice: Sluice) -> Access:
     settings = digest(
         {"kafka": sluice.stack.kafka_bootstrap, "postgres": sluice.stack.postgres_url},
         wanted,
+        code(CHECKOUT),
     )
     running, kept = left.running(), left.access()
     if running and kept and not running.ended and running.settings == settings:
         console.print("It runs already.")
         return kept
     if running:
-        why = f"ended: {', '.join(running.ended)}" if running.ended else "new settings"
+        why = (
+            f"ended: {', '.join(running.ended)}"
+            if running.ended
+            else "new settings or code"
+        )
         console.print(f"Starting anew ({why}).")
         left.stop()
     await sluice.provide()

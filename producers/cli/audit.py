@@ -188,8 +188,17 @@ async def _each(
     logs: Logs, anchors: Anchors | None, tenants: Sequence[TenantId], trust: Trust
 ) -> Sequence[bool]:
     if not tenants:
-        raise LookupError("there is no log")
+        raise LookupError(f"there is no log {_looked(trust)}")
     return [await verify_one(logs, anchors, each, trust) for each in tenants]
+
+
+def _looked(trust: Trust) -> str:
+    """Where it was looked for."""
+    if trust.export is not None:
+        return (
+            f"in a folder of {trust.export}: expected what `sluice audit export` wrote"
+        )
+    return "that may be read at --url" if trust.served else "in the database"
 
 
 for command in (show, query, proof, export_logs, rotate, adopt, content, copies):

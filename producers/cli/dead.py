@@ -16,7 +16,7 @@ from infra.postgres.requests import PostgresRequests
 from pipeline.letters import Letter, Refusal, again, dead_topics, letter
 from pipeline.ports.bus import RawOutgoing
 from producers.cli.brokers import brokers
-from producers.cli.desk import at_kafka, at_the_desk, expected
+from producers.cli.desk import Undone, at_kafka, at_the_desk, expected
 from schemas.topics import TOPICS
 
 TOPIC_NAMES: Final = sorted(topic.name for topic in TOPICS if topic.dead)
@@ -24,6 +24,7 @@ GROUPS: Final = sorted(topic.group for topic in TOPICS if topic.group)
 ENDED: Final = "its request has ended: send it again as a new one"
 CLOSED: Final = "its tenant was closed: it stays where it is"
 DONE: Final = "put back"
+ABSENT: Final = "there is none"
 
 of_topic = click.option(
     "--topic", type=click.Choice(TOPIC_NAMES), help="Of this topic alone."
@@ -80,7 +81,8 @@ async def replay(
 
     What is derived from them has the ids that it had, so nothing happens twice. Each
     is first recorded in its tenant's ledger. A letter whose request has ended stays,
-    and so does one of a tenant that was closed.
+    and so does one of a tenant that was closed: where one that was named stays, the
+    command ends with 1.
     """
     if every == bool(letter_ids) or (every and not (topic or group)):
         raise click.UsageError(
@@ -96,9 +98,15 @@ async def replay(
             each = letter(record)
             if each is not None and (wanted is None or each.id in wanted):
                 await desk.one(each, again(record, each))
-    if wanted is not None and not wanted <= desk.seen:
+    absent = sorted((wanted or set()) - desk.seen)
+    if absent and not desk.rows:
         raise expected("ids of dead letters, as `sluice dead list` shows them")
-    return desk.rows
+    rows = [
+        *desk.rows,
+        *({"id": each, "topic": "", "became": ABSENT} for each in absent),
+    ]
+    stays = any(row["became"] != DONE for row in rows)
+    return Undone(rows) if stays and not every else rows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

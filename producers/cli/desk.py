@@ -43,6 +43,10 @@ UNTOLD: Final = re.compile(r"[^A-Za-z0-9_.@:-]")
 """What an actor's name on the ledger does not hold."""
 
 
+class Undone(list[Mapping[str, Any]]):
+    """Rows that are shown, whereupon the command ends with 1: not all was done."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Desk:
     """Where the operator's services are."""
@@ -157,7 +161,10 @@ def at_the_desk(
             async with desk.admin() as admin:
                 return await act(admin, **arguments)
 
-        shown(_ran(run), as_json=as_json)
+        found = _ran(run)
+        shown(found, as_json=as_json)
+        if isinstance(found, Undone):
+            sys.exit(WRONG)
 
     command.__name__, command.__doc__ = act.__name__, act.__doc__
     for option in reversed(_OPTIONS):
@@ -190,8 +197,11 @@ def _ran(run: Callable[[], Awaitable[Any]]) -> Any:
     except asyncpg.ForeignKeyViolationError:
         click.echo(f"expected {KNOWN}", err=True)
         sys.exit(WRONG)
+    except asyncpg.CheckViolationError:
+        click.echo("expected names of 1 to 128 characters", err=True)
+        sys.exit(WRONG)
     except asyncpg.IntegrityConstraintViolationError:
-        click.echo("expected names of 1 to 128 characters; or try again", err=True)
+        click.echo("somebody did the same at that moment: try again", err=True)
         sys.exit(WRONG)
     except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         click.echo(f"{REFUSED} ({type(error).__name__})", err=True)
@@ -257,6 +267,21 @@ in_environment = click.option(
 def once(made: NewSecret, name: str) -> Mapping[str, str]:
     """A new secret, shown once."""
     return {"id": made.id, name: made.secret}
+
+
+async def all_of(
+    admin: Admin, tenant: TenantId, rows: Sequence[Mapping[str, Any]]
+) -> Sequence[Mapping[str, Any]]:
+    """All that a tenant has; whoever mistyped its id is not told that it has none.
+
+    Raises:
+        SluiceError: there is no such tenant.
+    """
+    if not rows and tenant not in {
+        str(each["tenant_id"]) for each in (await admin.tenants())
+    }:
+        raise expected(KNOWN)
+    return rows
 
 
 def expected(what: str) -> SluiceError:

@@ -17,7 +17,7 @@ from pipeline.ports.ledger import Logs
 from pipeline.proofs import prove
 from pipeline.querying import Query
 from pipeline.receipts import unverified
-from producers.cli.desk import at_the_desk, of_tenant
+from producers.cli.desk import all_of, at_the_desk, of_tenant
 from schemas.ids import RequestId, TenantId
 
 
@@ -79,7 +79,7 @@ async def receipts(admin: Admin, tenant: TenantId) -> Sequence[Mapping[str, Any]
     """
     found = await PostgresPurges(admin.pool).receipts(tenant)
     places = await _places(PostgresLogs(pool=admin.pool, role="sluice_tenant"), tenant)
-    return [_told(token, places) for token in found]
+    return await all_of(admin, tenant, [_told(token, places) for token in found])
 
 
 Place = Mapping[str, str]

@@ -116,6 +116,11 @@ async def _export(
             except HeadBent as bent:
                 click.echo(f"{shown(bent.origin)}: NOT EXPORTED: {bent}")
                 code = BROKEN
+            except FileExistsError as there:
+                raise click.UsageError(
+                    f"{there.filename} is there already, and nothing is overwritten:"
+                    " expected another FOLDER"
+                ) from None
             else:
                 _tell(done)
     return code

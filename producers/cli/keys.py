@@ -8,7 +8,14 @@ from uuid import UUID
 import click
 
 from infra.postgres.admin import Admin
-from producers.cli.desk import at_the_desk, expected, in_environment, of_tenant, once
+from producers.cli.desk import (
+    all_of,
+    at_the_desk,
+    expected,
+    in_environment,
+    of_tenant,
+    once,
+)
 from schemas.ids import TenantId
 
 
@@ -32,7 +39,13 @@ async def create(
 @key.command()
 @of_tenant
 @click.argument("key_id", type=click.UUID)
-@click.option("--grace-s", type=click.IntRange(0, 604_800), default=86_400)
+@click.option(
+    "--grace-s",
+    type=click.IntRange(0, 604_800),
+    default=86_400,
+    show_default=True,
+    help="Seconds for which the old secret works on.",
+)
 @at_the_desk
 async def rotate(
     admin: Admin, tenant: TenantId, key_id: UUID, grace_s: int
@@ -60,4 +73,5 @@ async def revoke(admin: Admin, tenant: TenantId, key_id: UUID) -> Mapping[str, A
 @at_the_desk
 async def list_all(admin: Admin, tenant: TenantId) -> Sequence[Mapping[str, Any]]:
     """All keys of a tenant, without their secrets."""
-    return [dict(row) for row in await admin.keys(tenant)]
+    rows = [dict(row) for row in await admin.keys(tenant)]
+    return await all_of(admin, tenant, rows)

@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from infra.postgres.admin import Admin
-from producers.cli.desk import at_the_desk, in_environment, of_tenant
+from producers.cli.desk import all_of, at_the_desk, in_environment, of_tenant
 from producers.cli.words import OF_MODEL, OF_PROVIDER
 from schemas.ids import TenantId
 from schemas.requests import Route
@@ -52,4 +52,5 @@ async def bind(  # noqa: PLR0917 - click's options
 @at_the_desk
 async def list_all(admin: Admin, tenant: TenantId) -> Sequence[Mapping[str, Any]]:
     """All routes of a tenant."""
-    return [dict(row) for row in await admin.routes(tenant)]
+    rows = [dict(row) for row in await admin.routes(tenant)]
+    return await all_of(admin, tenant, rows)

@@ -12,7 +12,7 @@ from typing_extensions import override
 from infra.postgres.admin import Admin
 from infra.postgres.repeats import PostgresRepeats
 from pipeline.repeats import STATES, Delivery, State, Wanted
-from producers.cli.desk import at_the_desk, expected, of_tenant
+from producers.cli.desk import all_of, at_the_desk, expected, of_tenant
 from schemas.ids import EndpointId, TenantId
 
 PAGE: Final = 50
@@ -90,7 +90,7 @@ async def deliveries(
         told = f"there are more: --after {found[limit - 1].id}"
         # Behind the page, which is shown once this has returned.
         click.get_current_context().call_on_close(partial(click.echo, told, err=True))
-    return [_row(each) for each in found[:limit]]
+    return await all_of(admin, tenant, [_row(each) for each in found[:limit]])
 
 
 @webhook.command()

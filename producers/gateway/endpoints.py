@@ -353,7 +353,13 @@ def _behind(found: list[Endpoint], after: str) -> list[Endpoint]:
 
 def _expected(error: ValidationError) -> list[str]:
     found = error.errors(include_url=False, include_input=False, include_context=False)
-    told = (f"{_path(each['loc'])}: {each['msg']}" for each in found)
+    inside = {each["loc"][:-1] for each in found}
+    # A list whose members are wrong is said to be too short, for none of them counts.
+    told = (
+        f"{_path(each['loc'])}: {each['msg']}"
+        for each in found
+        if not (each["type"] == "too_short" and each["loc"] in inside)
+    )
     return list(dict.fromkeys(told))[:16]
 
 

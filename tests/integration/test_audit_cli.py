@@ -121,9 +121,13 @@ def test_an_export_holds_with_the_network_cut(scene: Scene, tmp_path: Path) -> N
     exported = scene.run("export", str(tmp_path / "out"))
     nowhere = "postgresql://nobody@127.0.0.1:1/none"
 
+    again = scene.run("export", str(tmp_path / "out"))
     result = scene.run("verify", "--export", str(tmp_path / "out"), url=nowhere)
 
     assert 0 == exported.exit_code, exported.output
+    assert 2 == again.exit_code
+    assert "another FOLDER" in again.output
+    assert str(tmp_path / "out") in again.output
     assert 0 == result.exit_code, result.output
 
 

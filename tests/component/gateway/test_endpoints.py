@@ -330,6 +330,24 @@ async def test_a_wrong_field_is_named(
         assert "hunter2" not in answer.text
 
 
+@pytest.mark.parametrize(
+    ("types", "places"),
+    [
+        (["batch.completed"], ["event_types.0"]),
+        (["request.failed", "batch.completed"], ["event_types.1"]),
+        ([], ["event_types"]),
+    ],
+)
+async def test_a_list_with_a_wrong_member_is_not_called_too_short(
+    client: httpx2.AsyncClient, types: list[str], places: list[str]
+) -> None:
+    answer = await client.post(PATH, json={**NEW, "event_types": types})
+
+    told = [each.split(":")[0] for each in answer.json()["errors"]]
+    assert (422, "invalid-request") == code(answer)
+    assert places == told
+
+
 @pytest.mark.parametrize("raw", [b"", b"[]", b"{", b"null", b'"hunter2"'])
 async def test_a_body_that_is_none_is_refused(
     client: httpx2.AsyncClient, raw: bytes
