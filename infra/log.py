@@ -33,6 +33,7 @@ EventName = Literal[
     "anchor_failed",
     "log_broken",
     "timed_worker_failed",
+    "rounds_ended_well",
     "ledger_incident",
 ]
 

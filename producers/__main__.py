@@ -9,7 +9,7 @@ from infra import log, starting
 from infra.settings import Settings, shown
 from producers.app import run_gateway
 from producers.signing import CHECKPOINT_EVERY_S, run_checkpointer, sign_once
-from producers.workers import TIMED, run_timed
+from producers.workers import TIMED, run_timed, work_once
 
 NAMES = ("gateway", "checkpointer", "timed", *TIMED)
 
@@ -23,7 +23,7 @@ NAMES = ("gateway", "checkpointer", "timed", *TIMED)
     default=CHECKPOINT_EVERY_S,
     help="Seconds between checkpoints.",
 )
-@click.option("--once", is_flag=True, help="Sign what grew now, and end.")
+@click.option("--once", is_flag=True, help="Do what is due now, and end.")
 def main(names: tuple[str, ...], *, check: bool, every_s: float, once: bool) -> None:
     """Run NAMES in this process: ``gateway`` or ``checkpointer`` alone, else timed."""
     settings = starting.settings()
@@ -37,8 +37,8 @@ def main(names: tuple[str, ...], *, check: bool, every_s: float, once: bool) -> 
 def _chosen(
     settings: Settings, names: tuple[str, ...], every_s: float, *, once: bool
 ) -> Coroutine[Any, Any, None]:
-    if once and names != ("checkpointer",):
-        raise click.UsageError("--once is for the checkpointer alone")
+    if once and "gateway" in names:
+        raise click.UsageError("--once: a gateway serves until it is told to stop")
     match names:
         case ("gateway",):
             return run_gateway(settings)
@@ -46,10 +46,9 @@ def _chosen(
             return sign_once(settings) if once else run_checkpointer(settings, every_s)
         case _ if {"gateway", "checkpointer"} & set(names):
             raise click.UsageError("the gateway and the checkpointer run alone")
-        case _ if "timed" in names:
-            return run_timed(settings, TIMED)
         case _:
-            return run_timed(settings, tuple(dict.fromkeys(names)))
+            chosen = TIMED if "timed" in names else tuple(dict.fromkeys(names))
+    return work_once(settings, chosen) if once else run_timed(settings, chosen)
 
 
 if __name__ == "__main__":

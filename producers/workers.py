@@ -60,6 +60,23 @@ async def run_timed(settings: Settings, names: Sequence[str]) -> None:
         opened.log.info("stopped")
 
 
+async def work_once(settings: Settings, names: Sequence[str]) -> None:
+    """Let each worker do all that is due now, one after the other, and end.
+
+    Raises:
+        SluiceError: a round failed; those named behind it had none.
+    """
+    async with AsyncExitStack() as stack:
+        opened = await stack.enter_async_context(
+            open_resources(settings, "+".join(names))
+        )
+        for name in names:
+            timed = await WORKERS[name](stack, opened)
+            while await timed.job():
+                pass
+            opened.log.info("rounds_ended_well", worker=timed.name)
+
+
 async def _outbox(_: AsyncExitStack, opened: Resources) -> Timed:
     outbox = Outbox(pool=opened.pool, publisher=opened.publisher)
     return Timed(name=Word("outbox"), job=outbox.round, every_s=1.0, alive_within_s=60)

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from prometheus_client import CollectorRegistry
 
 from consumers import app
@@ -15,13 +16,24 @@ from consumers.app import Groups
 from consumers.delivery.subscriptions import Lanes
 from consumers.provider import deadline
 from infra.families import INCIDENTS
+from infra.log import Word
 from infra.metrics import Metrics
 from infra.settings import WebhooksSettings
 from infra.system import SystemClock
+from pipeline.errors import IntegrityError
 from pipeline.ports.recognisers import NOBODY
 from producers import signing, workers
+from producers.__main__ import main as command
+from producers.timed import Timed
 from schemas.topics import WEBHOOKS_RETRY_5M, WEBHOOKS_RETRY_5S
 from tests.component.test_collector import settings
+
+SETTINGS = {
+    "SLUICE_DATABASE__URL": "postgresql://sluice@127.0.0.1:1/sluice",
+    "SLUICE_DATABASE__KEYSTORE_URL": "postgresql://sluice@127.0.0.1:1/keys",
+    "SLUICE_KAFKA__BOOTSTRAP": "127.0.0.1:1",
+    **{f"SLUICE_KEYS__{name}": "absent" for name in ("DIRECTORY", "ROOT", "OWN")},
+}
 
 
 @pytest.mark.parametrize("group", ["provider", "webhooks"])
@@ -191,6 +203,56 @@ async def test_timed_workers_whose_publisher_is_stuck_need_a_new_process(
     await workers.run_timed(opened.settings, [])
 
     assert [False] == told
+
+
+async def test_what_is_due_is_done_to_its_end_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Rounds of ``expiry`` drop a day each: after a restore, all that are over go."""
+    done: list[str] = []
+
+    def worker(name: str, rounds: int) -> Any:
+        async def job() -> bool:
+            done.append(name)
+            return done.count(name) < rounds
+
+        async def made(*_: object) -> Timed:
+            return Timed(name=Word(name), job=job, every_s=3600, alive_within_s=1)
+
+        return made
+
+    opened = wired(log=Silence())
+    monkeypatch.setattr(workers, "open_resources", opening(opened))
+    monkeypatch.setattr(
+        workers,
+        "WORKERS",
+        {"replay": worker("replay", 1), "expiry": worker("expiry", 2)},
+    )
+    await workers.work_once(opened.settings, ["replay", "expiry"])
+
+    assert ["replay", "expiry", "expiry"] == done
+
+
+async def test_a_round_that_fails_is_the_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def job() -> bool:
+        raise IntegrityError("expected receipts that our key signed", "receipt")
+
+    async def made(*_: object) -> Timed:
+        return Timed(name=Word("replay"), job=job, every_s=3600, alive_within_s=1)
+
+    opened = wired(log=Silence())
+    monkeypatch.setattr(workers, "open_resources", opening(opened))
+    monkeypatch.setattr(workers, "WORKERS", {"replay": made})
+
+    with pytest.raises(IntegrityError):
+        await workers.work_once(opened.settings, ["replay", "expiry"])
+
+
+def test_a_gateway_does_nothing_once() -> None:
+    done = CliRunner().invoke(command, ["gateway", "--once"], env=SETTINGS)
+
+    assert 2 == done.exit_code
+    assert "--once: a gateway serves" in done.output
 
 
 def incidents(metrics: Metrics) -> float | None:
