@@ -21,7 +21,7 @@ from infra.families import (
     VERDICTS,
     WEBHOOK_ATTEMPTS,
 )
-from infra.metrics import Metrics
+from infra.metrics import OTHER, Metrics
 from pipeline.errors import SluiceError
 from pipeline.ports.bus import Publisher, RawOutgoing
 from pipeline.ports.keys import Destroyed, KeyRef, KeyStore, NewKey
@@ -99,7 +99,9 @@ def _ready(metrics: Metrics, groups: Collection[str]) -> None:
     if "audit" in groups:
         metrics.of(INCIDENTS)
     if GUARDED & set(groups):
-        metrics.of(GUARD_VERDICTS).ready([each.value for each in Guard], VERDICTS)
+        # Recognisers from outside are counted as others, whatever they are called.
+        guards = [*(each.value for each in Guard), OTHER]
+        metrics.of(GUARD_VERDICTS).ready(guards, VERDICTS)
 
 
 class ObservedKeys(KeyStore):

@@ -19,13 +19,17 @@ from infra.families import (
     WORKERS,
     Declared,
 )
+from infra.memory.log import MemoryLog
+from infra.memory.publisher import MemoryPublisher
 from infra.metrics import OTHER, Metrics
-from infra.observability.observed import reason
+from infra.observability.observed import ObservedPublisher, reason
+from infra.system import SystemClock
 from pipeline.reasons import CUT_SHORT, Reason
 from producers import faults
 from producers.faults import Fault
 from producers.gateway import errors
 from producers.workers import TIMED
+from schemas.policies import Failing
 
 MAX_SERIES = 500
 """Of one family, in one process."""
@@ -109,6 +113,19 @@ def test_every_timed_worker_and_every_group_has_its_series() -> None:
 def test_the_reason_of_an_end_is_one_word(status: str | None, word: str) -> None:
     assert word == reason(status)
     assert word in FINISHED.labels["reason"]
+
+
+def test_a_recogniser_from_outside_tells_of_no_failure_before() -> None:
+    """SluiceGuardUnavailable is of growth: a series that appears at 1 never grew."""
+    metrics = Metrics(CollectorRegistry())
+    publisher = MemoryPublisher(MemoryLog((), SystemClock()))
+    ObservedPublisher(publisher, metrics, ["redaction"])
+
+    for mode in Failing:
+        labels = {"guard": OTHER, "verdict": f"failed_{mode}"}
+        found = metrics.registry.get_sample_value(GUARD_VERDICTS.name, labels)
+
+        assert 0 == found
 
 
 def test_what_guards_say_is_known() -> None:
