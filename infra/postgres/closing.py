@@ -102,6 +102,8 @@ class Closing:
         stands = await connection.fetchrow(STANDS)
         if stands is None or stands["state"] not in {"frozen", "closed"}:
             raise SluiceError("expected a tenant that is frozen: sluice tenant freeze")
+        if stands["state"] == "closed" and stands["frozen_at"] is None:
+            raise SluiceError("it is closed already, and its log was deleted")
         if stands["requests"] or stands["events"]:
             raise SluiceError("expected no request and no event of it on their way")
         before = self.admin.clock.now() - SETTLED

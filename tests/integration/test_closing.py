@@ -190,6 +190,8 @@ async def test_a_tenant_goes(scene: Scene) -> None:
     assert "log.deleted" in await scene.actions(ROOT)
     with pytest.raises(SluiceError):
         await scene.closing.delete_log(tenant, scene.keys.named)
+    with pytest.raises(SluiceError, match="closed already"):
+        await scene.closing.close(tenant)
 
 
 class Torn(SystemEntropy):
