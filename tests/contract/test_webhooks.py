@@ -80,6 +80,27 @@ class DeliveriesContract:
 
         assert [] == list(await house.deliveries.announce([early]))
 
+    async def test_of_what_is_told_together_each_tenant_gets_its_own(
+        self, house: House, tenant: TenantId, other: TenantId
+    ) -> None:
+        made = {each: await house.endpoint(each) for each in (tenant, other)}
+        messages = [
+            replace(message(each, f"{each} {cause}"), created_at=house.now)
+            for cause in ("one", "two")
+            for each in made
+        ]
+
+        told = await house.deliveries.announce(messages)
+
+        got = []
+        for due in told:
+            claimed = await house.deliveries.claim(due, house.now, LEASE)
+            assert claimed is not None
+            got.append((due.endpoint_id, claimed.message_id, claimed.body))
+        assert sorted(got) == sorted(
+            (made[each.tenant_id].id, each.id, each.body) for each in messages
+        )
+
     async def test_a_claim_has_all_that_an_attempt_needs(
         self, house: House, tenant: TenantId
     ) -> None:
@@ -208,6 +229,17 @@ class DeliveriesContract:
 
         assert await house.deliveries.claim(due, house.now, LEASE) is None
         assert [] == await house.swept(tenant, house.now + LEASE)
+
+    async def test_what_was_delivered_ends_no_other_way(
+        self, house: House, tenant: TenantId
+    ) -> None:
+        await house.endpoint(tenant)
+        (due,) = await house.told(tenant)
+        await house.tried(due, OK)
+        await house.deliveries.end(due, "erased")
+
+        (kept,) = await house.page(tenant, states=("delivered", "erased"))
+        assert "delivered" == kept.state
 
     async def test_after_five_failures_the_breaker_lets_one_through_at_a_time(
         self, house: House, tenant: TenantId
@@ -401,6 +433,26 @@ class DeliveriesContract:
             await house.deliveries.settle(due, BAD, took=TOOK, now=after, jitter=0.0)
 
         assert await house.deliveries.claim(next_one, after, LEASE) is None
+
+    @pytest.mark.parametrize("first", [OK, BAD], ids=["taken", "refused"])
+    async def test_who_settles_late_begins_no_attempt_that_is_over(
+        self, house: House, tenant: TenantId, first: Attempt
+    ) -> None:
+        """Its lease ran out, and another made the same attempt meanwhile."""
+        await house.endpoint(tenant)
+        (due,) = await house.told(tenant)
+        after = house.now + LEASE + SECOND
+        assert await house.deliveries.claim(due, house.now, LEASE)
+        await house.tried(due, first, after)
+        await house.deliveries.settle(due, BAD, took=TOOK, now=after, jitter=0.0)
+        second = replace(due, attempt=2)
+
+        claims = [
+            await house.deliveries.claim(second, after, LEASE) is not None
+            for _ in range(2)
+        ]
+
+        assert [first is BAD, False] == claims
 
     async def test_the_last_attempt_exhausts(
         self, house: House, tenant: TenantId

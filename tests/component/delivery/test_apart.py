@@ -4,6 +4,7 @@ import asyncio
 import gc
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Any
 
 import pytest
@@ -191,6 +192,33 @@ async def test_who_cannot_leave_cuts_off_no_other_s_calls(
         await bench.clock.run(delivery.run(stop))
 
     assert DRAIN_S <= bench.clock.monotonic()
+
+
+async def test_who_could_not_drain_leaves_its_group_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Else its partitions stand still until the group's patience ends."""
+    left = list[str]()
+    delivery = of_two(Bench(), monkeypatch)
+
+    async def join() -> None: ...
+
+    async def fails(_: float) -> None:
+        raise KafkaConnectionError
+
+    async def leave(group: str) -> None:
+        left.append(group)
+
+    for member in delivery._members:
+        monkeypatch.setattr(member, "join", join)
+        monkeypatch.setattr(member, "finish", fails)
+        monkeypatch.setattr(member, "leave", partial(leave, member.subscription.group))
+    stop = asyncio.Event()
+    stop.set()
+    with pytest.raises(KafkaConnectionError):
+        await delivery.run(stop)
+
+    assert {REQUESTS_ACCEPTED.group, REQUESTS_SCREENED.group} == set(left)
 
 
 async def test_who_leaves_asks_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
