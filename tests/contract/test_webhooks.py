@@ -256,6 +256,20 @@ class DeliveriesContract:
         await house.deliveries.settle(two, OK, took=TOOK, now=opens, jitter=0)
         assert await claim(one, opens, LEASE) is not None
 
+    async def test_of_several_who_would_probe_at_once_one_may(
+        self, house: House, tenant: TenantId
+    ) -> None:
+        await house.endpoint(tenant)
+        (one,) = await house.told(tenant, "one")
+        others = [due for each in "abcd" for due in await house.told(tenant, each)]
+        await house.failed(one, FAILURES_IN_A_ROW)
+        opens = house.now + timedelta(seconds=30)
+
+        claims = (house.deliveries.claim(due, opens, LEASE) for due in others)
+        made = await asyncio.gather(*claims)
+
+        assert 1 == sum(each is not None for each in made)
+
     async def test_failures_at_once_all_count(
         self, house: House, tenant: TenantId
     ) -> None:
@@ -551,6 +565,19 @@ class TestPostgresDeliveries(OnPostgres, DeliveriesContract):
             *(house.deliveries.sweep(later, 7) for _ in range(4))
         )
         return [each for one in rounds for each in one if each.tenant_id == tenant]
+
+    async def test_what_no_endpoint_wants_is_not_kept(
+        self, house: House, tenant: TenantId, pool: asyncpg.Pool
+    ) -> None:
+        await house.endpoint(tenant, Kind.REQUEST_FAILED)
+        await house.endpoint(tenant, environment="test")
+        told = await house.told(tenant)
+        async with as_tenant(pool, tenant) as connection:
+            kept = await connection.fetchval(
+                "select count(*) from sluice.webhook_message"
+            )
+
+        assert (0, 0) == (len(told), kept)
 
     async def test_an_endpoint_that_is_being_deleted_holds_up_no_announcement(
         self, house: House, tenant: TenantId, other: TenantId, pool: asyncpg.Pool
