@@ -315,6 +315,30 @@ class DeliveriesContract:
         assert await house.deliveries.claim(two, house.now, LEASE) is None
         assert [] == list(await house.told(tenant, "three"))
 
+    @pytest.mark.parametrize(
+        "late", [OK, BAD, Attempt(status=410)], ids=["taken", "refused", "gone"]
+    )
+    async def test_who_is_disabled_stays_so_whatever_else_was_under_way(
+        self, house: House, tenant: TenantId, late: Attempt
+    ) -> None:
+        made = await house.endpoint(tenant)
+        await house.endpoint(tenant, Kind.ENDPOINT_DISABLED)
+        (one,) = await house.told(tenant, "one")
+        (two,) = await house.told(tenant, "two")
+        for due in (one, two):
+            await house.deliveries.claim(due, house.now, LEASE)
+
+        settled = [
+            await house.deliveries.settle(due, seen, took=TOOK, now=house.now, jitter=0)
+            for due, seen in ((one, Attempt(status=410)), (two, late))
+        ]
+
+        assert ["gone", None] == [each.disabled for each in settled]
+        assert [1, 0] == [len(each.told) for each in settled]
+        found = await house.endpoints.get(made.id, holder(tenant))
+        assert found is not None
+        assert "gone" == found.disabled_reason
+
     async def test_what_the_old_place_answers_says_nothing_of_the_new_one(
         self, house: House, tenant: TenantId
     ) -> None:

@@ -337,6 +337,20 @@ async def test_records_that_expired_unread_are_told(
     assert lost == scene.bench.seen.counted["expired"]
 
 
+async def test_what_expired_unread_again_is_told_again(scene: Scene) -> None:
+    scene.bench.put(*"abcde")
+    scene.bench.log.commit(SOURCE.name, "test", 0, 1)
+    scene.bench.log.expire(SOURCE.name, 0, 3)
+    await scene.join()
+    await scene.poll()
+    before = scene.bench.seen.counted["expired"]
+    scene.bench.put(*"fghij")
+    scene.bench.log.expire(SOURCE.name, 0, 7)
+    await scene.bench.clock.run(scene.bench.log.rebalance(SOURCE.name, "test"))
+
+    assert (2, 4) == (before, scene.bench.seen.counted["expired"])
+
+
 @pytest.fixture
 def bench() -> Bench:
     return Bench()
