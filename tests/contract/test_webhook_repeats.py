@@ -1,5 +1,6 @@
 """Deliveries for the operator: the twin and Postgres keep one contract."""
 
+import asyncio
 from dataclasses import replace
 from datetime import timedelta
 from uuid import UUID
@@ -8,6 +9,8 @@ import asyncpg
 import orjson
 import pytest
 
+from infra.postgres.deliveries import CLAIM
+from infra.postgres.deliveries import LEASE as LEASED
 from infra.postgres.pool import as_tenant
 from infra.postgres.repeats import PAGE
 from infra.system import SystemEntropy
@@ -360,6 +363,22 @@ class TestPostgresRepeats(OnPostgres, RepeatsContract):
             await house.retried(due, house.now + LATER)
         (found,) = await house.page(tenant)
         assert "exhausted" == found.state
+
+    async def test_what_is_just_being_claimed_is_left_to_that(
+        self, house: House, tenant: TenantId, pool: asyncpg.Pool
+    ) -> None:
+        """Without its lease it would be attempted twice at once."""
+        await house.endpoint(tenant)
+        (due,) = await house.told(tenant)
+        async with as_tenant(pool, tenant) as claiming:
+            until = house.now + LEASE
+            await claiming.fetchrow(CLAIM, UUID(due.delivery))
+            await claiming.execute(LEASED, UUID(due.delivery), until)
+            retried = asyncio.create_task(house.retried(due, house.now + SECOND))
+            await asyncio.wait({retried}, timeout=0.3)
+
+        assert [Repeat.UNDER_WAY] == await retried
+        assert await house.deliveries.claim(due, house.now + SECOND, LEASE) is None
 
     async def test_a_page_of_few_that_failed_reads_those_alone(
         self,
