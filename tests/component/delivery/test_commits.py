@@ -85,6 +85,21 @@ async def test_who_waits_for_what_is_owed_hears_of_it_until_it_is_committed() ->
     assert 1 == bench.seen.counted["commit_refused"]
 
 
+async def test_what_ends_while_a_commit_is_on_its_way_is_owed_still() -> None:
+    """Else the last record of all is never committed, and comes again."""
+    bench = Bench()
+    commits = Commits("test", Repeating(bench), bench.means)
+    commits.finished(0, 3)
+    settling = asyncio.create_task(commits.settle())
+    await bench.clock.breathe()
+    commits.finished(0, 5)
+    await bench.clock.run(settling)
+
+    assert commits.owing.is_set()
+    await commits.settle()
+    assert 5 == bench.committed()
+
+
 async def test_nothing_is_owed_of_what_was_taken_away() -> None:
     bench = Bench()
     commits = Commits("test", Repeating(bench), bench.means)

@@ -1,7 +1,7 @@
 """Ordered batches: what is handled, published and committed, whatever goes wrong."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby, pairwise
 from typing import Any
 
@@ -510,6 +510,22 @@ async def test_a_record_that_outlasts_a_rebalance_commits_nothing(
     assert early is None
     assert 2 == len(calls)
     assert 1 == bench.committed()
+
+
+async def test_what_another_got_is_owed_no_more(bench: Bench) -> None:
+    """A commit that was refused when it was given away would be refused for ever."""
+    bench.put("a")
+    member = await bench.member(forwarding()[0])
+    await member.poll()
+
+    async def unwilling(_: Mapping[int, int]) -> bool:
+        return False
+
+    member.partitions.commit = unwilling  # type: ignore[assignment]
+    await bench.clock.run(bench.log.rebalance(SOURCE.name, "test"))
+    owed = member.mode.commits.owing.is_set(), dict(member.mode.commits.done)
+
+    assert (False, {}) == owed
 
 
 @pytest.mark.parametrize(
