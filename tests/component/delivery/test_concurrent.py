@@ -492,6 +492,30 @@ async def test_what_an_old_epoch_finishes_is_ignored(bench: Bench) -> None:
     assert 2 == bench.committed()
 
 
+async def test_what_an_old_epoch_contradicts_halts_nothing(bench: Bench) -> None:
+    """Its partition is another assignment's, which has not tried it."""
+    go_on, begun = asyncio.Event(), list[str]()
+
+    async def handle(event: Audited, _: object) -> Sequence[Outgoing[Any]]:
+        begun.append(event.attributes.id)
+        if len(begun) == 1:
+            await go_on.wait()
+            raise IntegrityError("broken")
+        return [onward(event)]
+
+    bench.put("a")
+    member = await bench.member(
+        concurrent(SOURCE, handle, prepare=nothing, lane=one_lane)
+    )
+    await member.poll()
+    await bench.clock.run(bench.log.rebalance(SOURCE.name, "test"))
+    go_on.set()
+    await bench.clock.breathe()
+    await quiet(member)
+
+    assert (frozenset(), 1) == (member.mode.stops.halted, bench.committed())
+
+
 async def test_revoked_it_starts_nothing_and_waits_for_what_runs(
     bench: Bench,
 ) -> None:
