@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 
 from demo.stack import Stack
 from infra.kafka.clients import KafkaClients
@@ -62,6 +63,24 @@ async def test_all_is_handled_once_every_partition_is_past_the_moment(
     assert both
     assert await progress.handled(third), "what was appended later is not asked for"
     assert not await progress.handled(third + tick)
+
+
+async def test_what_expired_is_waited_for_by_nobody(stack: Stack) -> None:
+    """Else no tenant could be closed where a partition was quiet for long."""
+    topic = await new_topic(stack.kafka_bootstrap, partitions=1)
+    progress = KafkaInbox(KafkaClients(stack.kafka_bootstrap), topic)
+    await commit(stack, topic, {0: 0})
+    last = await append(stack, topic, 0) + timedelta(milliseconds=1)
+    there = await progress.handled(last)
+    admin = AIOKafkaAdminClient(bootstrap_servers=stack.kafka_bootstrap)
+    await admin.start()
+    try:
+        part = TopicPartition(topic.name, 0)
+        await admin.delete_records({part: RecordsToDelete(before_offset=1)})
+    finally:
+        await admin.close()
+
+    assert [False, True] == [there, await progress.handled(last)]
 
 
 async def test_a_broker_that_is_away_says_nothing() -> None:
