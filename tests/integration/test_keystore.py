@@ -588,6 +588,21 @@ async def test_a_key_that_came_back_beside_its_tombstone_is_destroyed_again(
     assert {ref(new): Destroyed()} == await keys.store.fetch([ref(new)])
 
 
+async def test_a_key_that_came_back_beside_its_tombstone_fails_no_other(
+    keystore: Database, keys: Keys, tenant: TenantId
+) -> None:
+    """Who sends it again shares a batch with many; it is refused, and alone."""
+    new, fresh = new_key(tenant), new_key(tenant)
+    await keys.store.create([new])
+    async with connected(keystore.admin) as admin:
+        await admin.execute("create temporary table held as table keystore.dek")
+        await erase(keys.keeper, OfRequest(tenant, new.key.request_id))
+        back = "insert into keystore.dek select * from held where tenant_id = $1"
+        await admin.execute(back, tenant)
+
+    assert [False, True] == await keys.store.create([new, fresh])
+
+
 async def test_a_destroyed_keys_bytes_lie_in_the_file_until_the_rewrite(
     keystore: Database, keys: Keys, tenant: TenantId
 ) -> None:
