@@ -148,6 +148,7 @@ def test_json_stays_json_where_a_number_is_replaced() -> None:
         '{"name": "Nora Lind", "phone": 52.520008, "n": [1]}',
         '{"of": {"password": 49309012345}}',
         '{"address": 4111111111111111.0,\n "n": 1}',
+        '\n  {"card": 4111111111111111}\n',
     ],
 )
 def test_nor_does_a_sign_a_fraction_or_what_stands_behind_break_it(text: str) -> None:
@@ -190,6 +191,19 @@ def test_what_is_no_json_gets_no_quotation_marks() -> None:
     done = redacted(part("card: 4111111111111111, thanks"))
 
     assert "card: <CARD_K7QX_S1>, thanks" == done.parts[0].text
+
+
+def test_a_tool_s_arguments_are_json_also_where_they_are_cut_off() -> None:
+    """A model that was stopped at its limit; the turn goes back to it."""
+    cut = TextPart(
+        ("tool_calls", 0, "arguments"),
+        Channel.COMPLETION,
+        '{"card": 4111111111111111, "to": "a',
+    )
+
+    done = redacted(cut)
+
+    assert '{"card": "<CARD_K7QX_S1>", "to": "a' == done.parts[0].text
 
 
 def test_a_value_is_kept_as_its_string_means_it() -> None:
