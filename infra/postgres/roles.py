@@ -54,11 +54,15 @@ async def provision(
 ) -> Mapping[str, str]:
     """Make both databases, migrate them, set the logins' passwords and limits.
 
+    Repeatable: what is there stays.
+
+    Args:
+        superuser: DSN of who may make roles and databases.
+        passwords: by login.
+        prefix: names another pair of databases on the same server.
+
     Returns:
         DSNs by login.
-
-    Repeatable: what is there stays. ``passwords`` by login; ``prefix`` names another
-    pair of databases on the same server.
     """
     urls: dict[str, str] = {}
     for base, logins in LOGINS.items():
@@ -66,9 +70,13 @@ async def provision(
         await _create(superuser, database)
         admin = dsn(superuser, database)
         await migrate(admin, MIGRATIONS[base])
-        await _passwords(admin, {login: passwords[login] for login in logins})
-        await _may_ask(admin, logins)
-        await _limit(admin, database, logins)
+        connection = await asyncpg.connect(admin)
+        try:
+            await _passwords(connection, {login: passwords[login] for login in logins})
+            await _may_ask(connection, logins)
+            await _limit(connection, database, logins)
+        finally:
+            await connection.close()
         urls |= {
             login: dsn(superuser, database, login, passwords[login]) for login in logins
         }
@@ -87,47 +95,39 @@ async def _create(superuser: str, database: str) -> None:
         await connection.close()
 
 
-async def _passwords(admin: str, passwords: Mapping[str, str]) -> None:
-    connection = await asyncpg.connect(admin)
-    try:
-        for login, password in passwords.items():
-            statement = await connection.fetchval(
-                "select format('alter role %I password %L', $1::text, $2::text)",
-                login,
-                password,
-            )
-            await connection.execute(statement)
-    finally:
-        await connection.close()
+async def _passwords(
+    connection: asyncpg.Connection, passwords: Mapping[str, str]
+) -> None:
+    for login, password in passwords.items():
+        statement = await connection.fetchval(
+            "select format('alter role %I password %L', $1::text, $2::text)",
+            login,
+            password,
+        )
+        await connection.execute(statement)
 
 
-async def _may_ask(admin: str, logins: Sequence[str]) -> None:
+async def _may_ask(connection: asyncpg.Connection, logins: Sequence[str]) -> None:
     """Let the logins see which migrations were applied: :func:`refuse_behind`."""
-    connection = await asyncpg.connect(admin)
     names = ", ".join(logins)
-    try:
-        await connection.execute(
-            f"grant usage on schema public to {names};"
-            f" grant select on public.sluice_migration to {names}"
-        )
-    finally:
-        await connection.close()
+    await connection.execute(
+        f"grant usage on schema public to {names};"
+        f" grant select on public.sluice_migration to {names}"
+    )
 
 
-async def _limit(admin: str, database: str, logins: Sequence[str]) -> None:
+async def _limit(
+    connection: asyncpg.Connection, database: str, logins: Sequence[str]
+) -> None:
     """Let the logins alone in, and bound their sessions, behind a pooler too."""
-    connection = await asyncpg.connect(admin)
     names = ", ".join(logins)
-    try:
-        await connection.execute(
-            f'revoke connect, temporary on database "{database}" from public;'
-            f' grant connect on database "{database}" to {names}'
-        )
-        for login, (name, value) in product(logins, LIMITS.items()):
-            whose = f'{login} in database "{database}"'
-            await connection.execute(f"alter role {whose} set {name} = '{value}'")
-    finally:
-        await connection.close()
+    await connection.execute(
+        f'revoke connect, temporary on database "{database}" from public;'
+        f' grant connect on database "{database}" to {names}'
+    )
+    for login, (name, value) in product(logins, LIMITS.items()):
+        whose = f'{login} in database "{database}"'
+        await connection.execute(f"alter role {whose} set {name} = '{value}'")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
