@@ -2,6 +2,7 @@
 
 import re
 from bisect import bisect_right
+from collections.abc import Iterable
 from functools import cached_property
 from typing import Final
 
@@ -17,6 +18,8 @@ _OF_SCALAR: Final = re.compile(r"[0-9A-Za-z.+-]++")
 _OF_NUMBER: Final = frozenset("0123456789.+-eE")
 _OPENS: Final = re.compile(r'"(?:\\[nrt]|\s)*[{\[]')
 _AROUND: Final = "{}[],: \t\r\n"
+Spans = tuple[list[int], list[int]]
+"""Where strings begin, in order, and where each ends."""
 _BESIDE: Final = 32
 """Characters of a number that are looked at beside what was found in it."""
 
@@ -49,18 +52,26 @@ class Nested:
 
     def holds(self, place: int) -> bool:
         """Whether a place lies in a string that is JSON as a whole."""
-        starts, ends = self._spans
-        before = bisect_right(starts, place)
-        return before > 0 and ends[before - 1] > place
+        return _covered(self._spans, place)
 
     @cached_property
-    def _spans(self) -> tuple[list[int], list[int]]:
-        spans = [
-            found.span()
+    def _spans(self) -> Spans:
+        return _spans(
+            found
             for found in _STRING.finditer(self._text)
             if _OPENS.match(found[0]) and _says_json(found[0])
-        ]
-        return [start for start, _ in spans], [end for _, end in spans]
+        )
+
+
+def _spans(found: Iterable[re.Match[str]]) -> Spans:
+    spans = [each.span() for each in found]
+    return [start for start, _ in spans], [end for _, end in spans]
+
+
+def _covered(spans: Spans, place: int) -> bool:
+    starts, ends = spans
+    before = bisect_right(starts, place)
+    return before > 0 and ends[before - 1] > place
 
 
 def _says_json(string: str) -> bool:
@@ -115,15 +126,12 @@ class Quoted:
         return _OF_NUMBER.isdisjoint(beside) and not self._inside(start)
 
     def _inside(self, place: int) -> bool:
-        starts, ends = self._strings
-        before = bisect_right(starts, place)
-        return before > 0 and ends[before - 1] > place
+        return _covered(self._strings, place)
 
     @cached_property
     def _json(self) -> bool:
         return holds_json(self._part)
 
     @cached_property
-    def _strings(self) -> tuple[list[int], list[int]]:
-        spans = [found.span() for found in _STRING.finditer(self._part.text)]
-        return [start for start, _ in spans], [end for _, end in spans]
+    def _strings(self) -> Spans:
+        return _spans(_STRING.finditer(self._part.text))
