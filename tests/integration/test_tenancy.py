@@ -233,19 +233,26 @@ LETS_IN = {
 """What changes who may ask, for what, and by which rules."""
 
 
+async def refused(
+    url: str, tenant: TenantId, statement: str, *, told: str, role: str
+) -> None:
+    """Neither as the tenant may this login do it, nor become the role that may."""
+    async with await open_pool(url, size=1) as pool:
+        with pytest.raises(asyncpg.InsufficientPrivilegeError, match=told):
+            async with as_tenant(pool, tenant) as connection:
+                await connection.execute(statement)
+        with pytest.raises(asyncpg.InsufficientPrivilegeError, match="set role"):
+            await pool.execute(f"set role {role}")
+
+
 @pytest.mark.parametrize("login", ["sluice_gateway", "sluice_worker"])
 @pytest.mark.parametrize("statement", LETS_IN.values(), ids=LETS_IN)
 async def test_who_serves_a_tenant_lets_nobody_in(
     admin: Admin, installation: Installation, login: str, statement: str
 ) -> None:
     """No record would tell of it."""
-    tenant = await furnished(admin)
-    async with await open_pool(installation.urls[login], size=1) as pool:
-        with pytest.raises(asyncpg.InsufficientPrivilegeError, match="denied for"):
-            async with as_tenant(pool, tenant) as connection:
-                await connection.execute(statement)
-        with pytest.raises(asyncpg.InsufficientPrivilegeError, match="set role"):
-            await pool.execute("set role sluice_steward")
+    tenant, url = await furnished(admin), installation.urls[login]
+    await refused(url, tenant, statement, told="denied for", role="sluice_steward")
 
 
 PLAN = """
@@ -266,13 +273,8 @@ async def test_who_forgets_nothing_plans_nothing(
     admin: Admin, installation: Installation, login: str, statement: str
 ) -> None:
     """The first plan of an order stands, whoever wrote it."""
-    tenant = await furnished(admin)
-    async with await open_pool(installation.urls[login], size=1) as pool:
-        with pytest.raises(asyncpg.InsufficientPrivilegeError, match="purge_job"):
-            async with as_tenant(pool, tenant) as connection:
-                await connection.execute(statement)
-        with pytest.raises(asyncpg.InsufficientPrivilegeError, match="set role"):
-            await pool.execute("set role sluice_purger")
+    tenant, url = await furnished(admin), installation.urls[login]
+    await refused(url, tenant, statement, told="purge_job", role="sluice_purger")
 
 
 @pytest.mark.parametrize("statement", LETS_IN.values(), ids=LETS_IN)
